@@ -1,0 +1,222 @@
+"""The training step: two networks, their optimizers, and all that is random."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import losses
+
+# What a random draw is for; the random layers' streams count on from here.
+_Z, _ALPHA, _LAYERS = range(3)
+
+
+class GAN(keras.Model):
+    """A generator and a discriminator that train each other.
+
+    A step is one generator update behind `critic_steps` discriminator updates,
+    each with its own real batch, latent vectors, penalty positions and shifts.
+
+    Every draw is a function of (seed, step, update, purpose) alone. So a run is
+    its seed, and whoever restores weights, moments, `seed` and `step` continues
+    it as if nothing had been.
+
+    Args:
+      generator: Maps z, `[batch, latent_dim]`, to examples, `[batch, ...]`.
+      discriminator: Maps examples to raw scores, `[batch]`.
+      latent_dim: Size of z, which is uniform in [-1, 1).
+      critic_steps: Discriminator updates in a step.
+      ema_decay: Of the running average of the generator's weights, for each
+        step; 0: no average.
+      seed: Of all random draws.
+
+    Attributes:
+      step: Generator updates so far, an int64 variable, `[]`.
+      generator_optimizer: Made by `compile`, slots included.
+      discriminator_optimizer: Likewise.
+
+    Raises:
+      ValueError: A number is out of its range.
+
+    Source: section 3 and appendix D of the paper.
+    """
+
+    def __init__(
+        self,
+        generator: keras.Model,
+        discriminator: keras.Model,
+        *,
+        latent_dim: int,
+        critic_steps: int = 5,
+        ema_decay: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if critic_steps < 1:
+            raise ValueError(f"critic_steps is {critic_steps}: expected >= 1")
+        if not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay is {ema_decay}: expected 0 to below 1")
+        self.generator = generator
+        self.discriminator = discriminator
+        self.latent_dim = latent_dim
+        self.critic_steps = critic_steps
+        self.ema_decay = ema_decay
+        self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
+        self.seed = tf.Variable(
+            seed, trainable=False, dtype=tf.int64, name="seed"
+        )
+        self._average = None
+        if ema_decay:
+            self._average = keras.models.clone_model(generator)
+            self._average.set_weights(generator.get_weights())
+            self._average.trainable = False
+        self._random_states = [
+            *_random_states(generator),
+            *_random_states(discriminator),
+        ]
+
+    @property
+    def ema_generator(self) -> keras.Model:
+        """The averaged generator; without averaging, the generator itself."""
+        return self.generator if self._average is None else self._average
+
+    def compile(
+        self,
+        objective: losses.Objective | str = "wgan-gp",
+        jit_compile: bool = False,
+    ) -> None:
+        """Sets the losses and makes one optimizer for each network.
+
+        Args:
+          objective: Itself, or its name in `losses.OBJECTIVES`.
+          jit_compile: Compile the training step by XLA. Inference never is.
+
+        Raises:
+          ValueError: No objective has that name.
+        """
+        if isinstance(objective, str):
+            if objective not in losses.OBJECTIVES:
+                raise ValueError(
+                    f"objective is {objective!r}: expected one of "
+                    + ", ".join(losses.OBJECTIVES)
+                )
+            objective = losses.OBJECTIVES[objective]
+        self.objective = objective
+        # Slots are made here, so that a checkpoint can be restored into them.
+        self.generator_optimizer = objective.optimizer()
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer = objective.optimizer()
+        self.discriminator_optimizer.build(
+            self.discriminator.trainable_variables
+        )
+        # A function of its own is traced once, however often a step calls it.
+        self._discriminator_update = tf.function(self._update_discriminator)
+        self._generator_update = tf.function(self._update_generator)
+        # Keras wants one optimizer; left alone, it would invent another.
+        super().compile(
+            optimizer=self.generator_optimizer, jit_compile=jit_compile
+        )
+
+    def train_step(self, batches: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Updates the discriminator `critic_steps` times, the generator once.
+
+        Args:
+          batches: Real examples, `[critic_steps, batch, ...]`.
+
+        Returns:
+          `d_loss` (mean over the discriminator's updates, penalty included)
+          and `g_loss`, each `[]`, from before the update that they led to.
+
+        Source: section 3.1 of the paper; Gulrajani et al. (2017), algorithm 1.
+        """
+        update = self.step * (self.critic_steps + 1)
+        d_losses = []
+        for real in tf.unstack(batches, self.critic_steps):
+            d_losses.append(self._discriminator_update(real, update))
+            update += 1
+        g_loss = self._generator_update(tf.shape(batches)[1], update)
+        self.step.assign_add(1)
+        return {"d_loss": tf.reduce_mean(d_losses), "g_loss": g_loss}
+
+    def _update_discriminator(
+        self, real: tf.Tensor, update: tf.Tensor
+    ) -> tf.Tensor:
+        """One discriminator update by real examples; returns its loss, `[]`."""
+        self._reseed_layers(update)
+        batch = tf.shape(real)[0]
+        fake = self.generator(self._draw_z(batch, update), training=True)
+
+        def critic(x: tf.Tensor) -> tf.Tensor:
+            return self.discriminator(x, training=True)
+
+        with tf.GradientTape() as tape:
+            loss = self.objective.discriminator(critic(real), critic(fake))
+            if self.objective.penalty_weight:
+                alpha = tf.random.stateless_uniform(
+                    [batch], self._key(update, _ALPHA)
+                )
+                loss += self.objective.penalty_weight * losses.gradient_penalty(
+                    critic, real, fake, alpha=alpha
+                )
+        variables = self.discriminator.trainable_variables
+        self.discriminator_optimizer.apply_gradients(
+            zip(tape.gradient(loss, variables), variables, strict=True)
+        )
+        if self.objective.clip:
+            for variable in variables:
+                variable.assign(
+                    tf.clip_by_value(
+                        variable, -self.objective.clip, self.objective.clip
+                    )
+                )
+        return loss
+
+    def _update_generator(
+        self, batch: tf.Tensor, update: tf.Tensor
+    ) -> tf.Tensor:
+        """One generator update by `batch` fakes; returns its loss, `[]`."""
+        self._reseed_layers(update)
+        z = self._draw_z(batch, update)
+        with tf.GradientTape() as tape:
+            fake = self.generator(z, training=True)
+            scores = self.discriminator(fake, training=True)
+            loss = self.objective.generator(scores)
+        variables = self.generator.trainable_variables
+        self.generator_optimizer.apply_gradients(
+            zip(tape.gradient(loss, variables), variables, strict=True)
+        )
+        if self._average is not None:
+            for average, variable in zip(
+                self._average.weights, self.generator.weights, strict=True
+            ):
+                average.assign(
+                    self.ema_decay * average + (1 - self.ema_decay) * variable
+                )
+        return loss
+
+    def _draw_z(self, batch: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
+        """Latent vectors, uniform in [-1, 1), `[batch, latent_dim]`."""
+        return tf.random.stateless_uniform(
+            [batch, self.latent_dim], self._key(update, _Z), -1.0, 1.0
+        )
+
+    def _reseed_layers(self, update: tf.Tensor) -> None:
+        """Starts the streams of phase shuffle and dropout for one update.
+
+        They count on from call to call, so that real, fake and in-between
+        examples are shuffled apart.
+        """
+        for purpose, state in enumerate(self._random_states, start=_LAYERS):
+            state.assign(self._key(update, purpose))
+
+    def _key(self, update: tf.Tensor, purpose: int) -> tf.Tensor:
+        """Seed of one draw, `[2]`."""
+        seed = tf.stack([self.seed, tf.zeros_like(self.seed)])
+        fold_in = tf.random.experimental.stateless_fold_in
+        return fold_in(fold_in(seed, update), tf.cast(purpose, tf.int64))
+
+
+def _random_states(network: keras.Model) -> list[Any]:
+    """The states of a network's random layers: no weights, yet variables."""
+    weights = {id(weight) for weight in network.weights}
+    return [v for v in network.variables if id(v) not in weights]

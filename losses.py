@@ -1,0 +1,176 @@
+"""The objectives of the GAN family, one row each in `OBJECTIVES`.
+
+Scores are the raw outputs of the discriminator, `[batch]`: no sigmoid. A loss
+is one number, `[]`, and its own network's optimizer makes it smaller.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def wasserstein_generator(fake: tf.Tensor) -> tf.Tensor:
+    """Minus the mean score of the fakes. Source: section 3.1 of the paper."""
+    return -tf.reduce_mean(fake)
+
+
+def wasserstein_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+    """Minus the critic's estimate of the Wasserstein distance.
+
+    Source: section 3.1 of the paper; Arjovsky et al. (2017), algorithm 1.
+    """
+    return tf.reduce_mean(fake) - tf.reduce_mean(real)
+
+
+def least_squares_generator(fake: tf.Tensor) -> tf.Tensor:
+    """Squared distance of the fakes' scores from 1. Source: Mao et al. (2017)."""
+    return tf.reduce_mean((fake - 1) ** 2)
+
+
+def least_squares_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+    """Squared distance from 1 (real) and 0 (fake), their mean.
+
+    Source: Mao et al. (2017).
+    """
+    return (tf.reduce_mean((real - 1) ** 2) + tf.reduce_mean(fake**2)) / 2
+
+
+def non_saturating_generator(fake: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy of the fakes as "real". Source: Goodfellow et al. (2014).
+
+    Its gradient does not vanish while the discriminator wins.
+    """
+    return tf.reduce_mean(tf.nn.softplus(-fake))
+
+
+def non_saturating_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
+    """Cross-entropy of real as "real" and fake as "fake", their mean.
+
+    Its minimum over discriminators is the Jensen-Shannon divergence, up to
+    constants. The halving is the authors'.
+
+    Source: Goodfellow et al. (2014), equation 1.
+    """
+    return (
+        tf.reduce_mean(tf.nn.softplus(-real))
+        + tf.reduce_mean(tf.nn.softplus(fake))
+    ) / 2
+
+
+def gradient_penalty(
+    critic: Callable[[tf.Tensor], tf.Tensor],
+    real: tf.Tensor,
+    fake: tf.Tensor,
+    *,
+    alpha: tf.Tensor | None = None,
+    rng: tf.random.Generator | None = None,
+) -> tf.Tensor:
+    """How far the critic's slope is from 1 between real and fake examples.
+
+    Args:
+      critic: Maps examples `[batch, ...]` to scores `[batch]`.
+      real: Real examples, `[batch, ...]`.
+      fake: Generated examples, same shape.
+      alpha: Where between real (0) and fake (1) to look: `[batch]`, one for
+        each example. Uniform in [0, 1) if left out.
+      rng: Draws alpha; TensorFlow's global generator if left out.
+
+    Returns:
+      The mean over the batch of (slope - 1)^2, `[]`, not yet weighted. It can
+      be differentiated again, by the critic's weights.
+
+    Source: Gulrajani et al. (2017), equation 3; section 3.1 of the paper.
+    """
+    if alpha is None:
+        uniform = tf.random.uniform if rng is None else rng.uniform
+        alpha = uniform([tf.shape(real)[0]])
+    alpha = tf.cast(alpha, real.dtype)
+    alpha = tf.reshape(alpha, [-1] + [1] * (real.shape.rank - 1))
+    between = real + alpha * (fake - real)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(between)
+        scores = critic(between)
+    # Each score depends on its own example alone, so the gradient of their sum
+    # holds every example's gradient. (Not so with batch norm in the critic:
+    # the paper leaves it out.)
+    gradient = tape.gradient(
+        scores, between, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    axes = list(range(1, real.shape.rank))
+    slope = tf.sqrt(tf.reduce_sum(gradient**2, axis=axes))
+    return tf.reduce_mean((slope - 1) ** 2)
+
+
+@keras.saving.register_keras_serializable("wavegan")
+class RMSprop(keras.optimizers.RMSprop):
+    """RMSprop as TensorFlow 1 has it: the mean square starts at 1, not at 0."""
+
+    def build(self, var_list: list[Any]) -> None:
+        """Makes the slots."""
+        if self.built:
+            return
+        super().build(var_list)
+        for velocity in self._velocities:
+            velocity.assign(tf.ones_like(velocity))
+
+
+def _adam(
+    learning_rate: float, beta_1: float, beta_2: float
+) -> Callable[[], keras.optimizers.Optimizer]:
+    return lambda: keras.optimizers.Adam(
+        learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8
+    )
+
+
+def _rmsprop(
+    learning_rate: float,
+) -> Callable[[], keras.optimizers.Optimizer]:
+    return lambda: RMSprop(learning_rate, rho=0.9, epsilon=1e-10)
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What the two networks strive for, and how.
+
+    Attributes:
+      generator: Loss of the generator, from fake scores `[batch]` to `[]`.
+      discriminator: Loss of the discriminator, from real and fake scores.
+      optimizer: Makes a fresh optimizer; each network gets its own.
+      penalty_weight: Of the gradient penalty in the discriminator's loss;
+        0: none.
+      clip: Largest magnitude of the discriminator's weights; 0: no clipping.
+    """
+
+    generator: Callable[[tf.Tensor], tf.Tensor]
+    discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    optimizer: Callable[[], keras.optimizers.Optimizer]
+    penalty_weight: float = 0.0
+    clip: float = 0.0
+
+
+# Source: table 7 of the paper for "wgan-gp", the authors' code for the others.
+OBJECTIVES = {
+    "dcgan": Objective(
+        non_saturating_generator,
+        non_saturating_discriminator,
+        _adam(2e-4, 0.5, 0.999),
+    ),
+    "lsgan": Objective(
+        least_squares_generator, least_squares_discriminator, _rmsprop(1e-4)
+    ),
+    "wgan": Objective(
+        wasserstein_generator,
+        wasserstein_discriminator,
+        _rmsprop(5e-5),
+        clip=0.01,
+    ),
+    "wgan-gp": Objective(
+        wasserstein_generator,
+        wasserstein_discriminator,
+        _adam(1e-4, 0.5, 0.9),
+        penalty_weight=10.0,
+    ),
+}

@@ -1,0 +1,60 @@
+"""What all tests share: a quiet TensorFlow, slow tests last, fixed seeds."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts slow tests behind the others, which keep their order."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Random numbers, the same in every run; Keras and TF are seeded too."""
+    keras.utils.set_random_seed(7)
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def randomize(rng: np.random.Generator) -> Callable[[Any], Any]:
+    """Gives a model random weights, biases and batch-norm averages too.
+
+    Fresh models have zero biases, and ones and zeros in their batch norms,
+    behind which many a mistake hides. Signals keep about unit scale.
+    """
+
+    def fill(model: Any) -> Any:
+        weights = []
+        for variable in model.weights:
+            shape = tuple(variable.shape)
+            if len(shape) > 1:
+                value = rng.normal(0, np.prod(shape[:-1]) ** -0.5, shape)
+            elif variable.path.endswith(("gamma", "variance")):
+                value = rng.uniform(0.5, 1.5, shape)
+            else:
+                value = rng.normal(0, 0.3, shape)
+            weights.append(value.astype(np.float32))
+        model.set_weights(weights)
+        return model
+
+    return fill
+
+
+@pytest.fixture
+def eagerly() -> Iterator[None]:
+    """Runs tf.functions line by line, so that a test can look inside."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)

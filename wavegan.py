@@ -1,0 +1,285 @@
+"""WaveGAN's two networks: DCGAN, flattened to one dimension.
+
+Square 5x5 kernels become lines of 25, strides of 2x2 become 4, and a picture of
+128x128 becomes 16384 samples.
+
+Source: appendix D of the paper (tables 3 and 4).
+"""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import phaseshuffle
+
+FIRST_LEN = 16  # time steps of the generator's first feature map
+UPSAMPLES = ("zeros", "nn", "linear", "cubic")
+SLICE_LENS = tuple(2**k for k in range(6, 21))
+
+
+@dataclasses.dataclass(frozen=True)
+class WaveGANConfig:
+    """The shape of both networks; the defaults are the paper's.
+
+    Attributes:
+      slice_len: Samples the generator makes: a power of two, 64 to 2**20.
+      channels: Audio channels.
+      latent_dim: Size of the latent vector z.
+      kernel_len: Taps of every (transposed) convolution.
+      dim: Channels of the critic's first layer; they double layer by layer.
+      batchnorm: Normalise the batch between layers, as DCGAN does.
+      upsample: How the generator's layers grow in time: by zeros between the
+        samples (a transposed convolution), or by nearest neighbour, linear or
+        cubic interpolation before a convolution. Table 1 has all four.
+      phaseshuffle: Radius of phase shuffle in the critic, in steps; 0: none.
+      post_filter_len: Taps of the learned filter behind the generator's tanh;
+        0: none, 512 in the paper.
+      dropout: Share of the critic's activations to drop; 0.5 in table 1.
+
+    Raises:
+      ValueError: A field is out of its range.
+    """
+
+    slice_len: int = 16384
+    channels: int = 1
+    latent_dim: int = 100
+    kernel_len: int = 25
+    dim: int = 64
+    batchnorm: bool = False
+    upsample: str = "zeros"
+    phaseshuffle: int = 2
+    post_filter_len: int = 0
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks every field."""
+        if self.slice_len not in SLICE_LENS:
+            choices = ", ".join(map(str, SLICE_LENS))
+            raise ValueError(
+                f"slice_len is {self.slice_len}: expected one of {choices}"
+            )
+        for name in ("channels", "latent_dim", "kernel_len", "dim"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}: expected at least 1"
+                )
+        if self.upsample not in UPSAMPLES:
+            raise ValueError(
+                f"upsample is {self.upsample!r}: expected one of "
+                + ", ".join(UPSAMPLES)
+            )
+        # The shuffled map behind the last but one layer is the shortest.
+        shortest = FIRST_LEN * self.strides[-1]
+        if not 0 <= self.phaseshuffle < shortest:
+            raise ValueError(
+                f"phaseshuffle is {self.phaseshuffle}: expected 0 (none) to "
+                f"{shortest - 1}"
+            )
+        if self.post_filter_len < 0:
+            raise ValueError(
+                f"post_filter_len is {self.post_filter_len}: expected a number "
+                "of taps, or 0 for none"
+            )
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}: expected 0 to below 1")
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of each strided layer, generator or critic, in order of use.
+
+        All are 4, with a final 2 where `slice_len` needs it.
+        """
+        growth = self.slice_len // FIRST_LEN
+        num_fours = (growth.bit_length() - 1) // 2
+        return (4,) * num_fours + (2,) * (growth // 4**num_fours - 1)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Output channels of the critic's strided layers, in order of use."""
+        return tuple(self.dim * 2**i for i in range(len(self.strides)))
+
+
+def build_generator(config: WaveGANConfig) -> keras.Model:
+    """Builds the generator G.
+
+    Args:
+      config: The shape of the network.
+
+    Returns:
+      A model from latent vectors z, `[batch, latent_dim]`, to audio in [-1, 1],
+      `[batch, slice_len, channels]`. (A post filter may leave that range.)
+
+    Source: table 3 of the paper.
+    """
+    layers = keras.layers
+    norms = _BatchNorms(config.batchnorm)
+    widths = config.widths[::-1]
+    z = keras.Input((config.latent_dim,), name="z")
+    x = layers.Dense(FIRST_LEN * widths[0], name="z_project")(z)
+    x = layers.Reshape((FIRST_LEN, widths[0]))(x)
+    x = layers.ReLU()(norms(x))
+    outputs = (*widths[1:], config.channels)
+    for i, (width, stride) in enumerate(
+        zip(outputs, config.strides, strict=True)
+    ):
+        x = _upconv(x, width, stride, config, name=f"upconv_{i}")
+        if i < len(outputs) - 1:
+            x = layers.ReLU()(norms(x))
+    x = layers.Activation("tanh")(x)
+    if config.post_filter_len:
+        # Differs from the original: one filter for each channel. The original
+        # makes one channel of them all.
+        x = layers.DepthwiseConv1D(
+            config.post_filter_len, padding="same", use_bias=False, name="pp_filt"
+        )(x)
+    return keras.Model(z, x, name="generator")
+
+
+def build_discriminator(config: WaveGANConfig) -> keras.Model:
+    """Builds the discriminator D, the critic of WGAN-GP.
+
+    Phase shuffle and dropout act when it is called with `training=True`.
+
+    Args:
+      config: The shape of the network.
+
+    Returns:
+      A model from audio, `[batch, slice_len, channels]`, to raw scores,
+      `[batch]`; higher is more real.
+
+    Source: table 4 of the paper.
+    """
+    layers = keras.layers
+    norms = _BatchNorms(config.batchnorm)
+    audio = x = keras.Input((config.slice_len, config.channels), name="audio")
+    last = len(config.strides) - 1
+    for i, (width, stride) in enumerate(
+        zip(config.widths, config.strides, strict=True)
+    ):
+        x = layers.Conv1D(
+            width,
+            config.kernel_len,
+            strides=stride,
+            padding="same",
+            name=f"downconv_{i}",
+        )(x)
+        if i > 0:
+            # The authors' critic always normalises by the batch at hand.
+            x = norms(x, training=True)
+        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        if config.dropout:
+            # One mask for all time steps, as in table 1.
+            x = layers.SpatialDropout1D(config.dropout)(x)
+        if config.phaseshuffle and i < last:
+            x = phaseshuffle.PhaseShuffle(config.phaseshuffle)(x)
+    x = layers.Dense(1, name="output")(layers.Flatten()(x))
+    return keras.Model(audio, layers.Reshape(())(x), name="discriminator")
+
+
+class _BatchNorms:
+    """Makes batch norms named in the order of use, or nothing at all."""
+
+    def __init__(self, enabled: bool) -> None:
+        self._enabled = enabled
+        self._count = 0
+
+    def __call__(self, x: Any, **kwargs: Any) -> Any:
+        if not self._enabled:
+            return x
+        # TF1's constants, which are Keras's defaults too: said, not assumed.
+        norm = keras.layers.BatchNormalization(
+            momentum=0.99, epsilon=1e-3, name=f"batchnorm_{self._count}"
+        )
+        self._count += 1
+        return norm(x, **kwargs)
+
+
+def _upconv(
+    x: Any, width: int, stride: int, config: WaveGANConfig, name: str
+) -> Any:
+    """One layer of the generator: `stride` times as long, `width` channels."""
+    if config.upsample == "zeros":
+        return keras.layers.Conv1DTranspose(
+            width, config.kernel_len, strides=stride, padding="same", name=name
+        )(x)
+    x = Interpolate(stride, config.upsample)(x)
+    return keras.layers.Conv1D(
+        width, config.kernel_len, padding="same", name=name
+    )(x)
+
+
+def _cubic(distance: np.ndarray) -> np.ndarray:
+    """Keys's cubic convolution kernel with a = -0.75, TensorFlow's choice."""
+    a, d = -0.75, np.abs(distance)
+    near = (a + 2) * d**3 - (a + 3) * d**2 + 1
+    far = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
+    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
+
+
+# Weight of an input sample at a signed distance (in input steps) from an output
+# sample, and the input samples that count, from the one at or before it.
+_KERNELS = {
+    "nn": (lambda d: np.where((d <= 0) & (d > -1), 1.0, 0.0), (0,)),
+    "linear": (lambda d: np.maximum(0, 1 - np.abs(d)), (0, 1)),
+    "cubic": (_cubic, (-1, 0, 1, 2)),
+}
+
+
+@keras.saving.register_keras_serializable("wavegan")
+class Interpolate(keras.layers.Layer):
+    """Makes a signal `stride` times as long by interpolation.
+
+    Output sample i lies at input position i / stride, and the edges repeat,
+    which is how TF1's image resizing aligned the authors' upsampling.
+
+    Args:
+      stride: Output samples for each input sample.
+      kind: "nn", "linear" or "cubic".
+      **kwargs: Of `keras.layers.Layer`.
+
+    Source: section 5.2 of the paper; Keys (1981) for "cubic".
+    """
+
+    def __init__(self, stride: int, kind: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.stride = stride
+        self.kind = kind
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, time, channels]` to `[batch, stride * time, ...]`."""
+        kernel, taps = _KERNELS[self.kind]
+        before, after = -taps[0], taps[-1]
+        time, channels = x.shape[1:]
+        x = tf.concat([x[:, :1]] * before + [x] + [x[:, -1:]] * after, axis=1)
+        neighbours = [x[:, k : k + time] for k in range(len(taps))]
+        phases = []
+        for phase in range(self.stride):
+            weights = kernel(np.array(taps) - phase / self.stride)
+            phases.append(
+                sum(
+                    float(weight) * neighbour
+                    for weight, neighbour in zip(
+                        weights, neighbours, strict=True
+                    )
+                    if weight
+                )
+            )
+        return tf.reshape(
+            tf.stack(phases, axis=2), [-1, self.stride * time, channels]
+        )
+
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, ...]
+    ) -> tuple[int | None, ...]:
+        """Time grows by the stride."""
+        batch, time, channels = input_shape
+        return batch, None if time is None else self.stride * time, channels
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything that `from_config` needs."""
+        return {
+            **super().get_config(), "stride": self.stride, "kind": self.kind
+        }
