@@ -84,12 +84,14 @@ class GAN(keras.Model):
         self,
         objective: losses.Objective | str = "wgan-gp",
         jit_compile: bool = False,
+        learning_rate: float | None = None,
     ) -> None:
         """Sets the losses and makes one optimizer for each network.
 
         Args:
           objective: Itself, or its name in `losses.OBJECTIVES`.
           jit_compile: Compile the training step by XLA. Inference never is.
+          learning_rate: Of both optimizers, instead of the objective's.
 
         Raises:
           ValueError: No objective has that name.
@@ -102,13 +104,17 @@ class GAN(keras.Model):
                 )
             objective = losses.OBJECTIVES[objective]
         self.objective = objective
-        # Slots are made here, so that a checkpoint can be restored into them.
-        self.generator_optimizer = objective.optimizer()
-        self.generator_optimizer.build(self.generator.trainable_variables)
-        self.discriminator_optimizer = objective.optimizer()
-        self.discriminator_optimizer.build(
-            self.discriminator.trainable_variables
-        )
+
+        def optimizer(network: keras.Model) -> keras.optimizers.Optimizer:
+            made = objective.optimizer()
+            if learning_rate is not None:
+                made.learning_rate = learning_rate
+            # Slots must be there when a checkpoint is restored into them.
+            made.build(network.trainable_variables)
+            return made
+
+        self.generator_optimizer = optimizer(self.generator)
+        self.discriminator_optimizer = optimizer(self.discriminator)
         # A function of its own is traced once, however often a step calls it.
         self._discriminator_update = tf.function(self._update_discriminator)
         self._generator_update = tf.function(self._update_generator)
@@ -211,9 +217,13 @@ class GAN(keras.Model):
 
     def _key(self, update: tf.Tensor, purpose: int) -> tf.Tensor:
         """Seed of one draw, `[2]`."""
-        seed = tf.stack([self.seed, tf.zeros_like(self.seed)])
-        fold_in = tf.random.experimental.stateless_fold_in
-        return fold_in(fold_in(seed, update), tf.cast(purpose, tf.int64))
+        seed = tf.stack([self.seed, update])
+        seed = tf.random.experimental.stateless_fold_in(
+            seed, tf.constant(purpose, tf.int64)
+        )
+        # Keras counts the second number up, call by call. Scrambled, no two
+        # purposes count through the same numbers.
+        return tf.random.stateless_uniform([2], seed, None, None, tf.int64)
 
 
 def _random_states(network: keras.Model) -> list[Any]:

@@ -26,7 +26,7 @@ def wasserstein_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
 
 
 def least_squares_generator(fake: tf.Tensor) -> tf.Tensor:
-    """Squared distance of the fakes' scores from 1. Source: Mao et al. (2017)."""
+    """Squared distance of the scores from 1. Source: Mao et al. (2017)."""
     return tf.reduce_mean((fake - 1) ** 2)
 
 

@@ -84,7 +84,9 @@ class WaveGANConfig:
                 "of taps, or 0 for none"
             )
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout is {self.dropout}: expected 0 to below 1")
+            raise ValueError(
+                f"dropout is {self.dropout}: expected 0 to below 1"
+            )
 
     @property
     def strides(self) -> tuple[int, ...]:
@@ -115,7 +117,7 @@ def build_generator(config: WaveGANConfig) -> keras.Model:
     Source: table 3 of the paper.
     """
     layers = keras.layers
-    norms = _BatchNorms(config.batchnorm)
+    norms = _BatchNorms(config.batchnorm, layers.BatchNormalization)
     widths = config.widths[::-1]
     z = keras.Input((config.latent_dim,), name="z")
     x = layers.Dense(FIRST_LEN * widths[0], name="z_project")(z)
@@ -133,7 +135,10 @@ def build_generator(config: WaveGANConfig) -> keras.Model:
         # Differs from the original: one filter for each channel. The original
         # makes one channel of them all.
         x = layers.DepthwiseConv1D(
-            config.post_filter_len, padding="same", use_bias=False, name="pp_filt"
+            config.post_filter_len,
+            padding="same",
+            use_bias=False,
+            name="pp_filt",
         )(x)
     return keras.Model(z, x, name="generator")
 
@@ -153,7 +158,7 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
     Source: table 4 of the paper.
     """
     layers = keras.layers
-    norms = _BatchNorms(config.batchnorm)
+    norms = _BatchNorms(config.batchnorm, BatchOnlyNormalization)
     audio = x = keras.Input((config.slice_len, config.channels), name="audio")
     last = len(config.strides) - 1
     for i, (width, stride) in enumerate(
@@ -167,8 +172,7 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
             name=f"downconv_{i}",
         )(x)
         if i > 0:
-            # The authors' critic always normalises by the batch at hand.
-            x = norms(x, training=True)
+            x = norms(x)
         x = layers.LeakyReLU(negative_slope=0.2)(x)
         if config.dropout:
             # One mask for all time steps, as in table 1.
@@ -179,22 +183,36 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
     return keras.Model(audio, layers.Reshape(())(x), name="discriminator")
 
 
+@keras.saving.register_keras_serializable("wavegan")
+class BatchOnlyNormalization(keras.layers.BatchNormalization):
+    """Normalises by the batch at hand even in inference.
+
+    Source: the authors' code, for the discriminator.
+    """
+
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Maps `[..., channels]` to the same shape."""
+        del training
+        return super().call(x, training=True)
+
+
 class _BatchNorms:
     """Makes batch norms named in the order of use, or nothing at all."""
 
-    def __init__(self, enabled: bool) -> None:
+    def __init__(self, enabled: bool, kind: type[keras.layers.Layer]) -> None:
         self._enabled = enabled
+        self._kind = kind
         self._count = 0
 
-    def __call__(self, x: Any, **kwargs: Any) -> Any:
+    def __call__(self, x: Any) -> Any:
         if not self._enabled:
             return x
         # TF1's constants, which are Keras's defaults too: said, not assumed.
-        norm = keras.layers.BatchNormalization(
+        norm = self._kind(
             momentum=0.99, epsilon=1e-3, name=f"batchnorm_{self._count}"
         )
         self._count += 1
-        return norm(x, **kwargs)
+        return norm(x)
 
 
 def _upconv(
@@ -281,5 +299,7 @@ class Interpolate(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Everything that `from_config` needs."""
         return {
-            **super().get_config(), "stride": self.stride, "kind": self.kind
+            **super().get_config(),
+            "stride": self.stride,
+            "kind": self.kind,
         }

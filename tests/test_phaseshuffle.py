@@ -7,11 +7,12 @@ import pathlib
 import hypothesis
 import keras
 import numpy as np
-import phaseshuffle
 import pytest
 import reference
 import tensorflow as tf
 from hypothesis import strategies as st
+
+import phaseshuffle
 
 
 def ramp(batch: int = 3, time: int = 16, channels: int = 2) -> np.ndarray:

@@ -1,0 +1,37 @@
+# Two commands, each from nothing but Python with venv, make and a package index:
+#   make demo   trains a small WaveGAN on spoken digits and lets you hear it
+#   make test   lint, format, types, tests
+# Another Python: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+
+.PHONY: demo test clean
+
+demo: $(VENV)/runtime
+	$(RUN) train_wavegan.py train ./demo --flagfile=flagfiles/demo.cfg
+	$(RUN) train_wavegan.py preview ./demo --once --preview_n=16
+
+test: $(VENV)/develop
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy .
+	$(RUN) -m pytest
+
+clean:
+	rm -rf $(VENV) demo
+
+$(VENV)/runtime: requirements.txt | $(VENV)/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/develop: requirements.txt requirements-dev.txt | $(VENV)/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/runtime
+
+$(VENV)/python:
+	@$(PYTHON) -c "import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))" 2>/dev/null || \
+	{ echo "needs Python 3.10 to 3.13 with venv, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1): install one, or name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@

@@ -1,0 +1,215 @@
+"""What one does with a trained generator: listen, make clips, export.
+
+Each mode is a plain function of a GAN and the train dir that it was restored
+from (`traindir.restore`), or is to be.
+"""
+
+import io
+import pathlib
+import shutil
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import soundfile
+import tensorflow as tf
+from absl import logging
+
+import gan as gan_lib
+import loader
+import pictures
+import traindir
+import trainer
+
+BATCH_SIZE = 64  # clips that go through the generator at once
+POLL_SECS = 5.0  # between two looks for a new checkpoint
+
+
+def sample_z(num_clips: int, latent_dim: int, seed: int) -> np.ndarray:
+    """Draws latent vectors, `[num_clips, latent_dim]`, uniform in [-1, 1).
+
+    The first k of them do not depend on how many follow.
+    """
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, (num_clips, latent_dim)).astype(np.float32)
+
+
+def generate_audio(gan: gan_lib.GAN, z: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the audio of each latent vector, `[slice_len, channels]`."""
+    for start in range(0, len(z), BATCH_SIZE):
+        yield from gan.ema_generator(
+            z[start : start + BATCH_SIZE], training=False
+        ).numpy()
+
+
+def write_wav(path: pathlib.Path, audio: np.ndarray, sample_rate: int) -> None:
+    """Writes audio, `[num_samples, channels]`, as a 16-bit WAV, or nothing."""
+    # Differs from the original: the nearest of 2**16 steps, the inverse of
+    # reading; the original scales by 32767 and cuts off the fraction.
+    wav = io.BytesIO()
+    soundfile.write(
+        wav, loader.to_int16(audio), sample_rate, "PCM_16", format="WAV"
+    )
+    traindir.write_atomically(path, wav.getvalue())
+
+
+def preview(
+    gan: gan_lib.GAN,
+    directory: traindir.TrainDir,
+    *,
+    num_clips: int = 32,
+    once: bool = False,
+) -> None:
+    """Makes every new checkpoint heard and seen, by the same latent vectors.
+
+    Writes `preview/00000200.wav` (all clips, half a second apart), a picture
+    of them (beside real ones, while the data are there) and TensorBoard audio.
+
+    Args:
+      gan: Built as the train dir's config says.
+      directory: A train dir; it may be training.
+      num_clips: Clips in a preview. Latent vectors are drawn once and kept.
+      once: Stop after the newest checkpoint there is.
+
+    Raises:
+      FileNotFoundError: `once`, and there is no checkpoint.
+
+    Source: the mode `preview` of the authors' code.
+    """
+    folder = directory.path / "preview"
+    for step in _checkpoints(gan, directory, once):
+        folder.mkdir(exist_ok=True)
+        z = _fixed_z(folder / "z.npy", num_clips, gan.latent_dim)
+        wav, picture = _preview_checkpoint(gan, directory, z, step)
+        print(f"step {step}: {wav} {picture}", flush=True)
+
+
+def _preview_checkpoint(
+    gan: gan_lib.GAN, directory: traindir.TrainDir, z: np.ndarray, step: int
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """Writes the WAV and the picture of one checkpoint; returns their paths."""
+    config = directory.read_config()
+    rate = config["data"]["sample_rate"]
+    clips = np.stack(list(generate_audio(gan, z)))
+    gap = np.zeros((rate // 2, clips.shape[-1]), np.float32)
+    wav = directory.path / "preview" / f"{step:08d}.wav"
+    write_wav(wav, np.concatenate([a for c in clips for a in (c, gap)]), rate)
+    shown = clips[:16]
+    groups = {f"generated, step {step}": shown}
+    real = trainer.real_clips(config, len(shown))
+    if real is not None:
+        groups = {"real": real, **groups}
+    picture = wav.with_suffix(".png")
+    traindir.write_atomically(picture, pictures.draw_clips(groups, rate))
+    writer = tf.summary.create_file_writer(str(wav.with_name("logs")))
+    with writer.as_default(step=step):
+        tf.summary.audio("preview", clips, rate, max_outputs=len(clips))
+    writer.close()
+    return wav, picture
+
+
+def generate(
+    gan: gan_lib.GAN,
+    directory: traindir.TrainDir,
+    *,
+    num_clips: int,
+    seed: int,
+    out_dir: pathlib.Path,
+) -> None:
+    """Writes clips `00000.wav`, ... made by the newest checkpoint.
+
+    Args:
+      gan: Built as the train dir's config says.
+      directory: A train dir; it may be training.
+      num_clips: How many.
+      seed: Of the latent vectors: the same clips for the same seed.
+      out_dir: Where to; made if missing.
+
+    Raises:
+      FileNotFoundError: There is no checkpoint.
+      ValueError: `num_clips` is below 1.
+    """
+    if num_clips < 1:
+        raise ValueError(f"number of clips is {num_clips}: expected at least 1")
+    step = traindir.restore(gan, directory)
+    rate = directory.read_config()["data"]["sample_rate"]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    z = sample_z(num_clips, gan.latent_dim, seed)
+    for i, audio in enumerate(generate_audio(gan, z)):
+        write_wav(out_dir / f"{i:05d}.wav", audio, rate)
+    print(f"step {step}: {num_clips} clips in {out_dir}")
+
+
+def infer(gan: gan_lib.GAN, directory: traindir.TrainDir) -> None:
+    """Exports the generator as a SavedModel, which needs TensorFlow alone.
+
+    Its default signature maps `z` to `G_z`, float32 audio in [-1, 1], and
+    `G_z_int16`, both `[batch, slice_len, channels]`.
+
+    Args:
+      gan: Built as the train dir's config says.
+      directory: A train dir.
+
+    Raises:
+      FileNotFoundError: There is no checkpoint.
+
+    Source: the mode `infer` of the authors' code.
+    """
+    step = traindir.restore(gan, directory)
+    module = tf.Module()
+    module.generator = gan.ema_generator
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, gan.latent_dim], tf.float32, name="z")
+        ]
+    )
+    def serve(z: tf.Tensor) -> dict[str, tf.Tensor]:
+        audio = module.generator(z, training=False)
+        samples = tf.clip_by_value(tf.round(audio * 32768), -32768, 32767)
+        return {"G_z": audio, "G_z_int16": tf.cast(samples, tf.int16)}
+
+    module.serve = serve
+    target = directory.path / "export" / "saved_model"
+    draft = target.with_name("saved_model.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    tf.saved_model.save(module, str(draft), signatures=serve)
+    shutil.rmtree(target, ignore_errors=True)
+    draft.rename(target)
+    print(f"step {step}: {target}")
+
+
+def _fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
+    """Latent vectors kept in a file, `[num_clips, latent_dim]`."""
+    if path.exists():
+        z = np.load(path, allow_pickle=False)
+        if z.shape == (num_clips, latent_dim):
+            return z
+    z = sample_z(num_clips, latent_dim, seed=0)
+    buffer = io.BytesIO()
+    np.save(buffer, z, allow_pickle=False)
+    traindir.write_atomically(path, buffer.getvalue())
+    return z
+
+
+def _checkpoints(
+    gan: gan_lib.GAN, directory: traindir.TrainDir, once: bool
+) -> Iterator[int]:
+    """Restores each checkpoint as it comes; yields its step."""
+    if once:
+        yield traindir.restore(gan, directory)
+        return
+    seen = waiting = -1
+    while True:
+        step = directory.latest_step()
+        if step is not None and step > seen:
+            seen = traindir.restore(gan, directory)
+            yield seen
+        elif waiting != seen:
+            waiting = seen
+            logging.info(
+                "waiting for a checkpoint in %s (Ctrl-C stops)",
+                directory.checkpoints,
+            )
+        else:
+            time.sleep(POLL_SECS)

@@ -1,0 +1,75 @@
+"""Pictures of sound: waveforms above log-mel spectrograms."""
+
+import io
+
+import librosa
+import matplotlib.figure
+import numpy as np
+
+
+def draw_clips(groups: dict[str, np.ndarray], sample_rate: int) -> bytes:
+    """Draws groups of clips side by side, a waveform and a spectrogram each.
+
+    Colours show level in decibels below the loudest point of a clip, from 0 to
+    -80, so that quiet and loud clips can be compared by eye.
+
+    Args:
+      groups: Audio by title, `[num_clips, num_samples, channels]` each; of
+        several channels the mean is drawn.
+      sample_rate: In Hz.
+
+    Returns:
+      A PNG file.
+    """
+    rows = max(len(clips) for clips in groups.values())
+    columns = min(rows, 4)
+    lines = -(-rows // columns)
+    figure = matplotlib.figure.Figure(
+        figsize=(2.1 * columns * len(groups) + 0.3, 2.2 * lines + 0.4),
+        layout="constrained",
+    )
+    panels = np.atleast_1d(figure.subfigures(1, len(groups), wspace=0.02))
+    for panel, (title, clips) in zip(panels, groups.items(), strict=True):
+        panel.suptitle(title)
+        axes = panel.subplots(
+            2 * lines,
+            columns,
+            squeeze=False,
+            height_ratios=[1, 2] * lines,
+        )
+        for axis in axes.flat:
+            axis.set_axis_off()
+        for i, clip in enumerate(clips):
+            line, column = divmod(i, columns)
+            _draw_clip(
+                axes[2 * line, column],
+                axes[2 * line + 1, column],
+                clip.mean(axis=-1),
+                sample_rate,
+            )
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=100)
+    return png.getvalue()
+
+
+def _draw_clip(
+    wave: matplotlib.axes.Axes,
+    spectrogram: matplotlib.axes.Axes,
+    samples: np.ndarray,
+    sample_rate: int,
+) -> None:
+    """Draws one clip, `[num_samples]`, into two axes."""
+    wave.plot(samples, linewidth=0.4, color="0.25")
+    wave.set_xlim(0, len(samples))
+    wave.set_ylim(-1, 1)
+    power = librosa.feature.melspectrogram(
+        y=samples, sr=sample_rate, n_fft=512, hop_length=128, n_mels=64
+    )
+    spectrogram.imshow(
+        librosa.power_to_db(power, ref=np.max, amin=1e-8, top_db=80),
+        origin="lower",
+        aspect="auto",
+        cmap="magma",
+        vmin=-80,
+        vmax=0,
+    )

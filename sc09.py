@@ -1,0 +1,344 @@
+"""SC09, the spoken digits of the paper: fetched, or synthesised offline.
+
+    python sc09.py download DIR
+    python sc09.py synthesize DIR --n 2000 --seed 0
+
+Both fill DIR/{train,valid,test} with one-second clips that are named as
+Seven_<speaker>_nohash_<n>.wav. `download` fetches Speech Commands v0.01, 1.5 GB
+by Pete Warden and Google under CC BY 4.0, and keeps its ten digits: 18,620
+clips in train/, 2,494 in valid/, 2,552 in test/. A download that was cut goes
+on where it stopped when the same command is run again.
+
+Source: the paper, section 5; Warden, arXiv:1804.03209.
+"""
+
+import hashlib
+import http.client
+import pathlib
+import re
+import shutil
+import sys
+import tarfile
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+
+import tqdm
+from absl import app, flags
+
+import synthesizer
+
+SHA256 = "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d"
+CLIP_COUNTS = {"train": 18620, "valid": 2494, "test": 2552}
+LISTS = {"validation_list.txt": "valid", "testing_list.txt": "test"}
+DIGIT_CLIP = re.compile(
+    rf"({'|'.join(synthesizer.WORDS)})/([0-9a-f]+_nohash_[0-9]+\.wav)"
+)
+CHUNK_LEN = 2**16  # bytes
+# The archive unpacks to 65,000 files, 2 GB in all, with 3 MB in the largest.
+MAX_MEMBERS = 200_000
+MAX_MEMBER_LEN = 2**24  # bytes
+MAX_TOTAL_LEN = 2**33  # bytes
+
+FLAGS = flags.FLAGS
+flags.DEFINE_integer("n", 2000, "synthesize: how many clips.")
+flags.DEFINE_integer("seed", 0, "synthesize: same seed, same bytes.")
+flags.DEFINE_string(
+    "url",
+    "https://storage.googleapis.com/download.tensorflow.org/data/"
+    "speech_commands_v0.01.tar.gz",
+    "download: where the archive is; another address for a mirror.",
+)
+flags.DEFINE_string("sha256", SHA256, "download: checksum of the archive.")
+flags.DEFINE_integer(
+    "num_bytes", 1489096277, "download: size of the archive in bytes."
+)
+flags.DEFINE_bool(
+    "keep_archive",
+    True,
+    "download: keep the archive beside DIR, where another run finds it.",
+)
+
+
+def synthesize(data_dir: pathlib.Path) -> None:
+    """Makes digits offline: `synthesizer.synthesize` as a command."""
+    synthesizer.synthesize(data_dir, FLAGS.n, FLAGS.seed)
+    report(data_dir)
+
+
+def download(data_dir: pathlib.Path) -> None:
+    """Fetches Speech Commands and lays out SC09 in a new folder.
+
+    Raises:
+      OSError: if the network or the disk fails.
+      ValueError: if something else is in the folder's place, or the archive is
+        not the one expected.
+    """
+    manifest = {"source": "Speech Commands", "licence": "CC BY 4.0"}
+    manifest["sha256"] = FLAGS.sha256
+    if not synthesizer.is_complete(data_dir, manifest):
+        archive = data_dir.parent / archive_name(FLAGS.url)
+        data_dir.parent.mkdir(parents=True, exist_ok=True)
+        check_space(archive, FLAGS.num_bytes)
+        fetch(FLAGS.url, archive, FLAGS.num_bytes, FLAGS.sha256)
+        with synthesizer.new_folder(data_dir, manifest) as partial_dir:
+            counts = unpack_digits(archive, partial_dir)
+            if FLAGS.sha256 == SHA256 and counts != CLIP_COUNTS:
+                raise ValueError(f"{archive} has {counts}, not {CLIP_COUNTS}")
+            if not any(counts.values()):
+                raise ValueError(f"{archive} has no digits: check --url")
+        if FLAGS.keep_archive:
+            print(f"{archive} is kept for another run: delete it if you like")
+        else:
+            archive.unlink()
+    report(data_dir)
+
+
+def report(data_dir: pathlib.Path) -> None:
+    """Says in one line what a data set holds."""
+    counts = (
+        f"{sum(1 for _ in (data_dir / split).glob('*.wav')):,} in {split}/"
+        for split in synthesizer.SPLITS
+    )
+    print(f"{data_dir} holds spoken digits: {', '.join(counts)}")
+
+
+def archive_name(url: str) -> str:
+    """Returns the file name at the end of an address.
+
+    Raises:
+      ValueError: if there is none, or the address is not of the web.
+    """
+    parts = urllib.parse.urlsplit(url)
+    name = pathlib.PurePosixPath(parts.path).name
+    if parts.scheme not in ("http", "https") or not name:
+        raise ValueError(f"--url {url}: give the http(s) address of a file")
+    return name
+
+
+def check_space(archive: pathlib.Path, num_bytes: int) -> None:
+    """Checks before the long download that all of it will fit.
+
+    Raises:
+      OSError: if the disk is too full.
+    """
+    needed = 2 * num_bytes  # the archive, the clips (half of that), and some
+    needed -= size_of(archive) + size_of(part_of(archive))
+    free = shutil.disk_usage(archive.parent).free
+    if free < needed:
+        raise OSError(
+            f"{archive.parent} has {free / 1e9:.1f} GB free and needs "
+            f"{needed / 1e9:.1f} GB: free some, or choose another DIR"
+        )
+
+
+def part_of(archive: pathlib.Path) -> pathlib.Path:
+    """Returns where an archive grows until it is whole and verified."""
+    return archive.with_name(archive.name + ".part")
+
+
+def size_of(path: pathlib.Path) -> int:
+    """Returns the size of a file in bytes; of no file, 0."""
+    return path.stat().st_size if path.exists() else 0
+
+
+def fetch(url: str, archive: pathlib.Path, num_bytes: int, sha256: str) -> None:
+    """Downloads an archive, or what is missing of it, and verifies it.
+
+    Args:
+      url: where from.
+      archive: where to; grows as a `.part` file first.
+      num_bytes: its size.
+      sha256: its checksum, in hex.
+
+    Raises:
+      OSError: if the network or the disk fails; what came is kept.
+      ValueError: if the server sends something else; it is thrown away.
+    """
+    if archive.exists():
+        if checksum(archive) != sha256:
+            raise ValueError(
+                f"{archive} is there and its sha256 is not {sha256}: "
+                "delete it and run the same command again"
+            )
+        return
+    part = part_of(archive)
+    if size_of(part) > num_bytes:
+        part.unlink()
+    if size_of(part) < num_bytes:
+        try:
+            receive(url, part, num_bytes)
+        except urllib.error.HTTPError as error:
+            raise OSError(
+                f"{url}: HTTP {error.code} {error.reason}: check --url"
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            raise OSError(
+                f"{url}: {reason}: run the same command again to go on"
+            ) from error
+    if size_of(part) < num_bytes:
+        raise OSError(
+            f"{url}: cut after {size_of(part):,} of {num_bytes:,} bytes: "
+            "run the same command again to go on"
+        )
+    if (found := checksum(part)) != sha256:
+        part.unlink()
+        raise ValueError(
+            f"{url}: sha256 is {found}, not {sha256}, so it was thrown away: "
+            "run the same command again, or check --url and --sha256"
+        )
+    part.rename(archive)
+
+
+def receive(url: str, part: pathlib.Path, num_bytes: int) -> None:
+    """Appends to a file what it lacks, as far as the connection holds.
+
+    Raises:
+      OSError: if the network or the disk fails.
+      ValueError: if the server's file has another size.
+    """
+    num_done = size_of(part)
+    headers = {"Range": f"bytes={num_done}-"} if num_done else {}
+    request = urllib.request.Request(url, headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            num_done = 0  # a server that knows no ranges: from the start
+        offered = num_done + int(response.headers.get("Content-Length", -1))
+        if "Content-Length" in response.headers and offered != num_bytes:
+            raise ValueError(
+                f"{url} has {offered:,} bytes, not {num_bytes:,}: "
+                "check --url and --num_bytes"
+            )
+        with (
+            part.open("ab" if num_done else "wb") as file,
+            tqdm.tqdm(
+                desc="Downloading",
+                total=num_bytes,
+                initial=num_done,
+                unit="B",
+                unit_scale=True,
+                disable=None,
+            ) as bar,
+        ):
+            # What is there is written at once, so that little is lost when the
+            # run ends; and never more than was announced, whatever is sent.
+            while chunk := response.read1(min(CHUNK_LEN, num_bytes - num_done)):
+                file.write(chunk)
+                num_done += len(chunk)
+                bar.update(len(chunk))
+
+
+def checksum(path: pathlib.Path) -> str:
+    """Returns the sha256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_LEN):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def unpack_digits(
+    archive: pathlib.Path, data_dir: pathlib.Path
+) -> dict[str, int]:
+    """Streams the ten digits of an archive into train/, valid/ and test/.
+
+    No path of the archive becomes a path on this machine: the name of a clip
+    is matched as a whole and built anew.
+
+    Returns:
+      The number of clips by split.
+
+    Raises:
+      ValueError: if there are too many members, or one is not what a clip is.
+    """
+    clips: dict[str, pathlib.Path] = {}  # by the name in the archive
+    lists: dict[str, set[str]] = {}  # by split: such names
+    total_len = 0
+    with (
+        archive.open("rb") as file,
+        tqdm.tqdm.wrapattr(
+            file,
+            "read",
+            total=archive.stat().st_size,
+            desc="Unpacking",
+            disable=None,
+        ) as stream,
+        tarfile.open(fileobj=stream, mode="r|gz") as tar,
+    ):
+        for num_members, member in enumerate(tar, start=1):
+            total_len += member.size
+            if num_members > MAX_MEMBERS or total_len > MAX_TOTAL_LEN:
+                raise ValueError(f"{archive} is too large: not unpacked")
+            check_member(member)
+            name = member.name.removeprefix("./")
+            content = tar.extractfile(member)
+            if content is None:  # a folder
+                continue
+            if match := DIGIT_CLIP.fullmatch(name):
+                clips[name] = data_dir / f"train/{match[1].title()}_{match[2]}"
+                clips[name].write_bytes(content.read())
+            elif name in LISTS:
+                lists[LISTS[name]] = set(content.read().decode().split())
+    num_odd = 0
+    for name, path in clips.items():
+        split = rule = synthesizer.assign_split(path.name.split("_")[1])
+        if len(lists) == len(LISTS):
+            split = next((s for s in lists if name in lists[s]), "train")
+            num_odd += split != rule
+        if split != "train":
+            path.rename(data_dir / split / path.name)
+    if num_odd:
+        print(f"{num_odd} clips are split by the archive's lists, not the rule")
+    return {
+        split: len(list((data_dir / split).iterdir()))
+        for split in synthesizer.SPLITS
+    }
+
+
+def check_member(member: tarfile.TarInfo) -> None:
+    """Refuses what an honest archive of clips has no reason to hold.
+
+    Raises:
+      ValueError: if the member would leave the folder, is neither a file nor a
+        folder, or is too large.
+    """
+    path = pathlib.PurePosixPath(member.name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"{member.name!r} leaves the folder: not unpacked")
+    if not (member.isfile() or member.isdir()):
+        raise ValueError(f"{member.name!r} is a link or device: not unpacked")
+    if member.size > MAX_MEMBER_LEN:
+        raise ValueError(f"{member.name!r} is too large: not unpacked")
+
+
+MODES = {"download": download, "synthesize": synthesize}
+
+
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses the command line; what is wrong with it is said in one line."""
+    try:
+        return FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(f"sc09.py: {' '.join(str(error).split())}")
+
+
+def main(argv: list[str]) -> None:
+    """Runs the mode; what goes wrong is said in one line."""
+    if len(argv) != 3 or argv[1] not in MODES:
+        sys.exit(
+            f"sc09.py: {' '.join(argv[1:]) or 'nothing'} given: the command is "
+            f"python sc09.py {{{','.join(MODES)}}} DIR [--flags]"
+        )
+    try:
+        MODES[argv[1]](pathlib.Path(argv[2]))
+    except KeyboardInterrupt:
+        print("sc09.py: stopped: run the same command again", file=sys.stderr)
+        sys.exit(130)
+    except (OSError, ValueError, EOFError, tarfile.TarError, zlib.error) as e:
+        sys.exit(f"sc09.py: {' '.join(str(e).split())}")
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse_flags)

@@ -1,0 +1,260 @@
+"""Trains a WaveGAN, and lets one hear, use and export what it learnt.
+
+  python train_wavegan.py train [TRAIN_DIR] --data_dir sc09/
+  python train_wavegan.py preview [TRAIN_DIR]
+  python train_wavegan.py generate [TRAIN_DIR] --n 20
+  python train_wavegan.py infer [TRAIN_DIR]
+
+TRAIN_DIR is ./train if left out. `train` goes on with a run that is there; the
+other modes know its flags from its config.json.
+"""
+
+import os
+import pathlib
+import re
+import sys
+from typing import Any
+
+# TensorFlow's own notes on processors and plugins would bury ours.
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import tensorflow as tf
+from absl import app, flags, logging
+
+import gan as gan_lib
+import modes
+import synthesizer
+import traindir
+import trainer
+import wavegan
+
+FLAGS = flags.FLAGS
+HERE = pathlib.Path(__file__).resolve().parent
+DIGITS_DIR = "sc09_synthetic"  # what is learnt without --data_dir
+
+SECTIONS = {
+    "data": traindir.DataConfig,
+    "model": wavegan.WaveGANConfig,
+    "train": traindir.TrainConfig,
+}
+# Flag, section and field of the config, help. Names of the original stay.
+CONFIG_FLAGS = (
+    ("data_dir", "data", "dir", "folder of audio files, however deep; if it "
+     "has a folder train/, that one. Spoken digits are made if left out"),
+    ("data_sample_rate", "data", "sample_rate", "in Hz; others are resampled"),
+    ("data_slice_len", "model", "slice_len", "samples in a clip, 64 to 2**20"),
+    ("data_num_channels", "model", "channels", "audio channels to make"),
+    ("data_overlap_ratio", "data", "overlap_ratio", "of slice and next slice"),
+    ("data_first_slice", "data", "first_slice", "only each file's first slice"),
+    ("data_pad_end", "data", "pad_end", "keep what is left at a file's end"),
+    ("data_normalize", "data", "normalize", "bring each file's peak to 1"),
+    ("data_fast_wav", "data", "fast_wav", "promise that all files are WAV, "
+     "16-bit or float, at the sample rate: others are refused"),
+    ("data_prefetch_gpu_num", "data", "prefetch_gpu_num", "GPU that batches "
+     "wait on; -1: none"),
+    ("data_cache", "data", "cache", "where decoded audio stays: none, memory, "
+     "disk; auto: in memory if a quarter of what is free holds it"),
+    ("data_max_bad", "data", "max_bad", "share of unusable files to accept"),
+    ("wavegan_latent_dim", "model", "latent_dim", "size of z"),
+    ("wavegan_kernel_len", "model", "kernel_len", "taps of each convolution"),
+    ("wavegan_dim", "model", "dim", "channels of the first critic layer"),
+    ("wavegan_batchnorm", "model", "batchnorm", "use batch normalisation"),
+    ("wavegan_genr_upsample", "model", "upsample", "zeros (transposed "
+     "convolution), nn, linear or cubic"),
+    ("wavegan_disc_phaseshuffle", "model", "phaseshuffle", "radius; 0: none"),
+    ("wavegan_disc_dropout", "model", "dropout", "share of activations"),
+    ("wavegan_disc_nupdates", "train", "critic_steps", "discriminator updates "
+     "for each of the generator's"),
+    ("wavegan_loss", "train", "loss", "dcgan, lsgan, wgan or wgan-gp"),
+    ("train_batch_size", "train", "batch_size", "clips in each update"),
+    ("train_learning_rate", "train", "learning_rate", "of both networks; 0: "
+     "the loss's own, 1e-4 for wgan-gp"),
+    ("train_ema_decay", "train", "ema_decay", "of the generator's running "
+     "average; 0: none"),
+    ("train_jit", "train", "jit", "compile the step by XLA"),
+    ("train_max_steps", "train", "max_steps", "generator updates; 0: no end"),
+    ("train_save_secs", "train", "save_secs", "between two checkpoints"),
+    ("train_summary_secs", "train", "summary_secs", "between two sounds and "
+     "pictures for TensorBoard"),
+    ("seed", "train", "seed", "of the run; in generate, of the clips"),
+)  # fmt: skip
+_DEFINE: dict[type, Any] = {
+    bool: flags.DEFINE_boolean,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+}
+for _flag, _section, _field, _help in CONFIG_FLAGS:
+    _default = getattr(SECTIONS[_section], _field)
+    _DEFINE[type(_default)](_flag, _default, _help)
+flags.DEFINE_boolean("wavegan_genr_pp", False, "learn a filter behind tanh")
+flags.DEFINE_integer("wavegan_genr_pp_len", 512, "taps of that filter")
+flags.DEFINE_integer("preview_n", 32, "clips in a preview")
+flags.DEFINE_boolean("once", False, "preview: stop after the newest checkpoint")
+flags.DEFINE_integer("n", 20, "generate: number of clips")
+flags.DEFINE_string(
+    "out_dir", None, "generate: TRAIN_DIR/generated if left out"
+)
+
+
+def build(config: dict[str, dict[str, Any]]) -> gan_lib.GAN:
+    """Builds the networks of a config, with the weights of its seed."""
+    settings = traindir.TrainConfig(**config["train"])
+    try:
+        model = wavegan.WaveGANConfig(**config["model"])
+    except TypeError as error:
+        raise ValueError(f"config.json is damaged: {error}") from None
+    keras.utils.set_random_seed(settings.seed)
+    return gan_lib.GAN(
+        wavegan.build_generator(model),
+        wavegan.build_discriminator(model),
+        latent_dim=model.latent_dim,
+        critic_steps=settings.critic_steps,
+        ema_decay=settings.ema_decay,
+        seed=settings.seed,
+    )
+
+
+def read_flags(
+    saved: dict[str, dict[str, Any]] | None,
+) -> dict[str, dict[str, Any]]:
+    """Makes the config of a run from the flags.
+
+    Args:
+      saved: Config of the run to go on with: flags left out are as they were.
+
+    Returns:
+      Config by section, checked.
+
+    Raises:
+      ValueError: A value is out of range, or differs from the run's.
+    """
+    given = {
+        (section, field): FLAGS[flag]
+        for flag, section, field, _ in CONFIG_FLAGS
+    }
+    config: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    for (section, field), flag in given.items():
+        config[section][field] = flag.value
+    post_filter = FLAGS["wavegan_genr_pp"]
+    config["model"]["post_filter_len"] = (
+        FLAGS.wavegan_genr_pp_len if post_filter.value else 0
+    )
+    given["model", "post_filter_len"] = post_filter
+    for (section, field), flag in given.items():
+        if saved is None:
+            break
+        value, before = config[section][field], saved[section][field]
+        if not flag.present:
+            config[section][field] = before
+        elif value != before and (section, field) not in traindir.RESUMABLE:
+            raise ValueError(
+                f"--{flag.name} is {value!r}, but that run has {before!r}: "
+                "leave the flag out to go on with it, or name another train dir"
+            )
+    names = {field: flag.name for (_, field), flag in given.items()}
+    for section, kind in SECTIONS.items():
+        try:
+            kind(**config[section])
+        except ValueError as error:
+            raise ValueError(
+                re.sub(
+                    r"^\w+", lambda m: f"--{names.get(m[0], m[0])}", str(error)
+                )
+            ) from None
+    return config
+
+
+def train(directory: traindir.TrainDir) -> None:
+    """Trains, or goes on training."""
+    saved = directory.read_config() if directory.exists() else None
+    config = read_flags(saved)
+    gan = build(config)
+    gan.compile(
+        config["train"]["loss"],
+        jit_compile=config["train"]["jit"],
+        learning_rate=config["train"]["learning_rate"] or None,
+    )
+    if not config["data"]["dir"]:
+        synthesizer.synthesize(DIGITS_DIR)
+        config["data"]["dir"] = DIGITS_DIR
+    config["data"]["dir"] = str(pathlib.Path(config["data"]["dir"]).resolve())
+    paths = trainer.find_data(config)
+    with directory.lock():
+        trainer.train(gan, directory, config, paths)
+
+
+def preview(directory: traindir.TrainDir) -> None:
+    """Makes checkpoints heard and seen as they come."""
+    modes.preview(
+        build(directory.read_config()),
+        directory,
+        num_clips=FLAGS.preview_n,
+        once=FLAGS.once,
+    )
+
+
+def generate(directory: traindir.TrainDir) -> None:
+    """Writes clips."""
+    modes.generate(
+        build(directory.read_config()),
+        directory,
+        num_clips=FLAGS.n,
+        seed=FLAGS.seed,
+        out_dir=pathlib.Path(FLAGS.out_dir or directory.path / "generated"),
+    )
+
+
+def infer(directory: traindir.TrainDir) -> None:
+    """Exports a SavedModel."""
+    modes.infer(build(directory.read_config()), directory)
+
+
+MODES = {
+    "train": train,
+    "preview": preview,
+    "generate": generate,
+    "infer": infer,
+}
+
+
+def main(argv: list[str]) -> None:
+    """Runs one mode; whatever is wrong ends in one line."""
+    try:
+        mode, path = (argv[1:] + ["./train"])[:2] if argv[1:] else ("", "")
+        if mode not in MODES or len(argv) > 3:
+            raise ValueError(
+                f"expected MODE [TRAIN_DIR], MODE one of {', '.join(MODES)}; "
+                f"got {' '.join(argv[1:]) or 'nothing'} (--help lists flags)"
+            )
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+        MODES[mode](traindir.TrainDir(path))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError, ArithmeticError, tf.errors.OpError) as error:
+        logging.debug("", exc_info=True)
+        text = error.message if isinstance(error, tf.errors.OpError) else error
+        text = re.sub(r"^{{.*?}} ", "", str(text)).strip()
+        sys.exit(f"train_wavegan.py: {text.splitlines()[0]}")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Reads the flags; an odd one ends in one line."""
+    try:
+        return FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(f"train_wavegan.py: {' '.join(str(error).split())}")
+
+
+if __name__ == "__main__":
+    # Plain lines, and ours alone: TensorFlow logs through absl as well.
+    # --verbosity=1 adds the traceback behind an error's line.
+    logging.set_verbosity(logging.INFO)
+    logging.get_absl_handler().setFormatter(None)
+    logging.get_absl_handler().addFilter(
+        lambda record: pathlib.Path(record.pathname).parent == HERE
+    )
+    tf.get_logger().setLevel("ERROR")
+    app.run(main, flags_parser=parse)

@@ -1,0 +1,266 @@
+"""The train dir: what a run is made of, and how it is kept on disk."""
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import math
+import os
+import pathlib
+import platform
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import gan as gan_lib
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which audio to learn, and how to cut it. See `loader.make_dataset`.
+
+    Attributes:
+      dir: Folder of audio files.
+      sample_rate: In Hz; other files are resampled.
+      overlap_ratio: Of one slice with the next.
+      first_slice: Only the first slice of each file, padded.
+      pad_end: Keep, padded, what is left at a file's end.
+      normalize: Bring each file's peak to 1.
+      fast_wav: Promise that no file needs conversion; refuse those that do.
+      prefetch_gpu_num: The GPU that batches wait on; negative: none.
+      cache: Where decoded audio is kept: none, memory, disk or auto.
+      max_bad: Share of unusable files above which training does not start.
+
+    Raises:
+      ValueError: A field is out of its range.
+    """
+
+    dir: str = ""
+    sample_rate: int = 16000
+    overlap_ratio: float = 0.0
+    first_slice: bool = False
+    pad_end: bool = False
+    normalize: bool = False
+    fast_wav: bool = False
+    prefetch_gpu_num: int = 0
+    cache: str = "auto"
+    max_bad: float = 0.01
+
+    def __post_init__(self) -> None:
+        """Checks what only a command line can get wrong."""
+        _check_range("sample_rate", self.sample_rate, 1, math.inf)
+        _check_range("overlap_ratio", self.overlap_ratio, 0, 0.999)
+        _check_range("max_bad", self.max_bad, 0, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How to train. The defaults are the paper's.
+
+    Attributes:
+      loss: A key of `losses.OBJECTIVES`.
+      critic_steps: Discriminator updates for each generator update.
+      batch_size: Clips in each of them.
+      learning_rate: Of both optimizers; 0: the loss's own (1e-4 for wgan-gp).
+      ema_decay: Of the generator's running average, a step; 0: none.
+      seed: Of weights, data order and all other draws.
+      jit: Compile the step by XLA.
+      max_steps: Generator updates to stop after; 0: never.
+      save_secs: Between two checkpoints.
+      summary_secs: Between two sounds and pictures for TensorBoard.
+
+    Raises:
+      ValueError: A field is out of its range.
+    """
+
+    loss: str = "wgan-gp"
+    critic_steps: int = 5
+    batch_size: int = 64
+    learning_rate: float = 0.0
+    ema_decay: float = 0.0
+    seed: int = 0
+    jit: bool = False
+    max_steps: int = 0
+    save_secs: float = 300.0
+    summary_secs: float = 120.0
+
+    def __post_init__(self) -> None:
+        """Checks what the GAN itself does not."""
+        _check_range("batch_size", self.batch_size, 1, math.inf)
+        _check_range("learning_rate", self.learning_rate, 0, 1)
+        _check_range("seed", self.seed, 0, 2**31 - 1)
+        _check_range("max_steps", self.max_steps, 0, math.inf)
+        _check_range("save_secs", self.save_secs, 0, math.inf)
+        _check_range("summary_secs", self.summary_secs, 0, math.inf)
+
+
+# What may differ when a run goes on: it does not change what is learnt.
+RESUMABLE = {
+    ("data", "dir"),
+    ("data", "fast_wav"),
+    ("data", "prefetch_gpu_num"),
+    ("data", "cache"),
+    ("data", "max_bad"),
+    ("train", "jit"),
+    ("train", "max_steps"),
+    ("train", "save_secs"),
+    ("train", "summary_secs"),
+}
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        limit = f" to {high}" if math.isfinite(high) else " or more"
+        raise ValueError(f"{name} is {value}: expected {low}{limit}")
+
+
+class TrainDir:
+    """One run on disk.
+
+    Args:
+      path: Its folder, which need not exist yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = pathlib.Path(path)
+        self.checkpoints = self.path / "checkpoints"
+        self.metrics = self.path / "metrics.jsonl"
+        self._config = self.path / "config.json"
+
+    def read_config(self) -> dict[str, dict[str, Any]]:
+        """Reads `config.json`: model, data, train, versions.
+
+        Raises:
+          FileNotFoundError: This is no train dir.
+          ValueError: The file is damaged.
+        """
+        try:
+            config = json.loads(self._config.read_text())
+            DataConfig(**config["data"])
+            TrainConfig(**config["train"])
+            dict(**config["model"])
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"{self.path} holds no training ({self._config} is missing): "
+                f"start one with `train_wavegan.py train {self.path}`"
+            ) from None
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{self._config} is damaged ({error}): restore it, or start "
+                "anew in another train dir"
+            ) from None
+        return config
+
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return self._config.exists()
+
+    def write_config(self, config: dict[str, dict[str, Any]]) -> None:
+        """Writes `config.json`, whole or not at all, with the versions."""
+        versions = {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+            "numpy": np.__version__,
+        }
+        text = json.dumps({**config, "versions": versions}, indent=2) + "\n"
+        write_atomically(self._config, text.encode())
+
+    def steps(self) -> list[int]:
+        """Steps of all checkpoints there are, in order."""
+        # The files tell, not CheckpointManager's list of them, which may be
+        # lost. TensorFlow renames the index into place last.
+        found = (
+            re.fullmatch(r"ckpt-(\d+)\.index", name.name)
+            for name in self.checkpoints.glob("ckpt-*.index")
+        )
+        return sorted(int(match[1]) for match in found if match)
+
+    def latest_step(self) -> int | None:
+        """Step of the newest checkpoint, or None."""
+        return max(self.steps(), default=None)
+
+    def checkpoint(self, step: int) -> str:
+        """Path of a checkpoint as TensorFlow wants it."""
+        return str(self.checkpoints / f"ckpt-{step}")
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Makes the folder, and keeps other trainers out of it.
+
+        The lock dies with its process.
+
+        Raises:
+          ValueError: Another process trains here.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("a+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise ValueError(
+                    f"{self.path} is being trained by process {file.read()}: "
+                    "stop it, or choose another train dir"
+                ) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+            yield
+
+
+def write_atomically(path: pathlib.Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
+    draft = path.with_name(path.name + ".part")
+    draft.write_bytes(content)
+    draft.replace(path)
+
+
+def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
+    """Restores the newest checkpoint into a GAN.
+
+    Args:
+      gan: Of the shape that was trained; if it is compiled, the optimizers are
+        restored as well.
+      directory: Where the checkpoint is.
+
+    Returns:
+      Its step.
+
+    Raises:
+      FileNotFoundError: There is no checkpoint.
+    """
+    step = directory.latest_step()
+    if step is None:
+        raise FileNotFoundError(
+            f"{directory.checkpoints} holds no checkpoint yet: train first, "
+            "or wait for the first save"
+        )
+    status = checkpoint(gan).read(directory.checkpoint(step))
+    status.assert_existing_objects_matched().expect_partial()
+    return step
+
+
+def checkpoint(gan: gan_lib.GAN) -> tf.train.Checkpoint:
+    """All that a run is: variables by name, whatever Keras calls its parts."""
+
+    def weights(network: keras.Model) -> dict[str, tf.Variable]:
+        return {weight.path: weight.value for weight in network.weights}
+
+    parts: dict[str, Any] = {
+        "generator": weights(gan.generator),
+        "discriminator": weights(gan.discriminator),
+        "step": gan.step,
+        "seed": gan.seed,
+    }
+    if gan.ema_decay:
+        parts["ema_generator"] = weights(gan.ema_generator)
+    if gan.compiled:
+        for name in ("generator_optimizer", "discriminator_optimizer"):
+            variables = getattr(gan, name).variables
+            parts[name] = [variable.value for variable in variables]
+    return tf.train.Checkpoint(**parts)
