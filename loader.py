@@ -1,478 +1,78 @@
-"""The only reader of audio files: files -> [batch, slice_len, channels].
+"""The loader: audio files -> [batch, slice_len, channels].
 
 Index first, then random access: headers tell where every slice of every file
 lies, so the order is a function of (seed, position), needs no shuffle buffer
-and resumes anywhere. Plain WAV files are decoded in the TensorFlow graph,
-everything else by soundfile, to the same samples.
+and resumes anywhere.
 """
 
-import contextlib
-import dataclasses
+import atexit
 import functools
-import importlib
-import io
-import math
 import os
 import pathlib
-import re
 import shutil
-import stat
-import struct
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import soundfile
-import soxr
 import tensorflow as tf
 from absl import logging
 
-EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
+import audio_files
+import slices
+
 CACHES = ("none", "memory", "disk", "auto")
-Path = str | os.PathLike[str]
-
-_FULL_SCALE = 32768  # of 16-bit audio
-_MARGIN = 256  # soxr HQ hears this far, in samples of the slower rate
-_BLOCK_LEN = 1 << 20  # how much of a long file is in memory at once
+_FULL_SCALE = audio_files.FULL_SCALE
 _GRAPH_SLICES = 4  # the graph decodes whole files, of up to so many slices
-# WAV codec -> format tag, bits, tensorflow-io's type, its zero and full scale
-_CODECS = {
-    "PCM_U8": (1, 8, tf.uint8, 128.0, 128.0),
-    "PCM_16": (1, 16, tf.int16, 0.0, 32768.0),
-    "PCM_24": (1, 24, tf.int32, 0.0, 2.0**31),
-    "FLOAT": (3, 32, tf.float32, 0.0, 1.0),
-}
+
+# The one door to audio: who imports the loader needs no other module.
+AudioInfo = audio_files.AudioInfo
+find_audio = audio_files.find_audio
+scan_audio = audio_files.scan_audio
+decode_audio = audio_files.decode_audio
+load_clips = audio_files.load_clips
+to_int16 = audio_files.to_int16
+from_int16 = audio_files.from_int16
+SliceIndex = slices.SliceIndex
+index_slices = slices.index_slices
 
 
-@dataclasses.dataclass(frozen=True)
-class AudioInfo:
-    """What a file's header says, corrected by what the file holds.
+class _PythonCalls:
+    """Calls from the stream into Python, brought to rest before Python exits.
 
-    `intact`: a WAV file consistent in every field, so that decoders that
-    trust headers blindly (and can crash on broken ones) may see it.
+    A thread that asks for the interpreter's lock while the interpreter ends is
+    killed, and TensorFlow would wait for its call for ever.
     """
 
-    path: str
-    num_samples: int
-    sample_rate: int
-    channels: int
-    format: str
-    subtype: str
-    num_bytes: int
-    mtime_ns: int
-    intact: bool
-
-    def num_samples_at(self, sample_rate: int) -> int:
-        """Returns the length in samples after resampling."""
-        return -(-self.num_samples * sample_rate // self.sample_rate)
-
-    def is_standard_wav(self, sample_rate: int) -> bool:
-        """Tells if the file is what `--data_fast_wav` promises."""
-        wav = (
-            self.format in ("WAV", "WAVEX") and self.sample_rate == sample_rate
-        )
-        return wav and self.subtype in ("PCM_16", "FLOAT")
-
-
-def to_int16(audio: np.ndarray) -> np.ndarray:
-    """Turns audio in [-1, 1] to 16-bit samples: times 32768, rounded, clipped.
-
-    Differs from the original: it multiplies by 32767 and truncates.
-    """
-    scaled = np.rint(np.asarray(audio) * np.float32(_FULL_SCALE))
-    return np.clip(scaled, -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16)
-
-
-def from_int16(samples: np.ndarray) -> np.ndarray:
-    """Turns 16-bit samples to float32 audio in [-1, 1): divided by 32768."""
-    return np.asarray(samples).astype(np.float32) / np.float32(_FULL_SCALE)
-
-
-def find_audio(data_dir: Path) -> list[str]:
-    """Finds audio files below a folder, sorted; hidden entries are ignored.
-
-    Raises:
-        FileNotFoundError: The folder does not exist.
-        ValueError: It is no folder, or holds no audio.
-    """
-    root = pathlib.Path(data_dir)
-    if not root.is_dir():
-        error = ValueError if root.exists() else FileNotFoundError
-        raise error(f"no folder {str(root)!r}: give a folder of audio files")
-    if (root / "train").is_dir():
-        root /= "train"
-        logging.info("a train folder is there: using %r alone", str(root))
-    found = []
-    for folder, subfolders, files in os.walk(root):
-        subfolders[:] = [name for name in subfolders if name[0] != "."]
-        paths = (pathlib.Path(folder, name) for name in files if name[0] != ".")
-        found += [
-            str(path)
-            for path in paths
-            if path.suffix.lower() in EXTENSIONS and path.is_file()
-        ]
-    if not found:
-        raise ValueError(
-            f"no audio in {str(root)!r}: looked for {' '.join(EXTENSIONS)} at "
-            "any depth; give a folder that holds such files"
-        )
-    return sorted(found)
-
-
-def scan_audio(paths: Iterable[Path]) -> tuple[list[AudioInfo], dict[str, str]]:
-    """Reads headers, each once as long as its file does not change.
-
-    Returns:
-        The usable files in the order given, and {path: why it is skipped}.
-    """
-    names = [os.fsdecode(path) for path in paths]
-    scanned = {name: _scan(name) for name in names}
-    skipped = {n: why for n, why in scanned.items() if isinstance(why, str)}
-    return [i for n in names if isinstance(i := scanned[n], AudioInfo)], skipped
-
-
-def _scan(path: str) -> AudioInfo | str:
-    try:
-        status = pathlib.Path(path).stat()
-    except OSError as error:
-        return str(error.strerror)
-    if not stat.S_ISREG(status.st_mode):  # opening a FIFO would hang
-        return "not a regular file"
-    return _scan_file(path, status.st_size, status.st_mtime_ns)
-
-
-@functools.cache
-def _scan_file(path: str, num_bytes: int, mtime_ns: int) -> AudioInfo | str:
-    try:
-        with pathlib.Path(path).open("rb") as start:
-            head = start.read(4096)
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            rate, channels, said = file.samplerate, file.channels, file.frames
-            form, codec = file.format, file.subtype
-            # Of data cut short, libsndfile tells in its log alone.
-            cut = re.search(
-                r"(data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info
-            )
-            num_samples = _count_samples(file)
-    except OSError as error:
-        return _reason(error)
-    except soundfile.SoundFileError as error:
-        return f"not readable as audio, {num_bytes} bytes: {_reason(error)}"
-    if num_samples < 1 or not 1000 <= rate <= 768_000:
-        return f"{num_samples} samples at {rate} Hz"
-    if cut:
-        said = int(cut[2]) - 8 * (cut[1] == "SSND")  # AIFF has two more fields
-        said //= max(1, int(cut[3]) // num_samples)
-    if said != num_samples:
-        text = "%r is cut short: header says %d samples, file has %d"
-        logging.warning(text, path, said, num_samples)
-    tag, bits, *_ = _CODECS.get(codec, (0, 0))
-    tag, align = 0xFFFE if form == "WAVEX" else tag, channels * bits // 8
-    fields = tag, channels, rate, rate * align, align, bits
-    intact = (
-        head[:4] == b"RIFF"
-        and head[20:36] == struct.pack("<HHIIHH", *fields)
-        and _ends_in_data(head, num_bytes, num_samples * align)
-    )
-    known = path, num_samples, rate, channels, form, codec
-    return AudioInfo(*known, num_bytes, mtime_ns, intact)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join((getattr(error, "error_string", "") or str(error)).split())
-
-
-def _count_samples(file: soundfile.SoundFile) -> int:
-    """Trusts the header where the last sample can be read, else counts."""
-    with contextlib.suppress(soundfile.SoundFileError):
-        if not file.seekable():
-            return file.frames
-        file.seek(file.frames - 1)
-        if len(file.read(1)):
-            return file.frames
-    count = 0
-    with (
-        contextlib.suppress(soundfile.SoundFileError),
-        soundfile.SoundFile(file.name) as file,
-    ):
-        while block := len(file.read(4096)):
-            count += block
-    return count
-
-
-def _ends_in_data(head: bytes, num_bytes: int, data_len: int) -> bool:
-    """Tells if the chunks of a WAV file end with its data, and all with it.
-
-    The graph's decoders stumble over padded odd chunks and junk at the end.
-    """
-    position, name, length = 12, b"", 0
-    while position <= len(head) - 8 and length % 2 == 0:
-        name, length = struct.unpack_from("<4sI", head, position)
-        position += 8 + length
-    even = length % 2 == 0
-    return even and (name, length, position) == (b"data", data_len, num_bytes)
-
-
-def decode_audio(
-    path: Path,
-    sample_rate: int | None = None,
-    channels: int = 1,
-    normalize: bool = False,
-) -> np.ndarray:
-    """Decodes a whole file.
-
-    Args:
-        path: Audio file.
-        sample_rate: Target rate, Hz; None: the file's own.
-        channels: Target channels, as in `index_slices`.
-        normalize: Divide by the peak of the result; silence stays silence.
-
-    Returns:
-        Audio, float32 in [-1, 1] (float files may exceed it),
-        `[num_samples, channels]`.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It cannot be decoded, or not to so many channels.
-
-    Source: the authors' loader.py, decode_audio.
-    """
-    info = _require_info(path)
-    rate = sample_rate or info.sample_rate
-    _check_target(info, rate, channels)
-    audio = _read(info, 0, info.num_samples_at(rate), rate, channels)
-    # Differs from the original: it always normalises, whatever its flag says.
-    peak = np.abs(audio).max() if normalize else 0.0
-    return audio / peak if peak > 0 else audio
-
-
-def load_clips(
-    paths: Sequence[Path], slice_len: int, sample_rate: int
-) -> np.ndarray:
-    """Decodes the first slice of every file, for evaluation.
-
-    Returns:
-        Mono audio, float32 in [-1, 1], padded with zeros, one row a path,
-        `[num_files, slice_len]`.
-
-    Raises:
-        FileNotFoundError: A file does not exist.
-        ValueError: A file cannot be decoded.
-    """
-    clips = np.zeros([len(paths), slice_len], np.float32)
-    for clip, path in zip(clips, paths, strict=True):
-        info = _require_info(path)
-        _check_target(info, sample_rate, 1)
-        end = min(slice_len, info.num_samples_at(sample_rate))
-        clip[:end] = _read(info, 0, end, sample_rate, 1)[:, 0]
-    return clips
-
-
-def _check_target(info: AudioInfo, rate: int, channels: int) -> None:
-    if rate < 1 or channels < 1:
-        raise ValueError(f"{rate} Hz, {channels} channels: choose 1 or more")
-    if channels != 1 and info.channels not in (1, channels):
-        raise ValueError(
-            f"{info.path!r} has {info.channels} channels, not 1 or {channels}: "
-            f"ask for 1 or {info.channels}, or convert the file"
-        )
-
-
-def _require_info(path: Path) -> AudioInfo:
-    pathlib.Path(path).stat()  # raises FileNotFoundError
-    info = _scan(os.fsdecode(path))
-    if isinstance(info, str):
-        raise _bad_file(os.fsdecode(path), info)
-    return info
-
-
-def _bad_file(path: str, reason: str) -> ValueError:
-    return ValueError(f"cannot decode {path!r}: {reason}; replace or remove it")
-
-
-def _mix(audio: np.ndarray, info: AudioInfo, channels: int) -> np.ndarray:
-    if not np.isfinite(audio).all():
-        raise _bad_file(info.path, "it has NaN or infinite samples")
-    if channels == 1:
-        audio = audio.mean(axis=1, keepdims=True)
-    return np.broadcast_to(audio, [len(audio), channels])
-
-
-def _read(
-    info: AudioInfo, start: int, stop: int, rate: int, channels: int
-) -> np.ndarray:
-    """Reads samples [start, stop) at the target rate, and little else."""
-    common = math.gcd(rate, info.sample_rate)
-    up, down = rate // common, info.sample_rate // common
-    base, low, high = start, start, stop
-    if up != down:
-        margin = math.ceil(_MARGIN * max(1, up / down))
-        # From a multiple of its period on, the resampler is in the same phase
-        # as from the start of the file.
-        base = max(0, start - margin) // up * up
-        low = base // up * down
-        high = min(info.num_samples, (stop + margin) * down // up + 1)
-    try:
-        with soundfile.SoundFile(os.fsencode(info.path)) as file:
-            at = file.seek(low) if low and file.seekable() else 0
-            audio = file.read(high - at, "float32", always_2d=True)[low - at :]
-        if len(audio) < high - low:
-            raise OSError("shorter than when its header was read")
-    except (OSError, soundfile.SoundFileError) as error:
-        raise _bad_file(info.path, _reason(error)) from error
-    audio = _mix(audio, info, channels)
-    if up != down:
-        # Differs from the original: it resamples by librosa's older methods.
-        audio = soxr.resample(audio, info.sample_rate, rate, "HQ")
-    audio = audio[start - base : stop - base]
-    return np.pad(audio, [[0, stop - start - len(audio)], [0, 0]])
-
-
-@functools.cache
-def _peak(info: AudioInfo, rate: int, channels: int) -> float:
-    """Returns the peak of a whole file, taken block by block."""
-    end, peak = info.num_samples_at(rate), 0.0
-    for start in range(0, end, _BLOCK_LEN):
-        stop = min(start + _BLOCK_LEN, end)
-        block = _read(info, start, stop, rate, channels)
-        peak = max(peak, float(np.abs(block).max()))
-    return peak
-
-
-# From here on: slices and their stream.
-
-
-@dataclasses.dataclass(frozen=True)
-class SliceIndex:
-    """Every slice of a set of files: four arrays, one entry per slice.
-
-    `file`: its place in `infos`; `offset`: where it starts; `slack`: how far
-    it may move forward; `span`: the real samples it needs, its slack included
-    (all in samples at `sample_rate`).
-    """
-
-    infos: Sequence[AudioInfo]
-    slice_len: int
-    sample_rate: int
-    channels: int
-    file: np.ndarray
-    offset: np.ndarray
-    slack: np.ndarray
-    span: np.ndarray
-
-    @property
-    def num_slices(self) -> int:
-        """Slices in an epoch."""
-        return len(self.file)
-
-    @property
-    def seconds(self) -> float:
-        """Duration of all files together, in seconds."""
-        return sum(info.num_samples / info.sample_rate for info in self.infos)
-
-    @property
-    def cache_bytes(self) -> int:
-        """What a cache in memory or on disk takes, in bytes."""
-        return int(self.span.sum()) * self.channels * 2
-
-
-def index_slices(
-    infos: Sequence[AudioInfo],
-    slice_len: int,
-    *,
-    sample_rate: int = 16000,
-    channels: int = 1,
-    first_slice: bool = False,
-    pad_end: bool = False,
-    overlap_ratio: float = 0.0,
-    random_offset: bool = False,
-) -> SliceIndex:
-    """Lists every slice of every file, in the order of the files.
-
-    Args:
-        infos: Usable files, from `scan_audio`.
-        slice_len: Samples in a slice.
-        sample_rate: Target rate, Hz.
-        channels: Target channels: 1 is the mean, n takes n, or n times 1.
-        first_slice: Only the slice at offset 0.
-        pad_end: Also slices that reach past the end, padded with zeros.
-        overlap_ratio: Share of a slice that the next one repeats, in [0, 1).
-        random_offset: A slice may move forward, short of the next one's start.
-
-    Raises:
-        ValueError: A setting is out of range, or channels do not convert.
-
-    Source: the authors' loader.py, decode_extract_and_batch.
-    """
-    hop = int(round(slice_len * (1.0 - overlap_ratio)) + 1e-4)
-    if not 0.0 <= overlap_ratio < 1.0 or hop < 1:
-        raise ValueError(
-            f"slice length {slice_len} at overlap ratio {overlap_ratio} makes "
-            f"a hop of {hop} samples: choose a length of 1 or more, a ratio "
-            "from 0 up to, but not including, 1"
-        )
-    for info in infos:
-        _check_target(info, sample_rate, channels)
-    lens = np.array([i.num_samples_at(sample_rate) for i in infos], np.int64)
-    counts = -(-lens // hop) if pad_end else (lens - slice_len) // hop + 1
-    # Differs from the original: a clip shorter than a slice gives one slice;
-    # there it gives none, or with pad_end one per hop.
-    counts = np.where((lens < slice_len) | first_slice, 1, counts)
-    file = np.repeat(np.arange(len(infos)), counts)
-    nth = np.arange(len(file)) - np.repeat(np.cumsum(counts) - counts, counts)
-    offset, end = nth * hop, lens[file]
-    # Differs from the original: it cuts one random piece off the file's start.
-    slack = np.clip(end - offset - slice_len, 0, hop - 1) * random_offset
-    span = np.minimum(end - offset, slice_len + slack)
-    return SliceIndex(
-        infos, slice_len, sample_rate, channels, file, offset, slack, span
-    )
-
-
-@functools.cache
-def _tensorflow_io() -> Any:
-    """Returns tensorflow-io's audio module, None where it does not work."""
-    try:
-        audio = importlib.import_module("tensorflow_io").audio
-        wav = io.BytesIO()
-        soundfile.write(wav, np.zeros(2, np.int16), 8000, format="WAV")
-        audio.decode_wav(wav.getvalue(), dtype=tf.int16)  # loads compiled code
-    except Exception:  # however it fails, soundfile reads the same files
-        return None
-    return audio
-
-
-def _route(info: AudioInfo, index: SliceIndex) -> int:
-    """Chooses a decoder: 0 soundfile, 1 TensorFlow, from 2 tensorflow-io.
-
-    FLAC is not for tensorflow-io: from a damaged file it makes wrong samples.
-    """
-    too_long = info.num_samples > _GRAPH_SLICES * index.slice_len
-    other_mean = index.channels == 1 and info.channels > 2  # sum in other order
-    resampled = info.sample_rate != index.sample_rate
-    if not info.intact or too_long or other_mean or resampled:
-        return 0
-    if (info.format, info.subtype) == ("WAV", "PCM_16"):
-        return 1
-    return 2 + list(_CODECS).index(info.subtype) if _tensorflow_io() else 0
-
-
-def _graph_decoders(with_io: bool) -> list[Callable[[tf.Tensor], tf.Tensor]]:
-    """Returns what `_route` numbers: contents -> `[num_samples, channels]`."""
-
-    def decode_wav(
-        dtype: tf.DType, zero: float, scale: float, contents: tf.Tensor
-    ) -> tf.Tensor:
-        samples = _tensorflow_io().decode_wav(contents, dtype=dtype)
-        return (tf.cast(samples, tf.float32) - zero) / scale
-
-    codecs = _CODECS.values() if with_io else ()
-    return [
-        lambda contents: tf.zeros([0, 1]),  # nothing: soundfile's turn
-        lambda contents: tf.audio.decode_wav(contents).audio,
-        *(functools.partial(decode_wav, *codec[2:]) for codec in codecs),
-    ]
+    def __init__(self) -> None:
+        self._exiting = threading.Event()
+        self._last_call = 0.0
+        atexit.register(self._settle)
+
+    def __call__(
+        self, function: Callable[..., Any], inputs: list[Any], outputs: Any
+    ) -> Any:
+        """Does as `tf.numpy_function`."""
+
+        def call(*args: np.ndarray) -> Any:
+            if self._exiting.is_set():
+                self._last_call = time.monotonic()
+                raise RuntimeError("the program is ending")
+            return function(*args)
+
+        return tf.numpy_function(call, inputs, outputs)
+
+    def _settle(self) -> None:
+        """Lets calls fail until the stream asks for no more."""
+        self._exiting.set()
+        start = self._last_call = time.monotonic()
+        while time.monotonic() - max(start, self._last_call) < 0.3:
+            time.sleep(0.05)
+
+
+_call_python = _PythonCalls()
 
 
 class _SliceReader:
@@ -483,12 +83,17 @@ class _SliceReader:
     """
 
     def __init__(
-        self, index: SliceIndex, normalize: bool, store: np.ndarray | None
+        self,
+        index: slices.SliceIndex,
+        normalize: bool,
+        store: np.ndarray | None,
     ) -> None:
         self._index, self._normalize, self._store = index, normalize, store
         self._starts = np.cumsum(index.span) - index.span
         self._levels = np.zeros(index.num_slices, np.float32)  # of the stored
-        routes = [_route(info, index) for info in index.infos]
+        target = index.sample_rate, index.channels
+        longest = _GRAPH_SLICES * index.slice_len
+        routes = [audio_files.route(i, *target, longest) for i in index.infos]
         self._in_graph = np.array(routes)[index.file] > 0
         self._len = int(index.span.max(initial=0, where=self._in_graph))
         places = np.stack([index.file, index.offset, index.span], axis=1)
@@ -497,17 +102,15 @@ class _SliceReader:
         sizes = [(i.num_bytes, i.num_samples) for i in index.infos]
         self._sizes = tf.constant(sizes, tf.int64)
         self._routes = tf.constant(routes)
-        self._decoders = _graph_decoders(max(routes) > 1)
+        self._decoders = audio_files.graph_decoders(max(routes) > 1)
 
-    def read(
-        self, keys: tf.Tensor, moves: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def read(self, keys: tf.Tensor, moves: tf.Tensor) -> list[tf.Tensor]:
         """Reads a batch of slices, each moved forward.
 
         Returns:
             Samples, int16, `[batch, slice_len, channels]`; levels, `[batch]`.
         """
-        todo = tf.numpy_function(self._choose, [keys], tf.int64)
+        todo = _call_python(self._choose, [keys], tf.int64)
         todo = tf.ensure_shape(todo, [None])
         span = tf.TensorSpec([self._len, self._index.channels], tf.int16)
         outputs = span, tf.TensorSpec([], tf.float32)
@@ -515,7 +118,7 @@ class _SliceReader:
             self._decode_in_graph, todo, fn_output_signature=outputs
         )
         arrays = [keys, moves, todo, spans, levels]
-        return tf.numpy_function(self._fetch, arrays, [tf.int16, tf.float32])
+        return _call_python(self._fetch, arrays, [tf.int16, tf.float32])
 
     def _choose(self, keys: np.ndarray) -> np.ndarray:
         """Chooses the slices that the graph is to decode."""
@@ -553,10 +156,13 @@ class _SliceReader:
         index = self._index
         info, start = index.infos[index.file[key]], int(index.offset[key])
         target = index.sample_rate, index.channels
-        audio = _read(info, start, start + int(index.span[key]), *target)
-        peak = _peak(info, *target) if self._normalize else 1.0
+        stop = start + int(index.span[key])
+        audio = audio_files.read(info, start, stop, *target)
+        peak = 1.0
+        if self._normalize:
+            peak = audio_files.measure_peak(info, *target)
         level = max(1.0, np.rint(min(peak, 1.0) * _FULL_SCALE))
-        return to_int16(audio / np.float32(max(peak, 1.0))), level
+        return audio_files.to_int16(audio / np.float32(max(peak, 1.0))), level
 
     def _decode_in_graph(self, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Does as `_decode`, from the whole file; level 0 where it gives up."""
@@ -584,7 +190,7 @@ class _SliceReader:
 
 
 def _make_store(
-    cache: str, index: SliceIndex, cache_dir: Path | None
+    cache: str, index: slices.SliceIndex, cache_dir: audio_files.Path | None
 ) -> np.ndarray | None:
     """Makes room for the real samples of all slices, if there is to be any."""
     need, shape = index.cache_bytes, (int(index.span.sum()), index.channels)
@@ -619,7 +225,7 @@ def _free_ram() -> int:
 
 
 def make_dataset(
-    paths: Sequence[Path],
+    paths: Sequence[audio_files.Path],
     *,
     slice_len: int,
     batch_size: int,
@@ -636,14 +242,13 @@ def make_dataset(
     cache: str = "none",
     drop_remainder: bool = True,
     start: int = 0,
-    cache_dir: Path | None = None,
+    cache_dir: audio_files.Path | None = None,
 ) -> tf.data.Dataset:
     """Makes the stream of training batches, a function of (seed, position).
 
     Args:
         paths: Audio files; unusable ones are skipped with one warning.
-        slice_len: Samples in a slice; for this and the next six see
-            `index_slices`.
+        slice_len: Samples in a slice. See `index_slices` for the cutting.
         batch_size: Slices in a batch.
         sample_rate: Target rate, Hz.
         channels: Target channels.
@@ -667,22 +272,20 @@ def make_dataset(
 
     Raises:
         ValueError: A setting is out of range, no file is usable, the cache
-            does not fit. (While iterating, tf.errors.InvalidArgumentError
-            names a file that cannot be decoded.)
+            does not fit. (While iterating: tf.errors.InvalidArgumentError.)
 
     Source: the authors' loader.py, decode_extract_and_batch.
     """
-    infos, skipped = scan_audio(paths)
+    infos, skipped = audio_files.scan_audio(paths)
     some = "; ".join(f"{p!r}: {why}" for p, why in list(skipped.items())[:5])
     if skipped:
-        logging.warning(
-            "skipped %d of %d files: %s", len(skipped), len(paths), some
-        )
+        text = "skipped %d of %d files: %s"
+        logging.warning(text, len(skipped), len(paths), some)
     if not infos:
         raise ValueError(
             f"none of {len(paths)} files is usable audio: {some or 'give some'}"
         )
-    index = index_slices(
+    index = slices.index_slices(
         infos,
         slice_len,
         sample_rate=sample_rate,
@@ -741,7 +344,5 @@ def make_dataset(
     stop -= (stop - start) % batch_size if drop_remainder else 0
     firsts = tf.data.Dataset.range(start, stop, batch_size)
     calls = min(8, (os.cpu_count() or 1) + 1)
-    batches = firsts.map(
-        load_batch, num_parallel_calls=calls, deterministic=True
-    )
+    batches = firsts.map(load_batch, calls, deterministic=True)
     return batches.prefetch(2)

@@ -84,6 +84,7 @@ def gradient_penalty(
 
     Source: Gulrajani et al. (2017), equation 3; section 3.1 of the paper.
     """
+    real, fake = tf.convert_to_tensor(real), tf.convert_to_tensor(fake)
     if alpha is None:
         uniform = tf.random.uniform if rng is None else rng.uniform
         alpha = uniform([tf.shape(real)[0]])
@@ -100,7 +101,11 @@ def gradient_penalty(
         scores, between, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
     axes = list(range(1, real.shape.rank))
-    slope = tf.sqrt(tf.reduce_sum(gradient**2, axis=axes))
+    squared = tf.reduce_sum(gradient**2, axis=axes)
+    # The root's own slope at 0 is infinite: a flat critic would become NaN.
+    slope = tf.where(
+        squared > 0, tf.sqrt(tf.where(squared > 0, squared, 1.0)), 0.0
+    )
     return tf.reduce_mean((slope - 1) ** 2)
 
 

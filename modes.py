@@ -199,7 +199,7 @@ def _checkpoints(
     if once:
         yield traindir.restore(gan, directory)
         return
-    seen = waiting = -1
+    seen, waiting = -1, None
     while True:
         step = directory.latest_step()
         if step is not None and step > seen:

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 import gan as gan_lib
+import loader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,11 @@ class DataConfig:
         _check_range("sample_rate", self.sample_rate, 1, math.inf)
         _check_range("overlap_ratio", self.overlap_ratio, 0, 0.999)
         _check_range("max_bad", self.max_bad, 0, 1)
+        if self.cache not in loader.CACHES:
+            raise ValueError(
+                f"cache is {self.cache!r}: expected one of "
+                + ", ".join(loader.CACHES)
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +74,7 @@ class TrainConfig:
       learning_rate: Of both optimizers; 0: the loss's own (1e-4 for wgan-gp).
       ema_decay: Of the generator's running average, a step; 0: none.
       seed: Of weights, data order and all other draws.
-      jit: Compile the step by XLA.
+      jit: Compile the step by XLA, which draws other numbers from a seed.
       max_steps: Generator updates to stop after; 0: never.
       save_secs: Between two checkpoints.
       summary_secs: Between two sounds and pictures for TensorBoard.
@@ -105,7 +111,6 @@ RESUMABLE = {
     ("data", "prefetch_gpu_num"),
     ("data", "cache"),
     ("data", "max_bad"),
-    ("train", "jit"),
     ("train", "max_steps"),
     ("train", "save_secs"),
     ("train", "summary_secs"),

@@ -1,10 +1,10 @@
 """The training loop: audio in, checkpoints and reports out."""
 
 import contextlib
-import dataclasses
 import json
 import math
 import os
+import random
 import signal
 import sys
 import time
@@ -43,14 +43,12 @@ def find_data(config: dict[str, dict[str, Any]]) -> list[str]:
     data = traindir.DataConfig(**config["data"])
     paths = loader.find_audio(data.dir)
     infos, skipped = loader.scan_audio(paths)
-    for path, reason in skipped.items():
-        logging.warning("skipped: %s: %s", path, reason)
     if len(skipped) > data.max_bad * len(paths):
         path, reason = next(iter(skipped.items()))
         share = math.ceil(100 * len(skipped) / len(paths)) / 100
         raise ValueError(
             f"{len(skipped)} of {len(paths)} audio files cannot be used, the "
-            f"first is {path}: {reason}. Mend or remove them, or accept more "
+            f"first is {path}: {reason} - mend or remove them, or accept more "
             f"by --data_max_bad={share}"
         )
     for info in infos:
@@ -60,11 +58,14 @@ def find_data(config: dict[str, dict[str, Any]]) -> list[str]:
                 f"{data.sample_rate} Hz alone, which {info.path} is not: leave "
                 "the flag out, and files are converted"
             )
-    seconds = sum(info.num_samples / info.sample_rate for info in infos)
+    for path, reason in skipped.items():
+        logging.warning("skipped: %s: %s", path, reason)
+    index = loader.index_slices(infos, **_slicing(data, config["model"]))
     logging.info(
-        "data: %d files, %.1f minutes; %d files skipped",
+        "data: %d files, %.1f minutes, %d slices; %d files skipped",
         len(infos),
-        seconds / 60,
+        index.seconds / 60,
+        index.num_slices,
         len(skipped),
     )
     return [info.path for info in infos]
@@ -80,44 +81,38 @@ def real_clips(
       num_clips: How many.
 
     Returns:
-      Audio, `[num_clips, slice_len, channels]`.
+      Mono audio, `[num_clips, slice_len, 1]`, from starts of random files.
     """
     data = traindir.DataConfig(**config["data"])
     try:
-        paths = loader.find_audio(data.dir)
-    except (FileNotFoundError, ValueError) as error:
+        infos, _ = loader.scan_audio(loader.find_audio(data.dir))
+        paths = [info.path for info in infos]
+        random.Random(0).shuffle(paths)
+        clips = loader.load_clips(
+            paths[:num_clips], config["model"]["slice_len"], data.sample_rate
+        )
+    except (OSError, ValueError) as error:
         logging.info("no real clips to compare with: %s", error)
         return None
-    dataset = make_dataset(
-        dataclasses.replace(data, cache="none"),
-        paths,
-        config["model"],
-        batch_size=num_clips,
-    )
-    return next(iter(dataset)).numpy()
+    if data.normalize:
+        clips /= np.maximum(np.abs(clips).max(axis=1, keepdims=True), 1e-9)
+    return clips[..., np.newaxis]
 
 
-def make_dataset(
-    data: traindir.DataConfig,
-    paths: list[str],
-    model: dict[str, Any],
-    **kwargs: Any,
-) -> tf.data.Dataset:
-    """`loader.make_dataset` by the words of the command line."""
-    return loader.make_dataset(
-        paths,
-        slice_len=model["slice_len"],
-        channels=model["channels"],
-        sample_rate=data.sample_rate,
-        overlap_ratio=data.overlap_ratio,
-        first_slice=data.first_slice,
-        pad_end=data.pad_end,
+def _slicing(
+    data: traindir.DataConfig, model: dict[str, Any]
+) -> dict[str, Any]:
+    """How files are cut, in the words of `loader`."""
+    return {
+        "slice_len": model["slice_len"],
+        "channels": model["channels"],
+        "sample_rate": data.sample_rate,
+        "overlap_ratio": data.overlap_ratio,
+        "first_slice": data.first_slice,
+        "pad_end": data.pad_end,
         # As the original: slices start anywhere, unless only the first counts.
-        random_offset=not data.first_slice,
-        normalize=data.normalize,
-        cache=data.cache,
-        **kwargs,
-    )
+        "random_offset": not data.first_slice,
+    }
 
 
 def train(
@@ -148,15 +143,15 @@ def train(
         step = traindir.restore(gan, directory)
         logging.info("resuming %s at step %d", directory.path, step)
     directory.write_config(config)
-    clips_a_step = settings.critic_steps * settings.batch_size
-    dataset = make_dataset(
-        data,
+    dataset = loader.make_dataset(
         paths,
-        config["model"],
         batch_size=settings.batch_size,
+        normalize=data.normalize,
+        cache=data.cache,
         seed=settings.seed,
-        start=step * clips_a_step,
+        start=step * settings.critic_steps * settings.batch_size,
         cache_dir=directory.path,
+        **_slicing(data, config["model"]),
     ).batch(settings.critic_steps)
     gpus = tf.config.list_logical_devices("GPU")
     if 0 <= data.prefetch_gpu_num < len(gpus):

@@ -185,7 +185,9 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
 
 @keras.saving.register_keras_serializable("wavegan")
 class BatchOnlyNormalization(keras.layers.BatchNormalization):
-    """Normalises by the batch at hand even in inference.
+    """Normalises by the batch at hand, in training and in inference.
+
+    Its moving averages are there for the layout's sake; they never move.
 
     Source: the authors' code, for the discriminator.
     """
@@ -193,7 +195,10 @@ class BatchOnlyNormalization(keras.layers.BatchNormalization):
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Maps `[..., channels]` to the same shape."""
         del training
-        return super().call(x, training=True)
+        mean, variance = tf.nn.moments(x, list(range(x.shape.rank - 1)))
+        return tf.nn.batch_normalization(
+            x, mean, variance, self.beta, self.gamma, self.epsilon
+        )
 
 
 class _BatchNorms:

@@ -6,12 +6,14 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads
 
+import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
 
 
@@ -58,3 +60,14 @@ def eagerly() -> Iterator[None]:
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="session")
+def audio(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """A folder of eleven short sounds."""
+    folder = tmp_path_factory.mktemp("audio")
+    rng = np.random.default_rng(0)
+    for i in range(11):
+        samples = 0.3 * rng.standard_normal(200 + 40 * i)
+        soundfile.write(folder / f"{i}.wav", samples, 16000)
+    return folder

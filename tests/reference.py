@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
+Array = np.ndarray
 
 BATCHNORM_EPSILON = 1e-3
 LEAK = 0.2

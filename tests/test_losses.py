@@ -112,8 +112,8 @@ def test_wasserstein_critic_ignores_an_offset(
     real: np.ndarray, fake: np.ndarray, by: float
 ) -> None:
     loss = losses.wasserstein_discriminator
-    by = np.float32(by)
-    moved = loss(tf.constant(real + by), tf.constant(fake + by))
+    offset = np.float32(by)
+    moved = loss(tf.constant(real + offset), tf.constant(fake + offset))
     still = loss(tf.constant(real), tf.constant(fake))
     np.testing.assert_allclose(moved, still, atol=1e-4)
 

@@ -25,7 +25,7 @@ FACES = {
     "eval.table",
 }
 CLI = "cli"
-LEAVES = {"losses", "phaseshuffle", "loader", "spectral", "formants"}
+LEAVES = {"losses", "phaseshuffle", "audio_files", "spectral", "formants"}
 MODELS = {"wavegan", "specgan"}
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib"}
 PICKLES |= {"shelve", "marshal"}

@@ -6,106 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
+import commandline
 import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
 
 import traindir
-
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-TINY = (
-    "--data_slice_len=256",
-    "--wavegan_dim=2",
-    "--wavegan_latent_dim=8",
-    "--train_batch_size=4",
-    "--wavegan_disc_nupdates=2",
-)
-EMA = "--train_ema_decay=0.9"
-
-
-def command(*args: object) -> list[str]:
-    return [sys.executable, str(ROOT / "train_wavegan.py"), *map(str, args)]
-
-
-def run(
-    *args: object, cwd: pathlib.Path | None = None, timeout: float = 120
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*args),
-        cwd=cwd,
-        timeout=timeout,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def start(*args: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(*args),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_step(process: subprocess.Popen[str], step: int) -> None:
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("step ") and int(line.split()[1][:-1]) >= step:
-            return
-    raise AssertionError(process.communicate()[1])
-
-
-def weights(train_dir: pathlib.Path) -> dict[str, np.ndarray]:
-    directory = traindir.TrainDir(train_dir)
-    step = directory.latest_step()
-    assert step is not None
-    reader = tf.train.load_checkpoint(directory.checkpoint(step))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        if "OBJECT_GRAPH" not in name
-    }
-
-
-def assert_same_run(a: pathlib.Path, b: pathlib.Path) -> None:
-    ours, theirs = weights(a), weights(b)
-    assert ours.keys() == theirs.keys()
-    for name, value in ours.items():
-        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
-
-
-def losses(train_dir: pathlib.Path) -> dict[int, tuple[float, float]]:
-    lines = (train_dir / "metrics.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
-    assert len({row["step"] for row in rows}) == len(rows)
-    return {row["step"]: (row["d_loss"], row["g_loss"]) for row in rows}
-
-
-def assert_one_line(
-    done: subprocess.CompletedProcess[str], *words: str
-) -> None:
-    assert done.returncode == 1, done
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("train_wavegan.py: ")
-    for word in words:
-        assert word in lines[0]
-
-
-@pytest.fixture(scope="module")
-def audio(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A folder of eleven short sounds."""
-    folder = tmp_path_factory.mktemp("audio")
-    rng = np.random.default_rng(0)
-    for i in range(11):
-        samples = 0.3 * rng.standard_normal(200 + 40 * i)
-        soundfile.write(folder / f"{i}.wav", samples, 16000)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +22,12 @@ def trained(
 ) -> pathlib.Path:
     """An uninterrupted run of 60 steps."""
     train_dir = tmp_path_factory.mktemp("run") / "train"
-    done = run(
+    done = commandline.run(
         "train",
         train_dir,
         f"--data_dir={audio}",
-        *TINY,
-        EMA,
+        *commandline.TINY,
+        commandline.EMA,
         "--train_max_steps=60",
     )
     assert done.returncode == 0, done.stderr
@@ -135,7 +43,7 @@ def test_a_run_leaves_config_metrics_logs_and_checkpoint(
     assert config["model"]["dim"] == 2
     assert config["train"]["batch_size"] == 4
     assert config["versions"]["tensorflow"] == tf.__version__
-    rows = losses(trained)
+    rows = commandline.losses(trained)
     assert list(rows) == [1, 10, 20, 30, 40, 50, 60]
     assert np.isfinite(list(rows.values())).all()
     assert list((trained / "logs").glob("events*"))
@@ -164,9 +72,15 @@ def test_a_stopped_and_resumed_run_ends_as_an_uninterrupted_one(
     audio: pathlib.Path,
     tmp_path: pathlib.Path,
 ) -> None:
-    args = ("train", tmp_path, f"--data_dir={audio}", *TINY, EMA)
-    process = start(*args)
-    wait_for_step(process, 1)
+    args = (
+        "train",
+        tmp_path,
+        f"--data_dir={audio}",
+        *commandline.TINY,
+        commandline.EMA,
+    )
+    process = commandline.start(*args)
+    commandline.wait_for_step(process, 1)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code, stderr
@@ -174,39 +88,46 @@ def test_a_stopped_and_resumed_run_ends_as_an_uninterrupted_one(
     assert stopped is not None
     assert stopped < 60
     assert f"saved at step {stopped}" in stderr
-    done = run(*args, "--train_max_steps=60")
+    done = commandline.run(*args, "--train_max_steps=60")
     assert done.returncode == 0, done.stderr
     assert f"at step {stopped}" in done.stderr
-    assert_same_run(tmp_path, trained)
-    expected = losses(trained)
-    assert {k: v for k, v in losses(tmp_path).items() if k in expected} == (
-        expected
-    )
+    commandline.assert_same_run(tmp_path, trained)
+    expected = commandline.losses(trained)
+    assert {
+        k: v for k, v in commandline.losses(tmp_path).items() if k in expected
+    } == (expected)
 
 
 def test_a_killed_run_resumes_from_its_last_checkpoint(
     trained: pathlib.Path, audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     often = "--train_save_secs=0.2"
-    args = ("train", tmp_path, f"--data_dir={audio}", *TINY, EMA, often)
-    process = start(*args)
+    args = (
+        "train",
+        tmp_path,
+        f"--data_dir={audio}",
+        *commandline.TINY,
+        commandline.EMA,
+        often,
+    )
+    process = commandline.start(*args)
     deadline = time.monotonic() + 60
     while traindir.TrainDir(tmp_path).latest_step() is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.kill()
     process.communicate(timeout=60)
-    done = run(*args, "--train_max_steps=60")
+    done = commandline.run(*args, "--train_max_steps=60")
     assert done.returncode == 0, done.stderr
     assert "resuming" in done.stderr
     if traindir.TrainDir(tmp_path).latest_step() == 60:
-        assert_same_run(tmp_path, trained)
+        commandline.assert_same_run(tmp_path, trained)
 
 
 def test_flags_left_out_are_as_they_were(
     trained: pathlib.Path,
 ) -> None:
-    done = run("train", trained, "--train_max_steps=60")
+    done = commandline.run("train", trained, "--train_max_steps=60")
     assert done.returncode == 0, done.stderr
     assert "resuming" in done.stderr
 
@@ -214,13 +135,23 @@ def test_flags_left_out_are_as_they_were(
 def test_another_seed_makes_another_run(
     trained: pathlib.Path, audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    args = (f"--data_dir={audio}", *TINY, EMA, "--seed=1")
-    assert run("train", tmp_path, *args, "--train_max_steps=1").returncode == 0
-    assert losses(tmp_path)[1] != losses(trained)[1]
+    args = (
+        f"--data_dir={audio}",
+        *commandline.TINY,
+        commandline.EMA,
+        "--seed=1",
+    )
+    assert (
+        commandline.run(
+            "train", tmp_path, *args, "--train_max_steps=1"
+        ).returncode
+        == 0
+    )
+    assert commandline.losses(tmp_path)[1] != commandline.losses(trained)[1]
 
 
 def test_preview_writes_wav_picture_and_sound(trained: pathlib.Path) -> None:
-    done = run("preview", trained, "--once", "--preview_n=3")
+    done = commandline.run("preview", trained, "--once", "--preview_n=3")
     assert done.returncode == 0, done.stderr
     wav, picture = (
         trained / "preview" / f"00000060.{e}" for e in ("wav", "png")
@@ -236,7 +167,7 @@ def test_preview_writes_wav_picture_and_sound(trained: pathlib.Path) -> None:
     z = np.load(trained / "preview" / "z.npy")
     assert z.shape == (3, 8)
     assert list((trained / "preview" / "logs").glob("events*"))
-    again = run("preview", trained, "--once", "--preview_n=3")
+    again = commandline.run("preview", trained, "--once", "--preview_n=3")
     assert again.returncode == 0
     np.testing.assert_array_equal(soundfile.read(wav)[0], samples)
 
@@ -247,7 +178,7 @@ def test_preview_waits_for_a_checkpoint_and_says_so(
     (tmp_path / "config.json").write_bytes(
         (trained / "config.json").read_bytes()
     )
-    process = start("preview", tmp_path, "--preview_n=1")
+    process = commandline.start("preview", tmp_path, "--preview_n=1")
     assert process.stderr is not None
     assert process.stdout is not None
     line = ""
@@ -266,7 +197,9 @@ def test_generated_clips_are_wavs_of_their_seed(
     trained: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     def clips(name: str, *args: str) -> list[bytes]:
-        done = run("generate", trained, f"--out_dir={tmp_path / name}", *args)
+        done = commandline.run(
+            "generate", trained, f"--out_dir={tmp_path / name}", *args
+        )
         assert done.returncode == 0, done.stderr
         return [p.read_bytes() for p in sorted((tmp_path / name).iterdir())]
 
@@ -283,7 +216,7 @@ def test_generated_clips_are_wavs_of_their_seed(
 
 
 def test_the_saved_model_needs_tensorflow_alone(trained: pathlib.Path) -> None:
-    assert run("infer", trained).returncode == 0
+    assert commandline.run("infer", trained).returncode == 0
     saved = trained / "export" / "saved_model"
     code = (
         "import sys, tensorflow as tf, numpy as np\n"
@@ -305,113 +238,30 @@ def test_other_model_flags_are_refused_by_name(
     trained: pathlib.Path,
 ) -> None:
     before = (trained / "config.json").read_bytes()
-    done = run("train", trained, "--wavegan_dim=3", "--train_max_steps=61")
-    assert_one_line(done, "--wavegan_dim is 3", "has 2")
+    done = commandline.run(
+        "train", trained, "--wavegan_dim=3", "--train_max_steps=61"
+    )
+    commandline.assert_one_line(done, "--wavegan_dim is 3", "has 2")
     assert (trained / "config.json").read_bytes() == before
 
 
 def test_a_second_trainer_is_refused(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    process = start("train", tmp_path, f"--data_dir={audio}", *TINY)
+    process = commandline.start(
+        "train", tmp_path, f"--data_dir={audio}", *commandline.TINY
+    )
     try:
-        wait_for_step(process, 1)
-        done = run("train", tmp_path, f"--data_dir={audio}", *TINY)
-        assert_one_line(done, str(tmp_path), f"process {process.pid}")
+        commandline.wait_for_step(process, 1)
+        done = commandline.run(
+            "train", tmp_path, f"--data_dir={audio}", *commandline.TINY
+        )
+        commandline.assert_one_line(
+            done, str(tmp_path), f"process {process.pid}"
+        )
     finally:
         process.kill()
         process.communicate()
-
-
-@pytest.fixture
-def nowhere(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A train dir that a failing command must not make."""
-    path = tmp_path / "never" / "train"
-    yield path
-    assert not path.parent.exists()
-
-
-@pytest.mark.parametrize(
-    ("flag", "words"),
-    [
-        ("--data_slice_len=5000", ("--data_slice_len is 5000", "16384")),
-        ("--wavegan_dim=0", ("--wavegan_dim is 0",)),
-        ("--wavegan_dim=x", ("--wavegan_dim",)),
-        ("--data_sample_rate=-1", ("--data_sample_rate is -1",)),
-        ("--wavegan_dmi=3", ("wavegan_dmi", "wavegan_dim")),
-        ("--wavegan_loss=wasserstein", ("wasserstein", "wgan-gp")),
-        ("--wavegan_genr_upsample=sinc", ("sinc", "cubic")),
-        ("--data_cache=tape", ("tape", "memory")),
-    ],
-)
-def test_an_odd_flag_ends_in_one_line(
-    flag: str,
-    words: tuple[str, ...],
-    nowhere: pathlib.Path,
-    audio: pathlib.Path,
-) -> None:
-    done = run("train", nowhere, f"--data_dir={audio}", flag)
-    assert_one_line(done, *words)
-
-
-@pytest.mark.parametrize("content", ["missing", "empty", "text", "broken"])
-def test_a_bad_data_folder_ends_in_one_line(
-    content: str, nowhere: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    folder = tmp_path / content
-    if content != "missing":
-        folder.mkdir()
-    if content == "text":
-        (folder / "notes.txt").write_text("no sound")
-    if content == "broken":
-        (folder / "a.wav").write_bytes(b"RIFF....WAVE but not really")
-    done = run("train", nowhere, f"--data_dir={folder}", *TINY)
-    assert_one_line(done, str(folder))
-
-
-@pytest.mark.parametrize(
-    "args",
-    [
-        ("trian",),
-        (),
-        ("train", "a", "b"),
-        ("preview", "nothing/here"),
-        ("generate", "nothing/here"),
-        ("infer", "nothing/here"),
-    ],
-)
-def test_an_odd_command_ends_in_one_line(
-    args: tuple[str, ...], tmp_path: pathlib.Path
-) -> None:
-    done = run(*args, cwd=tmp_path)
-    assert_one_line(done)
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_bad_file_is_named_and_one_percent_is_accepted(
-    audio: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    folder = tmp_path / "audio"
-    folder.mkdir()
-    for path in audio.iterdir():
-        (folder / path.name).symlink_to(path)
-    (folder / "bad.wav").write_bytes(b"")
-    args = ("train", tmp_path / "t", f"--data_dir={folder}", *TINY)
-    done = run(*args, "--train_max_steps=1")
-    assert_one_line(done, "1 of 12", "bad.wav", "--data_max_bad=0.09")
-    assert not (tmp_path / "t").exists()
-    done = run(*args, "--train_max_steps=1", "--data_max_bad=0.1")
-    assert done.returncode == 0, done.stderr
-    assert "skipped" in done.stderr
-    assert "bad.wav" in done.stderr
-
-
-def test_fast_wav_refuses_what_it_would_have_to_convert(
-    audio: pathlib.Path, nowhere: pathlib.Path
-) -> None:
-    args = ("train", nowhere, f"--data_dir={audio}", *TINY)
-    done = run(*args, "--data_fast_wav", "--data_sample_rate=8000")
-    assert_one_line(done, "--data_fast_wav", "8000 Hz")
 
 
 def test_the_original_command_line_runs(
@@ -419,7 +269,7 @@ def test_the_original_command_line_runs(
 ) -> None:
     (tmp_path / "sc09").mkdir()
     (tmp_path / "sc09" / "train").symlink_to(audio)
-    done = run(
+    done = commandline.run(
         "train",
         "./train",
         "--data_dir",
@@ -428,24 +278,24 @@ def test_the_original_command_line_runs(
         "--data_pad_end",
         "--data_fast_wav",
         # What follows only makes it short.
-        *TINY,
+        *commandline.TINY,
         "--train_max_steps=2",
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    done = run("preview", "./train", "--once", cwd=tmp_path)
+    done = commandline.run("preview", "./train", "--once", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
 def test_without_data_digits_are_made_once(tmp_path: pathlib.Path) -> None:
-    args = (*TINY, "--train_max_steps=1")
-    done = run("train", *args, cwd=tmp_path, timeout=300)
+    args = (*commandline.TINY, "--train_max_steps=1")
+    done = commandline.run("train", *args, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     clips = list((tmp_path / "sc09_synthetic" / "train").glob("*.wav"))
     assert len(clips) > 1000
     written = clips[0].stat().st_mtime_ns
-    done = run("train", "other", *args, cwd=tmp_path)
+    done = commandline.run("train", "other", *args, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert clips[0].stat().st_mtime_ns == written
     assert (tmp_path / "train" / "config.json").exists()

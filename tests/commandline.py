@@ -1,0 +1,111 @@
+"""Starts train_wavegan.py as people do, and looks at what it left."""
+
+import json
+import pathlib
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import tensorflow as tf
+
+import traindir
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TINY = (
+    "--data_slice_len=256",
+    "--wavegan_dim=2",
+    "--wavegan_latent_dim=8",
+    "--train_batch_size=4",
+    "--wavegan_disc_nupdates=2",
+)
+EMA = "--train_ema_decay=0.9"
+
+
+def command(*args: object) -> list[str]:
+    """The command line with its interpreter."""
+    return [sys.executable, str(ROOT / "train_wavegan.py"), *map(str, args)]
+
+
+def run(
+    *args: object, cwd: pathlib.Path | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end."""
+    return subprocess.run(
+        command(*args),
+        cwd=cwd,
+        timeout=timeout,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def start(*args: object) -> subprocess.Popen[str]:
+    """Starts a command; it is killed if it takes far too long."""
+    process = subprocess.Popen(
+        command(*args),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # Whoever waits for a line that never comes must not wait for ever.
+    watchdog = threading.Timer(120, process.kill)
+    watchdog.daemon = True
+    watchdog.start()
+    return process
+
+
+def wait_for_step(process: subprocess.Popen[str], step: int) -> None:
+    """Reads reports until one of that step or later."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("step ") and int(line.split()[1][:-1]) >= step:
+            return
+    raise AssertionError(process.communicate()[1])
+
+
+def weights(train_dir: pathlib.Path) -> dict[str, np.ndarray]:
+    """All variables of the newest checkpoint."""
+    directory = traindir.TrainDir(train_dir)
+    step = directory.latest_step()
+    assert step is not None
+    reader = tf.train.load_checkpoint(directory.checkpoint(step))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        if "OBJECT_GRAPH" not in name and "save_counter" not in name
+    }
+
+
+def assert_same_run(a: pathlib.Path, b: pathlib.Path) -> None:
+    """Both runs ended with the same bits."""
+    ours, theirs = weights(a), weights(b)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, theirs[name], err_msg=name)
+
+
+def losses(train_dir: pathlib.Path) -> dict[int, tuple[float, float]]:
+    """What metrics.jsonl says, each step once."""
+    lines = (train_dir / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert len({row["step"] for row in rows}) == len(rows)
+    return {row["step"]: (row["d_loss"], row["g_loss"]) for row in rows}
+
+
+def assert_one_line(
+    done: subprocess.CompletedProcess[str], *words: str
+) -> None:
+    """A refusal: exit code 1, and one line that says all these words."""
+    assert done.returncode == 1, done
+    # What was found in the data may be told before.
+    lines = [
+        line
+        for line in done.stderr.splitlines()
+        if not line.startswith("data: ")
+    ]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("train_wavegan.py: ")
+    for word in words:
+        assert word in lines[0]

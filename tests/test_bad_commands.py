@@ -1,0 +1,102 @@
+"""Bad input on the command line: one line, exit code 1, nothing left."""
+
+import pathlib
+from collections.abc import Iterator
+
+import commandline
+import pytest
+
+
+@pytest.fixture
+def nowhere(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A train dir that a failing command must not make."""
+    path = tmp_path / "never" / "train"
+    yield path
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--data_slice_len=5000", ("--data_slice_len is 5000", "16384")),
+        ("--wavegan_dim=0", ("--wavegan_dim is 0",)),
+        ("--wavegan_dim=x", ("--wavegan_dim",)),
+        ("--data_sample_rate=-1", ("--data_sample_rate is -1",)),
+        ("--wavegan_dmi=3", ("wavegan_dmi", "wavegan_dim")),
+        ("--wavegan_loss=wasserstein", ("wasserstein", "wgan-gp")),
+        ("--wavegan_genr_upsample=sinc", ("sinc", "cubic")),
+        ("--data_cache=tape", ("tape", "memory")),
+    ],
+)
+def test_an_odd_flag_ends_in_one_line(
+    flag: str,
+    words: tuple[str, ...],
+    nowhere: pathlib.Path,
+    audio: pathlib.Path,
+) -> None:
+    done = commandline.run("train", nowhere, f"--data_dir={audio}", flag)
+    commandline.assert_one_line(done, *words)
+
+
+@pytest.mark.parametrize("content", ["missing", "empty", "text", "broken"])
+def test_a_bad_data_folder_ends_in_one_line(
+    content: str, nowhere: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / content
+    if content != "missing":
+        folder.mkdir()
+    if content == "text":
+        (folder / "notes.txt").write_text("no sound")
+    if content == "broken":
+        (folder / "a.wav").write_bytes(b"RIFF....WAVE but not really")
+    done = commandline.run(
+        "train", nowhere, f"--data_dir={folder}", *commandline.TINY
+    )
+    commandline.assert_one_line(done, str(folder))
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("trian",),
+        (),
+        ("train", "a", "b"),
+        ("preview", "nothing/here"),
+        ("generate", "nothing/here"),
+        ("infer", "nothing/here"),
+    ],
+)
+def test_an_odd_command_ends_in_one_line(
+    args: tuple[str, ...], tmp_path: pathlib.Path
+) -> None:
+    done = commandline.run(*args, cwd=tmp_path)
+    commandline.assert_one_line(done)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bad_file_is_named_and_one_percent_is_accepted(
+    audio: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    for path in audio.iterdir():
+        (folder / path.name).symlink_to(path)
+    (folder / "bad.wav").write_bytes(b"")
+    args = ("train", tmp_path / "t", f"--data_dir={folder}", *commandline.TINY)
+    done = commandline.run(*args, "--train_max_steps=1")
+    commandline.assert_one_line(
+        done, "1 of 12", "bad.wav", "--data_max_bad=0.09"
+    )
+    assert not (tmp_path / "t").exists()
+    done = commandline.run(*args, "--train_max_steps=1", "--data_max_bad=0.1")
+    assert done.returncode == 0, done.stderr
+    assert "skipped" in done.stderr
+    assert "bad.wav" in done.stderr
+
+
+def test_fast_wav_refuses_what_it_would_have_to_convert(
+    audio: pathlib.Path, nowhere: pathlib.Path
+) -> None:
+    args = ("train", nowhere, f"--data_dir={audio}", *commandline.TINY)
+    done = commandline.run(*args, "--data_fast_wav", "--data_sample_rate=8000")
+    commandline.assert_one_line(done, "--data_fast_wav", "8000 Hz")
