@@ -177,6 +177,7 @@ def train(directory: traindir.TrainDir) -> None:
         learning_rate=config["train"]["learning_rate"] or None,
     )
     if not config["data"]["dir"]:
+        logging.info("no --data_dir: learning digits made in %s", DIGITS_DIR)
         synthesizer.synthesize(DIGITS_DIR)
         config["data"]["dir"] = DIGITS_DIR
     config["data"]["dir"] = str(pathlib.Path(config["data"]["dir"]).resolve())

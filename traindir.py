@@ -238,6 +238,7 @@ def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
 
     Raises:
       FileNotFoundError: There is no checkpoint.
+      ValueError: It is of another shape.
     """
     step = directory.latest_step()
     if step is None:
@@ -246,7 +247,13 @@ def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
             "or wait for the first save"
         )
     status = checkpoint(gan).read(directory.checkpoint(step))
-    status.assert_existing_objects_matched().expect_partial()
+    try:
+        status.assert_existing_objects_matched().expect_partial()
+    except AssertionError:
+        raise ValueError(
+            f"{directory.checkpoint(step)} does not fit the networks of "
+            "config.json: one of the two comes from another run"
+        ) from None
     return step
 
 

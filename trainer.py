@@ -143,6 +143,9 @@ def train(
         step = traindir.restore(gan, directory)
         logging.info("resuming %s at step %d", directory.path, step)
     directory.write_config(config)
+    if 0 < settings.max_steps <= step:
+        logging.info("nothing to do: --train_max_steps is reached")
+        return
     dataset = loader.make_dataset(
         paths,
         batch_size=settings.batch_size,
@@ -175,14 +178,12 @@ def train(
 
     with _catch_signals() as caught, log:
         for batches in dataset:
-            if settings.max_steps and step >= settings.max_steps:
-                break
             losses = train_step(batches)
             step += 1
             log.record(step, losses, batches)
             if time.monotonic() - saved_at >= settings.save_secs:
                 save()
-            if caught:
+            if caught or step == settings.max_steps:
                 break
         if step > saved:
             save()
@@ -225,14 +226,13 @@ class _Log:
         self._sample_rate = sample_rate
         self._settings = settings
         self._path = directory.metrics
-        self._first_step = self._step = step
+        self._step = step
         self._losses: dict[str, tf.Tensor] = {}
         self._seconds = self._cut_metrics(step)
         self._writer = tf.summary.create_file_writer(
             str(directory.path / "logs")
         )
-        now = time.monotonic()
-        self._reported_at = now
+        self._reported_at = time.monotonic()
         self._printed_at = self._summarised_at = -math.inf
         self._z = tf.random.stateless_uniform(
             [SUMMARY_CLIPS, gan.latent_dim], [settings.seed, 0], -1.0, 1.0
@@ -256,8 +256,13 @@ class _Log:
         """Drops lines of steps to come again; returns seconds so far."""
         if not self._path.exists():
             return 0.0
-        lines = [json.loads(a) for a in self._path.read_text().splitlines()]
-        kept = [line for line in lines if line["step"] <= step]
+        kept = []
+        for text in self._path.read_text().splitlines():
+            # A killed process may have left half a line, the last.
+            with contextlib.suppress(json.JSONDecodeError):
+                line = json.loads(text)
+                if line["step"] <= step:
+                    kept.append(line)
         text = "".join(json.dumps(line) + "\n" for line in kept)
         traindir.write_atomically(self._path, text.encode())
         return kept[-1]["seconds"] if kept else 0.0
@@ -267,8 +272,9 @@ class _Log:
         losses = {name: float(loss) for name, loss in self._losses.items()}
         if not all(map(math.isfinite, losses.values())):
             raise FloatingPointError(
-                f"step {step}: the losses are {losses}. The last checkpoint, "
-                "from before, is whole: go on from it with other settings"
+                f"step {step}: the losses are {losses}: train anew with other "
+                "settings (a smaller --train_learning_rate, another "
+                "--wavegan_loss, --data_normalize)"
             )
 
     def record(
@@ -278,7 +284,7 @@ class _Log:
         self._losses = losses
         self._bar.update()
         last = step == self._settings.max_steps
-        if step % REPORT_STEPS == 0 or step == self._first_step + 1 or last:
+        if step % REPORT_STEPS == 0 or step == 1 or last:
             self._report(step, last)
         now = time.monotonic()
         if now - self._summarised_at >= self._settings.summary_secs or last:
