@@ -87,8 +87,8 @@ def find_audio(data_dir: Path) -> list[str]:
     """Finds audio files below a folder, sorted; hidden entries are ignored.
 
     Raises:
-        FileNotFoundError: The folder does not exist.
-        ValueError: It is no folder, or holds no audio.
+      FileNotFoundError: The folder does not exist.
+      ValueError: It is no folder, or holds no audio.
     """
     root = pathlib.Path(data_dir)
     if not root.is_dir():
@@ -118,7 +118,7 @@ def scan_audio(paths: Iterable[Path]) -> tuple[list[AudioInfo], dict[str, str]]:
     """Reads headers, each once as long as its file does not change.
 
     Returns:
-        The usable files in the order given, and {path: why it is skipped}.
+      The usable files in the order given, and {path: why it is skipped}.
     """
     names = [os.fsdecode(path) for path in paths]
     scanned = {name: _scan(name) for name in names}
@@ -217,18 +217,18 @@ def decode_audio(
     """Decodes a whole file.
 
     Args:
-        path: Audio file.
-        sample_rate: Target rate, Hz; None: the file's own.
-        channels: Target channels, as in `index_slices`.
-        normalize: Divide by the peak of the result; silence stays silence.
+      path: Audio file.
+      sample_rate: Target rate, Hz; None: the file's own.
+      channels: Target channels, as in `index_slices`.
+      normalize: Divide by the peak of the result; silence stays silence.
 
     Returns:
-        Audio, float32 in [-1, 1] (float files may exceed it),
-        `[num_samples, channels]`.
+      Audio, float32 in [-1, 1] (float files may exceed it),
+      `[num_samples, channels]`.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It cannot be decoded, or not to so many channels.
+      FileNotFoundError: There is no such file.
+      ValueError: It cannot be decoded, or not to so many channels.
 
     Source: the authors' loader.py, decode_audio.
     """
@@ -247,12 +247,12 @@ def load_clips(
     """Decodes the first slice of every file, for evaluation.
 
     Returns:
-        Mono audio, float32 in [-1, 1], padded with zeros, one row a path,
-        `[num_files, slice_len]`.
+      Mono audio, float32 in [-1, 1], padded with zeros, one row a path,
+      `[num_files, slice_len]`.
 
     Raises:
-        FileNotFoundError: A file does not exist.
-        ValueError: A file cannot be decoded.
+      FileNotFoundError: A file does not exist.
+      ValueError: A file cannot be decoded.
     """
     clips = np.zeros([len(paths), slice_len], np.float32)
     for clip, path in zip(clips, paths, strict=True):

@@ -108,7 +108,7 @@ class _SliceReader:
         """Reads a batch of slices, each moved forward.
 
         Returns:
-            Samples, int16, `[batch, slice_len, channels]`; levels, `[batch]`.
+          Samples, int16, `[batch, slice_len, channels]`; levels, `[batch]`.
         """
         todo = _call_python(self._choose, [keys], tf.int64)
         todo = tf.ensure_shape(todo, [None])
@@ -247,32 +247,32 @@ def make_dataset(
     """Makes the stream of training batches, a function of (seed, position).
 
     Args:
-        paths: Audio files; unusable ones are skipped with one warning.
-        slice_len: Samples in a slice. See `index_slices` for the cutting.
-        batch_size: Slices in a batch.
-        sample_rate: Target rate, Hz.
-        channels: Target channels.
-        first_slice: One slice a file.
-        pad_end: Slices may reach past the end.
-        overlap_ratio: Of neighbouring slices.
-        random_offset: Slices move, by another draw every time.
-        normalize: Divide by the peak of the whole file.
-        shuffle: Another order of all slices every epoch.
-        repeat: Never end; else end with the epoch that `start` is in.
-        seed: Of the orders and the moves.
-        cache: Where decoded slices stay, as int16: one of `CACHES`; "auto" is
-            "memory" if a quarter of the free RAM is enough, else "none".
-        drop_remainder: Drop a last batch that is not full.
-        start: How many slices of the stream to leave out.
-        cache_dir: Folder for the nameless file of cache="disk".
+      paths: Audio files; unusable ones are skipped with one warning.
+      slice_len: Samples in a slice. See `index_slices` for the cutting.
+      batch_size: Slices in a batch.
+      sample_rate: Target rate, Hz.
+      channels: Target channels.
+      first_slice: One slice a file.
+      pad_end: Slices may reach past the end.
+      overlap_ratio: Of neighbouring slices.
+      random_offset: Slices move, by another draw every time.
+      normalize: Divide by the peak of the whole file.
+      shuffle: Another order of all slices every epoch.
+      repeat: Never end; else end with the epoch that `start` is in.
+      seed: Of the orders and the moves.
+      cache: Where decoded slices stay, as int16: one of `CACHES`; "auto" is
+          "memory" if a quarter of the free RAM is enough, else "none".
+      drop_remainder: Drop a last batch that is not full.
+      start: How many slices of the stream to leave out.
+      cache_dir: Folder for the nameless file of cache="disk".
 
     Returns:
-        Audio, float32 in [-1, 1], 16-bit samples divided by 32768 or by the
-        peak, `[batch, slice_len, channels]`.
+      Audio, float32 in [-1, 1], 16-bit samples divided by 32768 or by the
+      peak, `[batch, slice_len, channels]`.
 
     Raises:
-        ValueError: A setting is out of range, no file is usable, the cache
-            does not fit. (While iterating: tf.errors.InvalidArgumentError.)
+      ValueError: A setting is out of range, no file is usable, the cache
+          does not fit. (While iterating: tf.errors.InvalidArgumentError.)
 
     Source: the authors' loader.py, decode_extract_and_batch.
     """

@@ -29,7 +29,12 @@ def sample_z(num_clips: int, latent_dim: int, seed: int) -> np.ndarray:
     """Draws latent vectors, `[num_clips, latent_dim]`, uniform in [-1, 1).
 
     The first k of them do not depend on how many follow.
+
+    Raises:
+      ValueError: `num_clips` is below 1.
     """
+    if num_clips < 1:
+        raise ValueError(f"number of clips is {num_clips}: expected at least 1")
     rng = np.random.default_rng(seed)
     return rng.uniform(-1, 1, (num_clips, latent_dim)).astype(np.float32)
 
@@ -129,12 +134,10 @@ def generate(
       FileNotFoundError: There is no checkpoint.
       ValueError: `num_clips` is below 1.
     """
-    if num_clips < 1:
-        raise ValueError(f"number of clips is {num_clips}: expected at least 1")
+    z = sample_z(num_clips, gan.latent_dim, seed)
     step = traindir.restore(gan, directory)
     rate = directory.read_config()["data"]["sample_rate"]
     out_dir.mkdir(parents=True, exist_ok=True)
-    z = sample_z(num_clips, gan.latent_dim, seed)
     for i, audio in enumerate(generate_audio(gan, z)):
         write_wav(out_dir / f"{i:05d}.wav", audio, rate)
     print(f"step {step}: {num_clips} clips in {out_dir}")

@@ -63,7 +63,11 @@ def _draw_clip(
     wave.set_xlim(0, len(samples))
     wave.set_ylim(-1, 1)
     power = librosa.feature.melspectrogram(
-        y=samples, sr=sample_rate, n_fft=512, hop_length=128, n_mels=64
+        y=samples,
+        sr=sample_rate,
+        n_fft=min(512, len(samples)),
+        hop_length=128,
+        n_mels=min(64, len(samples) // 8),
     )
     spectrogram.imshow(
         librosa.power_to_db(power, ref=np.max, amin=1e-8, top_db=80),

@@ -56,17 +56,17 @@ def index_slices(
     """Lists every slice of every file, in the order of the files.
 
     Args:
-        infos: Usable files, from `audio_files.scan_audio`.
-        slice_len: Samples in a slice.
-        sample_rate: Target rate, Hz.
-        channels: Target channels: 1 is the mean, n takes n, or n times 1.
-        first_slice: Only the slice at offset 0.
-        pad_end: Also slices that reach past the end, padded with zeros.
-        overlap_ratio: Share of a slice that the next one repeats, in [0, 1).
-        random_offset: A slice may move forward, short of the next one's start.
+      infos: Usable files, from `audio_files.scan_audio`.
+      slice_len: Samples in a slice.
+      sample_rate: Target rate, Hz.
+      channels: Target channels: 1 is the mean, n takes n, or n times 1.
+      first_slice: Only the slice at offset 0.
+      pad_end: Also slices that reach past the end, padded with zeros.
+      overlap_ratio: Share of a slice that the next one repeats, in [0, 1).
+      random_offset: A slice may move forward, short of the next one's start.
 
     Raises:
-        ValueError: A setting is out of range, or channels do not convert.
+      ValueError: A setting is out of range, or channels do not convert.
 
     Source: the authors' loader.py, decode_extract_and_batch.
     """

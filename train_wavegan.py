@@ -79,6 +79,9 @@ CONFIG_FLAGS = (
      "pictures for TensorBoard"),
     ("seed", "train", "seed", "of the run; in generate, of the clips"),
 )  # fmt: skip
+FLAG_OF = {field: flag for flag, _, field, _ in CONFIG_FLAGS}
+FLAG_OF["objective"] = "wavegan_loss"
+FLAG_OF["post_filter_len"] = "wavegan_genr_pp_len"
 _DEFINE: dict[type, Any] = {
     bool: flags.DEFINE_boolean,
     int: flags.DEFINE_integer,
@@ -145,7 +148,8 @@ def read_flags(
     for (section, field), flag in given.items():
         if saved is None:
             break
-        value, before = config[section][field], saved[section][field]
+        value = config[section][field]
+        before = saved[section].get(field, flag.default)
         if not flag.present:
             config[section][field] = before
         elif value != before and (section, field) not in traindir.RESUMABLE:
@@ -153,16 +157,8 @@ def read_flags(
                 f"--{flag.name} is {value!r}, but that run has {before!r}: "
                 "leave the flag out to go on with it, or name another train dir"
             )
-    names = {field: flag.name for (_, field), flag in given.items()}
     for section, kind in SECTIONS.items():
-        try:
-            kind(**config[section])
-        except ValueError as error:
-            raise ValueError(
-                re.sub(
-                    r"^\w+", lambda m: f"--{names.get(m[0], m[0])}", str(error)
-                )
-            ) from None
+        kind(**config[section])
     return config
 
 
@@ -236,9 +232,20 @@ def main(argv: list[str]) -> None:
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError, tf.errors.OpError) as error:
         logging.debug("", exc_info=True)
-        text = error.message if isinstance(error, tf.errors.OpError) else error
-        text = re.sub(r"^{{.*?}} ", "", str(text)).strip()
-        sys.exit(f"train_wavegan.py: {text.splitlines()[0]}")
+        sys.exit(f"train_wavegan.py: {_in_one_line(error)}")
+
+
+def _in_one_line(error: Exception) -> str:
+    """What went wrong, in the words of the command line."""
+    if isinstance(error, tf.errors.OpError):
+        # An error in the data comes wrapped in TensorFlow's own words.
+        lines = error.message.strip().splitlines()
+        ours = [line for line in lines if "cannot decode" in line]
+        return re.sub(r"^.*?(?=cannot decode)", "", (ours or lines)[0])
+    field, *rest = str(error).split()
+    if rest[:1] == ["is"] and field in FLAG_OF:
+        field = f"--{FLAG_OF[field]}"
+    return " ".join([field, *rest])
 
 
 def parse(argv: list[str]) -> list[str]:

@@ -177,16 +177,19 @@ def train(
         saved, saved_at = step, time.monotonic()
 
     with _catch_signals() as caught, log:
-        for batches in dataset:
-            losses = train_step(batches)
-            step += 1
-            log.record(step, losses, batches)
-            if time.monotonic() - saved_at >= settings.save_secs:
+        try:
+            for batches in dataset:
+                losses = train_step(batches)
+                step += 1
+                log.record(step, losses, batches)
+                if time.monotonic() - saved_at >= settings.save_secs:
+                    save()
+                if caught or step == settings.max_steps:
+                    break
+        finally:
+            # Even if a file could not be read: no step is lost.
+            if step > saved:
                 save()
-            if caught or step == settings.max_steps:
-                break
-        if step > saved:
-            save()
     if caught:
         logging.info("stopped by a signal; saved at step %d", step)
         raise SystemExit(128 + caught[0])

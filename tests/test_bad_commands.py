@@ -4,7 +4,9 @@ import pathlib
 from collections.abc import Iterator
 
 import commandline
+import numpy as np
 import pytest
+import soundfile
 
 
 @pytest.fixture
@@ -23,9 +25,10 @@ def nowhere(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
         ("--wavegan_dim=x", ("--wavegan_dim",)),
         ("--data_sample_rate=-1", ("--data_sample_rate is -1",)),
         ("--wavegan_dmi=3", ("wavegan_dmi", "wavegan_dim")),
-        ("--wavegan_loss=wasserstein", ("wasserstein", "wgan-gp")),
+        ("--wavegan_loss=wasserstein", ("--wavegan_loss is", "wgan-gp")),
         ("--wavegan_genr_upsample=sinc", ("sinc", "cubic")),
-        ("--data_cache=tape", ("tape", "memory")),
+        ("--data_cache=tape", ("--data_cache is 'tape'", "memory")),
+        ("--wavegan_disc_nupdates=0", ("--wavegan_disc_nupdates is 0",)),
     ],
 )
 def test_an_odd_flag_ends_in_one_line(
@@ -92,6 +95,32 @@ def test_a_bad_file_is_named_and_one_percent_is_accepted(
     assert done.returncode == 0, done.stderr
     assert "skipped" in done.stderr
     assert "bad.wav" in done.stderr
+
+
+def test_a_file_that_breaks_in_training_is_named_and_no_step_lost(
+    audio: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    for i in range(20):
+        samples = np.full(300, np.nan if i == 7 else 0.1)
+        soundfile.write(folder / f"{i}.wav", samples, 16000, subtype="FLOAT")
+    train_dir = tmp_path / "t"
+    done = commandline.run(
+        "train",
+        train_dir,
+        f"--data_dir={folder}",
+        *commandline.TINY,
+        "--train_batch_size=1",
+        "--wavegan_disc_nupdates=1",
+    )
+    assert done.returncode == 1, done
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("train_wavegan.py: cannot decode")
+    assert "7.wav" in last
+    assert "Traceback" not in done.stderr
+    saved = list((train_dir / "checkpoints").glob("ckpt-*.index"))
+    assert bool(saved) == ("step 1:" in done.stdout)
 
 
 def test_fast_wav_refuses_what_it_would_have_to_convert(

@@ -82,9 +82,7 @@ def test_losses_that_are_no_numbers_are_not_saved(
     model.discriminator_optimizer.learning_rate = 1e38
     with pytest.raises(FloatingPointError, match="step"):
         trainer.train(model, directory, config, trainer.find_data(config))
-    traindir.restore(model, directory)
-    for weight in model.discriminator.get_weights():
-        assert np.isfinite(weight).all()
+    assert directory.latest_step() is None
 
 
 def test_the_learning_rate_is_the_one_asked_for(audio: pathlib.Path) -> None:
