@@ -102,7 +102,8 @@ def gradient_penalty(
     )
     axes = list(range(1, real.shape.rank))
     squared = tf.reduce_sum(gradient**2, axis=axes)
-    # The root's own slope at 0 is infinite: a flat critic would become NaN.
+    # Differs from the original: the root's own slope at 0 is infinite, and a
+    # critic that is flat somewhere would become NaN.
     slope = tf.where(
         squared > 0, tf.sqrt(tf.where(squared > 0, squared, 1.0)), 0.0
     )

@@ -184,6 +184,7 @@ def infer(gan: gan_lib.GAN, directory: traindir.TrainDir) -> None:
 
 def _fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
     """Latent vectors kept in a file, `[num_clips, latent_dim]`."""
+    # Differs from the original: no pickle, which runs what it reads.
     if path.exists():
         z = np.load(path, allow_pickle=False)
         if z.shape == (num_clips, latent_dim):

@@ -99,6 +99,7 @@ class PhaseShuffle(keras.layers.Layer):
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Maps `[batch, time, channels]` to the same shape."""
+        # Differs from the original: scores outside of training do not jitter.
         if not training or not self.radius:
             return x
         shape = (tf.shape(x)[0],) if self.per_example else ()

@@ -228,6 +228,7 @@ def _upconv(
         return keras.layers.Conv1DTranspose(
             width, config.kernel_len, strides=stride, padding="same", name=name
         )(x)
+    # Differs from the original: its code has zeros and nn alone.
     x = Interpolate(stride, config.upsample)(x)
     return keras.layers.Conv1D(
         width, config.kernel_len, padding="same", name=name
