@@ -221,7 +221,7 @@ def _draw_targets(
     for name in ("voicing", "aspiration", "frication"):
         tracks[name][:4] = tracks[name][-6:] = 0.0
     # Articulators are slow, each in its way: smoothing makes the glides.
-    glide = rng.integers(11, 20)
+    glide = int(rng.integers(11, 20))
     widths = dict.fromkeys(("f1_hz", "f2_hz", "f3_hz"), glide)
     widths |= {"voicing": 7, "aspiration": 5, "frication": 3, "nasality": 7}
     for name, width in widths.items():
