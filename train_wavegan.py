@@ -15,11 +15,18 @@ import re
 import sys
 from typing import Any
 
-# TensorFlow's own notes on processors and plugins would bury ours.
+# TensorFlow's own notes on processors and plugins would bury ours. From 2.19
+# on it writes some whatever this says (tensorflow/tensorflow issue 100442), so
+# that its import has to do without stderr.
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
+_stderr = os.dup(2)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+try:
+    import tensorflow as tf
+finally:
+    os.dup2(_stderr, 2)
 
 import keras
-import tensorflow as tf
 from absl import app, flags, logging
 
 import gan as gan_lib

@@ -64,6 +64,11 @@ def test_tensorboard_plays_and_shows_real_and_generated(
     assert {"x", "G_z", "x_rms_batch", "G_z_rms_batch"} <= tags
 
 
+def test_tensorboard_itself_starts() -> None:
+    command = [sys.executable, "-m", "tensorboard.main", "--version"]
+    subprocess.run(command, check=True, timeout=60)
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
