@@ -49,12 +49,14 @@ class _PythonCalls:
     def __init__(self) -> None:
         self._exiting = threading.Event()
         self._last_call = 0.0
-        atexit.register(self._settle)
 
     def __call__(
         self, function: Callable[..., Any], inputs: list[Any], outputs: Any
     ) -> Any:
         """Does as `tf.numpy_function`."""
+        # Once, and only where there is a stream: others need not wait at exit.
+        atexit.unregister(self._settle)
+        atexit.register(self._settle)
 
         def call(*args: np.ndarray) -> Any:
             if self._exiting.is_set():
@@ -67,8 +69,8 @@ class _PythonCalls:
     def _settle(self) -> None:
         """Lets calls fail until the stream asks for no more."""
         self._exiting.set()
-        start = self._last_call = time.monotonic()
-        while time.monotonic() - max(start, self._last_call) < 0.3:
+        self._last_call = time.monotonic()
+        while time.monotonic() - self._last_call < 0.3:
             time.sleep(0.05)
 
 

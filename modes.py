@@ -22,6 +22,7 @@ import traindir
 import trainer
 
 BATCH_SIZE = 64  # clips that go through the generator at once
+SHOWN_CLIPS = 16  # in a picture
 POLL_SECS = 5.0  # between two looks for a new checkpoint
 
 
@@ -82,35 +83,38 @@ def preview(
     Source: the mode `preview` of the authors' code.
     """
     folder = directory.path / "preview"
+    config = directory.read_config()
+    real = None
     for step in _checkpoints(gan, directory, once):
         folder.mkdir(exist_ok=True)
         z = _fixed_z(folder / "z.npy", num_clips, gan.latent_dim)
-        wav, picture = _preview_checkpoint(gan, directory, z, step)
-        print(f"step {step}: {wav} {picture}", flush=True)
+        if real is None:
+            real = trainer.real_clips(config, min(num_clips, SHOWN_CLIPS))
+        wav = folder / f"{step:08d}.wav"
+        clips = np.stack(list(generate_audio(gan, z)))
+        _write_preview(clips, real, step, config["data"]["sample_rate"], wav)
+        print(f"step {step}: {wav} {wav.with_suffix('.png')}", flush=True)
 
 
-def _preview_checkpoint(
-    gan: gan_lib.GAN, directory: traindir.TrainDir, z: np.ndarray, step: int
-) -> tuple[pathlib.Path, pathlib.Path]:
-    """Writes the WAV and the picture of one checkpoint; returns their paths."""
-    config = directory.read_config()
-    rate = config["data"]["sample_rate"]
-    clips = np.stack(list(generate_audio(gan, z)))
+def _write_preview(
+    clips: np.ndarray,
+    real: np.ndarray | None,
+    step: int,
+    rate: int,
+    wav: pathlib.Path,
+) -> None:
+    """Writes the WAV, the picture beside it, and TensorBoard's sound."""
     gap = np.zeros((rate // 2, clips.shape[-1]), np.float32)
-    wav = directory.path / "preview" / f"{step:08d}.wav"
     write_wav(wav, np.concatenate([a for c in clips for a in (c, gap)]), rate)
-    shown = clips[:16]
-    groups = {f"generated, step {step}": shown}
-    real = trainer.real_clips(config, len(shown))
-    if real is not None:
-        groups = {"real": real, **groups}
-    picture = wav.with_suffix(".png")
-    traindir.write_atomically(picture, pictures.draw_clips(groups, rate))
+    groups = {} if real is None else {"real": real}
+    groups[f"generated, step {step}"] = clips[:SHOWN_CLIPS]
+    traindir.write_atomically(
+        wav.with_suffix(".png"), pictures.draw_clips(groups, rate)
+    )
     writer = tf.summary.create_file_writer(str(wav.with_name("logs")))
     with writer.as_default(step=step):
         tf.summary.audio("preview", clips, rate, max_outputs=len(clips))
     writer.close()
-    return wav, picture
 
 
 def generate(

@@ -176,7 +176,7 @@ def train(
         manager.save(checkpoint_number=step)
         saved, saved_at = step, time.monotonic()
 
-    with _catch_signals() as caught, log:
+    with _catch_signals() as caught, contextlib.closing(log):
         try:
             for batches in dataset:
                 losses = train_step(batches)
@@ -248,10 +248,8 @@ class _Log:
             file=sys.stdout,
         )
 
-    def __enter__(self) -> None:
-        self._reported_at = time.monotonic()
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Ends the bar and the event file."""
         self._bar.close()
         self._writer.close()
 
