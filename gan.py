@@ -5,10 +5,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+import layers
 import losses
+import phaseshuffle
 
 # What a random draw is for; the random layers' streams count on from here.
-_Z, _ALPHA, _LAYERS = range(3)
+Z, ALPHA, LAYERS = range(3)
 
 
 class GAN(keras.Model):
@@ -140,7 +142,8 @@ class GAN(keras.Model):
         for real in tf.unstack(batches, self.critic_steps):
             d_losses.append(self._discriminator_update(real, update))
             update += 1
-        g_loss = self._generator_update(tf.shape(batches)[1], update)
+        batch = batches.shape[1] or tf.shape(batches)[1]
+        g_loss = self._generator_update(batch, update)
         self.step.assign_add(1)
         return {"d_loss": tf.reduce_mean(d_losses), "g_loss": g_loss}
 
@@ -149,24 +152,39 @@ class GAN(keras.Model):
     ) -> tf.Tensor:
         """One discriminator update by real examples; returns its loss, `[]`."""
         self._reseed_layers(update)
-        batch = tf.shape(real)[0]
+        batch = real.shape[0] or tf.shape(real)[0]
         fake = self.generator(self._draw_z(batch, update), training=True)
 
-        def critic(x: tf.Tensor) -> tf.Tensor:
-            return self.discriminator(x, training=True)
-
-        with tf.GradientTape() as tape:
-            loss = self.objective.discriminator(critic(real), critic(fake))
-            if self.objective.penalty_weight:
-                alpha = tf.random.stateless_uniform(
-                    [batch], self._key(update, _ALPHA)
-                )
-                loss += self.objective.penalty_weight * losses.gradient_penalty(
-                    critic, real, fake, alpha=alpha
-                )
         variables = self.discriminator.trainable_variables
+        with tf.GradientTape() as tape:
+            loss = self.objective.discriminator(*self._score(real, fake))
+        gradients = tape.gradient(loss, variables)
+        if self.objective.penalty_weight:
+            alpha = tf.random.stateless_uniform(
+                [batch], self._key(update, ALPHA)
+            )
+            # Their activations need not be there at the same time.
+            real = layers.after(gradients, real)
+            fake = layers.after(gradients, fake)
+            with tf.GradientTape() as tape:
+                penalty = self.objective.penalty_weight * (
+                    losses.gradient_penalty(
+                        lambda x: self.discriminator(x, training=True),
+                        real,
+                        fake,
+                        alpha=alpha,
+                    )
+                )
+            loss += penalty
+            # The penalty has no gradient by the biases.
+            gradients = [
+                first if second is None else first + second
+                for first, second in zip(
+                    gradients, tape.gradient(penalty, variables), strict=True
+                )
+            ]
         self.discriminator_optimizer.apply_gradients(
-            zip(tape.gradient(loss, variables), variables, strict=True)
+            zip(gradients, variables, strict=True)
         )
         if self.objective.clip:
             for variable in variables:
@@ -176,6 +194,25 @@ class GAN(keras.Model):
                     )
                 )
         return loss
+
+    def _score(
+        self, real: tf.Tensor, fake: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores of both, in one pass if each example is scored by itself."""
+        if any(
+            isinstance(layer, keras.layers.BatchNormalization)
+            for layer in self.discriminator.layers
+        ):
+            return (
+                self.discriminator(real, training=True),
+                self.discriminator(fake, training=True),
+            )
+        with phaseshuffle.in_parts(2):
+            scores = self.discriminator(
+                tf.concat([real, fake], axis=0), training=True
+            )
+        real_scores, fake_scores = tf.split(scores, 2)
+        return real_scores, fake_scores
 
     def _update_generator(
         self, batch: tf.Tensor, update: tf.Tensor
@@ -203,7 +240,7 @@ class GAN(keras.Model):
     def _draw_z(self, batch: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
         """Latent vectors, uniform in [-1, 1), `[batch, latent_dim]`."""
         return tf.random.stateless_uniform(
-            [batch, self.latent_dim], self._key(update, _Z), -1.0, 1.0
+            [batch, self.latent_dim], self._key(update, Z), -1.0, 1.0
         )
 
     def _reseed_layers(self, update: tf.Tensor) -> None:
@@ -212,7 +249,7 @@ class GAN(keras.Model):
         They count on from call to call, so that real, fake and in-between
         examples are shuffled apart.
         """
-        for purpose, state in enumerate(self._random_states, start=_LAYERS):
+        for purpose, state in enumerate(self._random_states, start=LAYERS):
             state.assign(self._key(update, purpose))
 
     def _key(self, update: tf.Tensor, purpose: int) -> tf.Tensor:

@@ -123,10 +123,34 @@ class RMSprop(keras.optimizers.RMSprop):
             velocity.assign(tf.ones_like(velocity))
 
 
+@keras.saving.register_keras_serializable("wavegan")
+class Adam(keras.optimizers.Adam):
+    """Adam, each variable's update in TensorFlow's one operation for it."""
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any
+    ) -> None:
+        """Updates one variable."""
+        index = self._get_variable_index(variable)
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].value.handle,
+            v=self._velocities[index].value.handle,
+            beta1_power=self.beta_1**step,
+            beta2_power=self.beta_2**step,
+            lr=tf.cast(learning_rate, variable.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
+
+
 def _adam(
     learning_rate: float, beta_1: float, beta_2: float
 ) -> Callable[[], keras.optimizers.Optimizer]:
-    return lambda: keras.optimizers.Adam(
+    return lambda: Adam(
         learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8
     )
 

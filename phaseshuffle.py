@@ -6,10 +6,15 @@ feature map of the critic by a few random steps in time and fills the gap by
 reflection, so that such positions carry no information.
 """
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+_parts = contextvars.ContextVar("parts", default=1)
 
 
 def phase_shuffle(
@@ -53,14 +58,70 @@ def phase_shuffle(
         uniform = tf.random.uniform if rng is None else rng.uniform
         shape = (tf.shape(x)[0],) if per_example else ()
         shift = uniform(shape, -radius, radius + 1, tf.int32)
+    return _move(x, tf.convert_to_tensor(shift), radius)
+
+
+def _move(x: tf.Tensor, shift: tf.Tensor, radius: int) -> tf.Tensor:
+    """Moves x by `shift`, `[]` or `[batch]`, and fills the gap by reflection.
+
+    Gathers of constant length: a slice with a random start has a gradient whose
+    shape XLA cannot infer. TensorFlow's own gradient of a gather sorts and adds
+    every row; only those at the edges need that.
+    """
+    time = x.shape[1]
     last = (tf.shape(x)[1] if time is None else time) - 1
-    # A gather of constant length: a slice with a random start has a gradient
-    # whose shape XLA cannot infer.
-    index = tf.abs(tf.range(last + 1) - tf.expand_dims(shift, -1))
-    index = last - tf.abs(last - index)
-    if not per_example:
-        return tf.gather(x, tf.reshape(index, [-1]), axis=1)
-    return tf.gather(x, index, axis=1, batch_dims=1)
+    edge = radius + 1
+    shift = tf.expand_dims(shift, -1)
+
+    def take(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+        if shift.shape.rank == 1:
+            return tf.gather(x, index, axis=1)
+        return tf.gather(x, index, axis=1, batch_dims=1)
+
+    def move(x: tf.Tensor) -> tf.Tensor:
+        index = tf.abs(tf.range(last + 1) - shift)
+        return take(x, last - tf.abs(last - index))
+
+    if time is None or time < 2 * edge:
+        return move(x)
+
+    def mask(x: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+        return x * tf.cast(where, x.dtype)[..., tf.newaxis]
+
+    def fold(moved: tf.Tensor, dy: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+        """The first steps: without what came from outside, with the mirror."""
+        step = tf.range(edge)
+        mirrored = take(dy, tf.clip_by_value(shift - step, 0, radius))
+        return mask(moved, step + shift >= 0) + mask(
+            mirrored, (step > 0) & (step <= shift)
+        )
+
+    @tf.custom_gradient
+    def forward(x: tf.Tensor) -> Any:
+        return move(x), adjoint
+
+    @tf.custom_gradient
+    def adjoint(dy: tf.Tensor) -> Any:
+        moved = take(dy, tf.clip_by_value(tf.range(time) + shift, 0, last))
+        head = fold(moved[:, :edge], dy[:, :edge], shift)
+        tail = fold(moved[:, : -edge - 1 : -1], dy[:, : -edge - 1 : -1], -shift)
+        middle = moved[:, edge:-edge]
+        return tf.concat([head, middle, tail[:, ::-1]], 1), forward
+
+    return forward(x)
+
+
+@contextlib.contextmanager
+def in_parts(number: int) -> Iterator[None]:
+    """Within it, layers shuffle `number` equal parts of each batch apart.
+
+    They draw as they would in calls of their own, one part after the other.
+    """
+    token = _parts.set(number)
+    try:
+        yield
+    finally:
+        _parts.reset(token)
 
 
 def check_radius(radius: int) -> None:
@@ -102,12 +163,23 @@ class PhaseShuffle(keras.layers.Layer):
         # Differs from the original: scores outside of training do not jitter.
         if not training or not self.radius:
             return x
-        shape = (tf.shape(x)[0],) if self.per_example else ()
-        shift = keras.random.randint(
-            shape, -self.radius, self.radius + 1, seed=self.seed_generator
-        )
+        parts = _parts.get()
+        size = (x.shape[0] or tf.shape(x)[0]) // parts
+        shape = (size,) if self.per_example else ()
+        shifts = [
+            keras.random.randint(
+                shape, -self.radius, self.radius + 1, seed=self.seed_generator
+            )
+            for _ in range(parts)
+        ]
+        shift = tf.concat(shifts, 0) if self.per_example else shifts[0]
+        if parts > 1 and not self.per_example:
+            shift = tf.repeat(tf.stack(shifts), size)
         return phase_shuffle(
-            x, self.radius, shift=shift, per_example=self.per_example
+            x,
+            self.radius,
+            shift=shift,
+            per_example=self.per_example or parts > 1,
         )
 
     def compute_output_shape(

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import layers
 import phaseshuffle
 
 FIRST_LEN = 16  # time steps of the generator's first feature map
@@ -116,28 +117,29 @@ def build_generator(config: WaveGANConfig) -> keras.Model:
 
     Source: table 3 of the paper.
     """
-    layers = keras.layers
-    norms = _BatchNorms(config.batchnorm, layers.BatchNormalization)
+    norms = _BatchNorms(config.batchnorm, keras.layers.BatchNormalization)
     widths = config.widths[::-1]
     z = keras.Input((config.latent_dim,), name="z")
-    x = layers.Dense(FIRST_LEN * widths[0], name="z_project")(z)
-    x = layers.Reshape((FIRST_LEN, widths[0]))(x)
-    x = layers.ReLU()(norms(x))
+    x = keras.layers.Dense(FIRST_LEN * widths[0], name="z_project")(z)
+    x = keras.layers.Reshape((FIRST_LEN, widths[0]))(x)
+    x = keras.layers.ReLU()(norms(x))
     outputs = (*widths[1:], config.channels)
     for i, (width, stride) in enumerate(
         zip(outputs, config.strides, strict=True)
     ):
         x = _upconv(x, width, stride, config, name=f"upconv_{i}")
         if i < len(outputs) - 1:
-            x = layers.ReLU()(norms(x))
-    x = layers.Activation("tanh")(x)
+            x = keras.layers.ReLU()(norms(x))
+    # What leaves a network is float32 in every precision.
+    x = keras.layers.Activation("tanh", dtype="float32")(x)
     if config.post_filter_len:
         # Differs from the original: one filter for each channel. The original
         # makes one channel of them all.
-        x = layers.DepthwiseConv1D(
+        x = keras.layers.DepthwiseConv1D(
             config.post_filter_len,
             padding="same",
             use_bias=False,
+            dtype="float32",
             name="pp_filt",
         )(x)
     return keras.Model(z, x, name="generator")
@@ -157,14 +159,13 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
 
     Source: table 4 of the paper.
     """
-    layers = keras.layers
     norms = _BatchNorms(config.batchnorm, BatchOnlyNormalization)
     audio = x = keras.Input((config.slice_len, config.channels), name="audio")
     last = len(config.strides) - 1
     for i, (width, stride) in enumerate(
         zip(config.widths, config.strides, strict=True)
     ):
-        x = layers.Conv1D(
+        x = layers.StridedConv1D(
             width,
             config.kernel_len,
             strides=stride,
@@ -176,11 +177,13 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
         x = layers.LeakyReLU(negative_slope=0.2)(x)
         if config.dropout:
             # One mask for all time steps, as in table 1.
-            x = layers.SpatialDropout1D(config.dropout)(x)
+            x = keras.layers.SpatialDropout1D(config.dropout)(x)
         if config.phaseshuffle and i < last:
             x = phaseshuffle.PhaseShuffle(config.phaseshuffle)(x)
-    x = layers.Dense(1, name="output")(layers.Flatten()(x))
-    return keras.Model(audio, layers.Reshape(())(x), name="discriminator")
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dense(1, dtype="float32", name="output")(x)
+    score = keras.layers.Reshape((), dtype="float32")(x)
+    return keras.Model(audio, score, name="discriminator")
 
 
 @keras.saving.register_keras_serializable("wavegan")
@@ -225,7 +228,7 @@ def _upconv(
 ) -> Any:
     """One layer of the generator: `stride` times as long, `width` channels."""
     if config.upsample == "zeros":
-        return keras.layers.Conv1DTranspose(
+        return layers.StridedConv1DTranspose(
             width, config.kernel_len, strides=stride, padding="same", name=name
         )(x)
     # Differs from the original: its code has zeros and nn alone.

@@ -57,6 +57,8 @@ class Call:
 class Recording:
     """Records the calls of a GAN's networks; needs eager execution.
 
+    A pass over several batches at once, real and fake, is as many calls.
+
     Attributes:
         generator: Calls of the generator.
         discriminator: Calls of the discriminator.
@@ -64,20 +66,27 @@ class Recording:
 
     def __init__(self, model: Any) -> None:
         """Starts to record the networks of a `gan.GAN`."""
-        self.generator = _record(model.generator)
-        self.discriminator = _record(model.discriminator)
+        self.generator: list[Call] = []
+        self.discriminator: list[Call] = []
+        self._record(model.generator, self.generator)
+        self._record(model.discriminator, self.discriminator)
 
+    def _record(self, network: Any, calls: list[Call]) -> None:
+        original = network.call
 
-def _record(network: Any) -> list[Call]:
-    calls: list[Call] = []
-    original = network.call
+        @functools.wraps(original)
+        def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            weights = network.get_weights()
+            outputs = original(inputs, *args, **kwargs)
+            parts = 1
+            if self.generator:
+                parts = len(inputs) // len(self.generator[-1].inputs)
+            for x, y in zip(
+                np.split(inputs.numpy(), parts),
+                np.split(outputs.numpy(), parts),
+                strict=True,
+            ):
+                calls.append(Call(x, y, weights))
+            return outputs
 
-    @functools.wraps(original)
-    def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        weights = network.get_weights()
-        outputs = original(inputs, *args, **kwargs)
-        calls.append(Call(inputs.numpy(), outputs.numpy(), weights))
-        return outputs
-
-    network.call = call
-    return calls
+        network.call = call

@@ -1,0 +1,120 @@
+"""The same GAN as a good Keras user writes it: what the fast step is held to.
+
+Stock layers, stock Adam, three calls of the critic on one tape, phase shuffle
+by padding and slicing. Weights, random draws and results are those of
+`gan.GAN`, up to rounding.
+"""
+
+import dataclasses
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import gan
+import layers
+import losses
+import phaseshuffle
+import wavegan
+
+STOCK = {
+    layers.StridedConv1D: keras.layers.Conv1D,
+    layers.StridedConv1DTranspose: keras.layers.Conv1DTranspose,
+    layers.LeakyReLU: keras.layers.LeakyReLU,
+}
+
+
+class PlainPhaseShuffle(phaseshuffle.PhaseShuffle):
+    """Pads by reflection and slices at the shift."""
+
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Maps `[batch, time, channels]` to the same shape."""
+        if not training:
+            return x
+        radius = self.radius
+        shift = keras.random.randint(
+            (), -radius, radius + 1, seed=self.seed_generator
+        )
+        padded = tf.pad(x, [[0, 0], [radius, radius], [0, 0]], "REFLECT")
+        return tf.slice(padded, [0, radius - shift, 0], tf.shape(x))
+
+
+STOCK[phaseshuffle.PhaseShuffle] = PlainPhaseShuffle
+
+
+def plain_network(network: keras.Model) -> keras.Model:
+    """The same network, weights included, of stock layers."""
+
+    def plain_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
+        kind = STOCK.get(type(layer), type(layer))
+        return kind.from_config(layer.get_config())
+
+    plain = keras.models.clone_model(network, clone_function=plain_layer)
+    plain.set_weights(network.get_weights())
+    return plain
+
+
+def plain_objective(name: str) -> losses.Objective:
+    """An objective whose Adam is Keras's own."""
+    objective = losses.OBJECTIVES[name]
+    return dataclasses.replace(
+        objective,
+        optimizer=lambda: keras.optimizers.Adam.from_config(
+            objective.optimizer().get_config()
+        ),
+    )
+
+
+class PlainGAN(gan.GAN):
+    """Trains as `gan.GAN` does, in the way of a textbook."""
+
+    def _update_discriminator(
+        self, real: tf.Tensor, update: tf.Tensor
+    ) -> tf.Tensor:
+        self._reseed_layers(update)
+        batch = tf.shape(real)[0]
+        fake = self.generator(self._draw_z(batch, update), training=True)
+        alpha = tf.random.stateless_uniform(
+            [batch], self._key(update, gan.ALPHA)
+        )
+
+        def critic(x: tf.Tensor) -> tf.Tensor:
+            return self.discriminator(x, training=True)
+
+        with tf.GradientTape() as tape:
+            loss = self.objective.discriminator(critic(real), critic(fake))
+            loss += self.objective.penalty_weight * losses.gradient_penalty(
+                critic, real, fake, alpha=alpha
+            )
+        variables = self.discriminator.trainable_variables
+        self.discriminator_optimizer.apply_gradients(
+            zip(tape.gradient(loss, variables), variables, strict=True)
+        )
+        return loss
+
+
+def build(
+    kind: str, config: wavegan.WaveGANConfig, precision: str = "fp32"
+) -> gan.GAN:
+    """Builds a GAN with the weights of seed 0, compiled for "wgan-gp".
+
+    Args:
+      kind: "ours" or "plain".
+      config: The shape of the networks.
+      precision: Of `layers.PRECISIONS`.
+    """
+    keras.utils.set_random_seed(0)
+    with layers.precision(precision):
+        networks: list[Any] = [
+            wavegan.build_generator(config),
+            wavegan.build_discriminator(config),
+        ]
+        if kind == "ours":
+            model = gan.GAN(*networks, latent_dim=config.latent_dim)
+            model.compile("wgan-gp")
+            return model
+        model = PlainGAN(
+            *map(plain_network, networks), latent_dim=config.latent_dim
+        )
+    model.compile(plain_objective("wgan-gp"))
+    return model

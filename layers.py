@@ -1,0 +1,380 @@
+"""The networks' strided layers: Keras's numbers, by fewer multiplications.
+
+A strided convolution is first written by its phases: `stride` neighbouring
+steps become one step of `stride` times as many channels, and the stride is
+gone. What is left is a short filter over long vectors. `_Filter` evaluates it
+on the spectra of short segments: about 0.3 times the multiplications that 25
+taps need, nearly all of them in one batched matrix product.
+
+Source: Winograd (1980), "Arithmetic Complexity of Computations"; Mathieu et al.
+(2014), "Fast Training of Convolutional Networks through FFTs".
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+SEGMENT_LEN = 16  # steps that are transformed at once
+# From these on, the transforms cost less than the products that they save.
+MIN_CHANNELS = 64  # behind the phases, on both sides
+MIN_ROWS = 16  # of a matrix product: segments of the whole batch
+BIG = 2**22  # elements of tensors that should not be alive at the same time
+
+# Of activations and products. Weights and what leaves a network are float32.
+PRECISIONS = {"fp32": "float32", "bf16": "mixed_bfloat16"}
+
+Gradient = Callable[..., Any]
+
+
+@contextlib.contextmanager
+def precision(name: str) -> Iterator[None]:
+    """Layers that are made within it work in a precision.
+
+    Args:
+      name: One of `PRECISIONS`.
+
+    Raises:
+      ValueError: No precision has that name.
+    """
+    if name not in PRECISIONS:
+        raise ValueError(
+            f"precision is {name!r}: expected one of " + ", ".join(PRECISIONS)
+        )
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(PRECISIONS[name])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def strided_conv(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
+    """Convolution with a stride and "same" padding.
+
+    It can be differentiated any number of times, as can its adjoint.
+
+    Args:
+      x: Signal, `[batch, time, in]`; `time` is a multiple of the stride.
+      kernel: `[kernel_len, in, out]`.
+      stride: In time steps.
+
+    Returns:
+      `[batch, time / stride, out]`, in the type of `x`: as `keras.ops.conv`.
+    """
+    _, time, channels = x.shape
+    steps = time // stride
+    form = _filter(steps, stride, kernel.shape[0])
+    x = tf.reshape(x, [-1, steps, stride * channels])
+    if form.pays(x.shape[0], kernel):
+        return form.conv(x, kernel)
+    return tf.nn.conv1d(x, tf.cast(form.taps(kernel), x.dtype), 1, "SAME")
+
+
+def strided_conv_transpose(
+    y: tf.Tensor, kernel: tf.Tensor, stride: int
+) -> tf.Tensor:
+    """The adjoint of `strided_conv`, also called transposed convolution.
+
+    Args:
+      y: Signal, `[batch, steps, out]`.
+      kernel: `[kernel_len, in, out]`.
+      stride: In time steps.
+
+    Returns:
+      `[batch, stride * steps, in]`, in the type of `y`: as
+      `keras.ops.conv_transpose`.
+    """
+    steps = y.shape[1]
+    channels = kernel.shape[1]
+    form = _filter(steps, stride, kernel.shape[0])
+    if form.pays(y.shape[0], kernel):
+        x = form.adjoint(y, kernel)
+    else:
+        taps = tf.cast(form.taps(kernel), y.dtype)
+        shape = [tf.shape(y)[0], steps, stride * channels]
+        x = tf.nn.conv1d_transpose(y, taps, shape, 1, "SAME")
+    return tf.reshape(x, [-1, stride * steps, channels])
+
+
+def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
+    """Leaky ReLU; its derivative is constant, and autodiff is told so.
+
+    Left to itself, TensorFlow sends zeros through the whole network that led to
+    the derivative's sign.
+
+    Args:
+      x: Any shape.
+      slope: Of negative values; not negative itself.
+
+    Returns:
+      The shape of `x`.
+    """
+
+    @tf.custom_gradient
+    def forward(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+        y = tf.nn.leaky_relu(x, slope)
+        # y has the sign of x.
+        return y, lambda dy: backward(dy, y)
+
+    @tf.custom_gradient
+    def backward(dy: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+        dx = tf.raw_ops.LeakyReluGrad(gradients=dy, features=y, alpha=slope)
+        return dx, lambda ddx: (backward(ddx, y), None)
+
+    return forward(x)
+
+
+def after(first: list[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    """x, for use when `first` is done: saves memory where tensors are big."""
+    if max(_size(tensor) for tensor in [*first, x]) < BIG:
+        return x
+    with tf.control_dependencies(first):
+        return tf.identity(x)
+
+
+class _Filter:
+    """A filter without a stride, evaluated on spectra of short segments.
+
+    Segments of the signal are transformed, multiplied by the kernel's spectrum
+    (a matrix for each frequency), transformed back, longer by the filter's
+    length, and added where they overlap. A complex product takes three real
+    ones, so that spectra are `rank` real planes:
+
+        y = to_y' ((to_x x) * (to_kernel kernel))
+
+    This is linear in x and in the kernel, so that two more contractions of the
+    same matrices, `adjoint` and `kernel_gradient`, are the derivatives of this
+    one, of each other, and so on. Inside, time comes first: signals are
+    `[segment_len, segments, batch, channels]`.
+
+    Args:
+      steps: Of the signal, behind the phases.
+      stride: Number of phases.
+      kernel_len: Taps, before the phases.
+    """
+
+    def __init__(self, steps: int, stride: int, kernel_len: int) -> None:
+        self.stride = stride
+        self.length = SEGMENT_LEN if steps % SEGMENT_LEN == 0 else steps
+        self.segments = steps // self.length
+        # y[i] is the sum over lags m of taps[m] x[i + m].
+        padding = max(kernel_len - stride, 0) // 2
+        first, last = -padding // stride, (kernel_len - 1 - padding) // stride
+        lags = np.arange(first, last + 1)
+        before = -first * stride - padding
+        behind = len(lags) * stride - kernel_len - before
+        self._padding = [(before, behind), (0, 0), (0, 0)]
+        # A segment's samples act on so many steps before and behind it.
+        self.reach = (last, -first) if self.segments > 1 else (0, 0)
+        outputs = np.arange(-self.reach[0], self.length + self.reach[1])
+        period = max(len(outputs), self.length + max(last, -first))
+        self._to_x, to_taps, self._to_y = _bilinear(
+            period, np.arange(self.length), lags, outputs
+        )
+        self.rank = len(to_taps)
+        # Padding and phases of the kernel are part of its matrix.
+        to_padded = np.einsum("rm,ps->rpms", to_taps, np.eye(stride))
+        to_padded = to_padded.reshape(self.rank * stride, -1)
+        self._to_kernel = to_padded[:, before : before + kernel_len]
+
+    def pays(self, batch: int | None, kernel: tf.Tensor) -> bool:
+        """Whether spectra are faster than the taps themselves."""
+        _, channels, outputs = kernel.shape
+        return (
+            self.length <= 4 * SEGMENT_LEN
+            and min(self.stride * channels, outputs) >= MIN_CHANNELS
+            and (batch or 1) * self.segments >= MIN_ROWS
+        )
+
+    def taps(self, kernel: tf.Tensor) -> tf.Tensor:
+        """The filter itself, `[lags, stride * in, out]`."""
+        _, channels, outputs = kernel.shape
+        kernel = tf.pad(kernel, self._padding)
+        return tf.reshape(kernel, [-1, self.stride * channels, outputs])
+
+    def conv(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, steps, stride * in]` to `[batch, steps, out]`."""
+        x = self._split(x)
+        return self._join(self._conv(x, self._spectrum(kernel, x)))
+
+    def adjoint(self, y: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, steps, out]` to `[batch, steps, stride * in]`."""
+        y = self._split(y)
+        return self._join(self._adjoint(y, self._spectrum(kernel, y)))
+
+    def _conv(self, x: tf.Tensor, planes: tf.Tensor) -> tf.Tensor:
+        @tf.custom_gradient
+        def conv(x: tf.Tensor, planes: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
+            def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                # The one that lets go of more memory comes first.
+                if _size(planes) > _size(x):
+                    dx = self._adjoint(dy, planes)
+                    return dx, self._kernel_gradient(x, after([dx], dy))
+                dplanes = self._kernel_gradient(after([dy], x), dy)
+                return self._adjoint(after([dplanes], dy), planes), dplanes
+
+            return self._from_y(tf.matmul(self._of_x(x), planes)), gradient
+
+        return conv(x, planes)
+
+    def _adjoint(self, y: tf.Tensor, planes: tf.Tensor) -> tf.Tensor:
+        @tf.custom_gradient
+        def adjoint(
+            y: tf.Tensor, planes: tf.Tensor
+        ) -> tuple[tf.Tensor, Gradient]:
+            def gradient(dx: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                dy = self._conv(dx, planes)
+                return dy, self._kernel_gradient(after([dy], dx), y)
+
+            x = tf.matmul(self._of_y(y), planes, transpose_b=True)
+            return self._from_x(x), gradient
+
+        return adjoint(y, planes)
+
+    def _kernel_gradient(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        @tf.custom_gradient
+        def kernel_gradient(
+            x: tf.Tensor, y: tf.Tensor
+        ) -> tuple[tf.Tensor, Gradient]:
+            planes = tf.matmul(self._of_x(x), self._of_y(y), transpose_a=True)
+            return planes, lambda d: (self._adjoint(y, d), self._conv(x, d))
+
+        return kernel_gradient(x, y)
+
+    def _split(self, x: tf.Tensor) -> tf.Tensor:
+        """`[batch, steps, n]` as `[length, segments, batch, n]`."""
+        shape = [-1, self.segments, self.length, x.shape[2]]
+        return tf.transpose(tf.reshape(x, shape), [2, 1, 0, 3])
+
+    def _join(self, x: tf.Tensor) -> tf.Tensor:
+        """`[length, segments, batch, n]` as `[batch, steps, n]`."""
+        shape = [-1, self.segments * self.length, x.shape[3]]
+        return tf.reshape(tf.transpose(x, [2, 1, 0, 3]), shape)
+
+    def _spectrum(self, kernel: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Planes of the kernel, `[rank, stride * in, out]`, typed as x."""
+        kernel = after([x], tf.convert_to_tensor(kernel))
+        planes = _times(self._to_kernel, kernel)
+        shape = [self.rank, self.stride * kernel.shape[1], kernel.shape[2]]
+        return tf.cast(tf.reshape(planes, shape), x.dtype)
+
+    def _of_x(self, x: tf.Tensor) -> tf.Tensor:
+        """Planes of the input, `[rank, segments * batch, stride * in]`."""
+        return tf.reshape(_times(self._to_x, x), [self.rank, -1, x.shape[3]])
+
+    def _from_x(self, planes: tf.Tensor) -> tf.Tensor:
+        """The adjoint of `_of_x`."""
+        shape = [self.length, self.segments, -1, planes.shape[2]]
+        return tf.reshape(_times(self._to_x.T, planes), shape)
+
+    def _of_y(self, y: tf.Tensor) -> tf.Tensor:
+        """Planes of the output with its overlaps, as `_of_x`."""
+        before, behind = self.reach
+        if before or behind:
+            last = y[self.length - before :]
+            y = tf.concat([_shift(last, 1), y, _shift(y[:behind], -1)], 0)
+        return tf.reshape(_times(self._to_y, y), [self.rank, -1, y.shape[3]])
+
+    def _from_y(self, planes: tf.Tensor) -> tf.Tensor:
+        """The adjoint of `_of_y`: adds the segments where they overlap."""
+        before, behind = self.reach
+        length = self.length
+        shape = [before + length + behind, self.segments, -1, planes.shape[2]]
+        y = tf.reshape(_times(self._to_y.T, planes), shape)
+        if not (before or behind):
+            return y
+        head = y[before : before + behind] + _shift(y[before + length :], 1)
+        tail = y[length : length + before] + _shift(y[:before], -1)
+        return tf.concat([head, y[before + behind : length], tail], 0)
+
+
+@functools.cache
+def _filter(steps: int, stride: int, kernel_len: int) -> _Filter:
+    return _Filter(steps, stride, kernel_len)
+
+
+def _bilinear(
+    period: int, x_steps: np.ndarray, lags: np.ndarray, y_steps: np.ndarray
+) -> tuple[np.ndarray, ...]:
+    """The matrices of y[i] = sum over m of taps[m] x[i + m], to_x first.
+
+    Three real rows for each complex frequency of the real Fourier transform
+    (Gauss's product of complex numbers), one for each real frequency.
+    """
+    rows = []
+    for frequency in range(period // 2 + 1):
+        angle = 2 * np.pi * frequency / period
+        x_re, x_im = np.cos(angle * x_steps), -np.sin(angle * x_steps)
+        t_re, t_im = np.cos(angle * lags), np.sin(angle * lags)
+        y_re, y_im = np.cos(angle * y_steps), -np.sin(angle * y_steps)
+        if frequency in (0, period / 2):
+            rows.append((x_re, t_re, y_re / period))
+            continue
+        y_re, y_im = 2 * y_re / period, 2 * y_im / period
+        rows += [
+            (x_re + x_im, t_re, y_re + y_im),
+            (x_re, t_im - t_re, y_im),
+            (x_im, t_re + t_im, -y_re),
+        ]
+    return tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+
+def _times(matrix: np.ndarray, x: tf.Tensor) -> tf.Tensor:
+    """The matrix times the first axis of x, `[rows, all the rest]`."""
+    x = tf.reshape(x, [matrix.shape[1], -1])
+    return tf.matmul(tf.constant(matrix, x.dtype), x)
+
+
+def _shift(x: tf.Tensor, by: int) -> tf.Tensor:
+    """The segments one later (1) or earlier (-1)."""
+    zeros = tf.zeros_like(x[:, :1])
+    parts = [zeros, x[:, :-1]] if by > 0 else [x[:, 1:], zeros]
+    return tf.concat(parts, axis=1)
+
+
+def _size(x: tf.Tensor) -> int:
+    """Number of elements; 0 if the batch is not known."""
+    return x.shape.num_elements() or 0
+
+
+class _InOwnPrecision(keras.layers.Layer):
+    """Mixed in: takes weights as they are stored, whatever the activations."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, autocast=False, **kwargs)
+
+
+@keras.saving.register_keras_serializable("wavegan")
+class StridedConv1D(_InOwnPrecision, keras.layers.Conv1D):
+    """`keras.layers.Conv1D`, evaluated by `strided_conv`; padding is "same"."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, time, in]` to `[batch, time / stride, filters]`."""
+        x = tf.cast(x, self.compute_dtype)
+        y = strided_conv(x, self.kernel, self.strides[0])
+        return tf.nn.bias_add(y, tf.cast(self.bias, y.dtype))
+
+
+@keras.saving.register_keras_serializable("wavegan")
+class StridedConv1DTranspose(_InOwnPrecision, keras.layers.Conv1DTranspose):
+    """`keras.layers.Conv1DTranspose`, evaluated by `strided_conv_transpose`."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, steps, in]` to `[batch, stride * steps, filters]`."""
+        x = tf.cast(x, self.compute_dtype)
+        y = strided_conv_transpose(x, self.kernel, self.strides[0])
+        return tf.nn.bias_add(y, tf.cast(self.bias, y.dtype))
+
+
+@keras.saving.register_keras_serializable("wavegan")
+class LeakyReLU(keras.layers.LeakyReLU):
+    """`keras.layers.LeakyReLU`, evaluated by `leaky_relu`."""
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps any shape to itself."""
+        return leaky_relu(x, self.negative_slope)

@@ -1,0 +1,330 @@
+"""The fast layers are the plain ones: values, gradients, gradients of those."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import hypothesis
+import hypothesis.strategies as st
+import keras
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
+
+import gan
+import layers
+import wavegan
+
+sys.path.append(str(pathlib.Path(__file__).parent.parent / "benchmarks"))
+import plain  # noqa: E402
+
+Random = np.random.Generator
+
+# batch, steps, in, out, kernel_len, stride: spectra of one segment, of several,
+# of the shortest kernels and the last layer's stride; then the taps themselves.
+SPECTRAL = [
+    (16, 16, 16, 64, 25, 4),
+    (2, 128, 16, 64, 25, 4),
+    (1, 256, 32, 64, 25, 2),
+    (3, 96, 16, 80, 24, 4),
+    (2, 160, 64, 64, 3, 1),
+    (2, 128, 16, 64, 4, 4),
+    (16, 20, 16, 64, 25, 4),
+]
+DIRECT = [
+    (2, 64, 1, 8, 25, 4),
+    (1, 16, 16, 64, 25, 4),
+    (2, 64, 3, 5, 9, 2),
+    (2, 64, 3, 5, 2, 4),
+]
+
+
+def random_case(rng: Random, case: tuple[int, ...]) -> list[np.ndarray]:
+    """A signal, a kernel, and an upstream gradient."""
+    batch, steps, channels, outputs, kernel_len, stride = case
+    shapes = (
+        (batch, stride * steps, channels),
+        (kernel_len, channels, outputs),
+        (batch, steps, outputs),
+    )
+    return [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+def is_spectral(case: tuple[int, ...]) -> bool:
+    """Whether the case is evaluated on spectra."""
+    batch, steps, channels, outputs, kernel_len, stride = case
+    form = layers._filter(steps, stride, kernel_len)
+    return form.pays(batch, np.empty((kernel_len, channels, outputs)))
+
+
+def test_the_cases_reach_both_forms() -> None:
+    assert all(map(is_spectral, SPECTRAL))
+    assert not any(map(is_spectral, DIRECT))
+
+
+@pytest.mark.parametrize("case", SPECTRAL + DIRECT)
+def test_strided_convolution_and_its_gradients_are_the_twins(
+    rng: Random, case: tuple[int, ...]
+) -> None:
+    x, kernel, dy = random_case(rng, case)
+    kernel_len, stride = case[-2:]
+    inputs = tf.constant(x), tf.constant(kernel)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        y = layers.strided_conv(*inputs, stride)
+    dx, dkernel = tape.gradient(y, inputs, dy)
+    x, kernel, dy = (array.astype(np.float64) for array in (x, kernel, dy))
+    for got, want in (
+        (y, reference.conv1d_same(x, kernel, stride=stride)),
+        (dx, reference.conv1d_transpose_same(dy, kernel, stride=stride)),
+        (dkernel, reference.conv1d_kernel_gradient(x, dy, kernel_len, stride)),
+    ):
+        assert reference.relative_error(got, want) < 1e-5
+
+
+@pytest.mark.parametrize("case", SPECTRAL + DIRECT)
+def test_transposed_convolution_and_its_gradients_are_the_twins(
+    rng: Random, case: tuple[int, ...]
+) -> None:
+    dx, kernel, y = random_case(rng, case)
+    kernel_len, stride = case[-2:]
+    inputs = tf.constant(y), tf.constant(kernel)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        x = layers.strided_conv_transpose(*inputs, stride)
+    dy, dkernel = tape.gradient(x, inputs, dx)
+    dx, kernel, y = (array.astype(np.float64) for array in (dx, kernel, y))
+    for got, want in (
+        (x, reference.conv1d_transpose_same(y, kernel, stride=stride)),
+        (dy, reference.conv1d_same(dx, kernel, stride=stride)),
+        (dkernel, reference.conv1d_kernel_gradient(dx, y, kernel_len, stride)),
+    ):
+        assert reference.relative_error(got, want) < 1e-5
+
+
+def second_gradients(
+    conv: Callable[[Any, Any], Any], x: np.ndarray, kernel: np.ndarray
+) -> list[Any]:
+    """Of a penalty on the gradients of a loss that is no longer linear."""
+    inputs = tf.convert_to_tensor(x), tf.convert_to_tensor(kernel)
+    with tf.GradientTape() as outer:
+        outer.watch(inputs)
+        with tf.GradientTape() as inner:
+            inner.watch(inputs)
+            loss = tf.reduce_sum(tf.sin(conv(*inputs)))
+        gradients = inner.gradient(loss, inputs)
+        penalty = sum(tf.reduce_sum(tf.cos(g)) for g in gradients)
+    return list(outer.gradient(penalty, inputs))
+
+
+@pytest.mark.parametrize("case", SPECTRAL[:4] + DIRECT)
+def test_second_gradients_are_those_of_keras(
+    rng: Random, case: tuple[int, ...]
+) -> None:
+    x, kernel, y = random_case(rng, case)
+    stride = case[-1]
+    kernel = kernel / np.sqrt(kernel[..., 0].size)
+    pairs: list[tuple[Any, Any, np.ndarray]] = [
+        (
+            lambda x, k: layers.strided_conv(x, k, stride),
+            lambda x, k: keras.ops.conv(x, k, stride, "same"),
+            x,
+        ),
+        (
+            lambda y, k: layers.strided_conv_transpose(y, k, stride),
+            lambda y, k: tf.nn.conv1d_transpose(
+                y, k, x.shape, stride, padding="SAME"
+            ),
+            y,
+        ),
+    ]
+    for ours, stock, signal in pairs:
+        got = second_gradients(ours, signal, kernel)
+        want = second_gradients(stock, signal, kernel)
+        for one, other in zip(got, want, strict=True):
+            assert reference.relative_error(one, other) < 2e-4
+
+
+@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.given(
+    batch=st.integers(1, 3),
+    steps=st.integers(1, 40),
+    kernel_len=st.integers(1, 30),
+    stride=st.integers(1, 5),
+    seed=st.integers(0, 99),
+)
+def test_any_geometry_is_keras_own(
+    batch: int, steps: int, kernel_len: int, stride: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    case = (batch, steps, 64, 64, kernel_len, stride)
+    x, kernel, _ = random_case(rng, case)
+    y = layers.strided_conv(tf.constant(x), tf.constant(kernel), stride)
+    want = reference.conv1d_same(x.astype(float), kernel, stride=stride)
+    assert reference.relative_error(y, want) < 1e-5
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_graphs_of_unknown_batch_give_the_same(
+    rng: Random, jit_compile: bool
+) -> None:
+    x, kernel, dy = random_case(rng, (2, 256, 16, 64, 25, 4))
+    spec = tf.TensorSpec([None, *x.shape[1:]])
+    graph = tf.function(
+        lambda x: layers.strided_conv(x, tf.constant(kernel), 4),
+        input_signature=[spec],
+        jit_compile=jit_compile,
+    )
+    want = reference.conv1d_same(x.astype(float), kernel, stride=4)
+    assert reference.relative_error(graph(tf.constant(x)), want) < 1e-5
+
+
+def test_big_tensors_wait_for_each_other_and_stay_the_same(
+    rng: Random, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layers, "BIG", 1)
+    for case in ((16, 16, 16, 64, 25, 4), (8, 128, 16, 64, 25, 4)):
+        x, kernel, _ = random_case(rng, case)
+        kernel = kernel / np.sqrt(kernel[..., 0].size)
+        graph = tf.function(
+            lambda x, k: second_gradients(
+                lambda x, k: layers.strided_conv(x, k, 4), x, k
+            )
+        )
+        want = second_gradients(
+            lambda x, k: keras.ops.conv(x, k, 4, "same"), x, kernel
+        )
+        for one, other in zip(graph(x, kernel), want, strict=True):
+            assert reference.relative_error(one, other) < 2e-4
+        names = [
+            op.name
+            for op in graph.get_concrete_function(
+                x, kernel
+            ).graph.get_operations()
+            if op.control_inputs
+        ]
+        assert names, "nothing waits"
+
+
+def test_leaky_relu_is_kinked_at_zero_and_straight_elsewhere(
+    rng: Random,
+) -> None:
+    x = tf.constant(rng.standard_normal((4, 9)).astype(np.float32))
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            y = layers.leaky_relu(x, 0.2)
+            loss = tf.reduce_sum(y**3)
+        slope = inner.gradient(loss, x)
+    second = outer.gradient(slope, x)
+    factor = np.where(x > 0, 1.0, 0.2)
+    np.testing.assert_allclose(y, x * factor, rtol=1e-6)
+    np.testing.assert_allclose(slope, 3 * x**2 * factor**3, rtol=1e-5)
+    np.testing.assert_allclose(second, 6 * x * factor**3, rtol=1e-5)
+
+
+def test_layers_round_trip_through_their_configs(rng: Random) -> None:
+    model = keras.Sequential(
+        [
+            keras.Input((64, 3)),
+            layers.StridedConv1D(8, 25, strides=4, padding="same"),
+            layers.LeakyReLU(negative_slope=0.2),
+            layers.StridedConv1DTranspose(2, 25, strides=4, padding="same"),
+        ]
+    )
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    x = rng.standard_normal((2, 64, 3)).astype(np.float32)
+    np.testing.assert_array_equal(copy(x), model(x))
+    stock = plain.plain_network(model)
+    assert {type(layer).__module__.split(".")[0] for layer in stock.layers} == {
+        "keras"
+    }
+    assert reference.relative_error(model(x), stock(x)) < 1e-5
+
+
+def test_precisions_are_refused_with_the_choices() -> None:
+    with (
+        pytest.raises(ValueError, match="'fp16'.*fp32, bf16"),
+        layers.precision("fp16"),
+    ):
+        pass
+
+
+def test_bf16_keeps_weights_and_outputs_in_float32() -> None:
+    config = wavegan.WaveGANConfig(slice_len=1024, dim=4)
+    with layers.precision("bf16"):
+        networks = [
+            wavegan.build_generator(config),
+            wavegan.build_discriminator(config),
+        ]
+    assert keras.config.dtype_policy().name == "float32", "only within"
+    for network in networks:
+        assert {weight.dtype for weight in network.weights} == {"float32"}
+        assert network.outputs[0].dtype == "float32"
+        computed = {
+            layer.compute_dtype
+            for layer in network.layers
+            if layer.name.startswith(("upconv", "downconv"))
+        }
+        assert computed == {"bfloat16"}
+
+
+def gradients_of_a_step(model: gan.GAN, real: np.ndarray) -> list[np.ndarray]:
+    """Gradients by each weight, of the critic's update and the generator's."""
+    seen: list[tf.Tensor] = []
+
+    class Optimizer:
+        def apply_gradients(self, pairs: Any) -> None:
+            seen.extend(gradient for gradient, _ in pairs)
+
+    model.generator_optimizer = model.discriminator_optimizer = Optimizer()
+
+    @tf.function
+    def run(real: tf.Tensor) -> list[tf.Tensor]:
+        model._update_discriminator(real, tf.constant(0, tf.int64))
+        model._update_generator(real.shape[0], tf.constant(1, tf.int64))
+        return seen
+
+    return [gradient.numpy() for gradient in run(tf.constant(real))]
+
+
+def gradients(
+    rng: Random, *kinds: tuple[str, str]
+) -> list[tuple[np.ndarray, ...]]:
+    """Each gradient of one step at dim 16, by each (kind, precision).
+
+    All draw the same numbers, shifts included, from the seed. Weights are
+    fresh: the critic's gradient jumps where an activation is zero, and with
+    others some lie so near to it that plain Keras's own gradients change in the
+    third digit if the weights change in the seventh.
+    """
+    real = rng.normal(0, 0.3, (16, 16384, 1)).astype(np.float32)
+    config = wavegan.WaveGANConfig(dim=16)
+    results = [
+        gradients_of_a_step(plain.build(kind, config, precision), real)
+        for kind, precision in kinds
+    ]
+    assert {len(result) for result in results} == {24}
+    return list(zip(*results, strict=True))
+
+
+def test_gradients_of_the_step_are_those_of_plain_keras(rng: Random) -> None:
+    for ours, stock in gradients(rng, ("ours", "fp32"), ("plain", "fp32")):
+        assert reference.relative_error(ours, stock) < 1e-4
+
+
+def test_gradients_in_bf16_err_little_more_than_kerass(rng: Random) -> None:
+    def error(one: np.ndarray, exact: np.ndarray) -> float:
+        return float(np.linalg.norm(one - exact) / np.linalg.norm(exact))
+
+    for ours, stock, exact in gradients(
+        rng, ("ours", "bf16"), ("plain", "bf16"), ("plain", "fp32")
+    ):
+        if exact.any():
+            assert error(ours, exact) < max(0.02, 3 * error(stock, exact))
