@@ -10,9 +10,8 @@ Source: Winograd (1980), "Arithmetic Complexity of Computations"; Mathieu et al.
 (2014), "Fast Training of Convolutional Networks through FFTs".
 """
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -25,32 +24,7 @@ MIN_CHANNELS = 64  # behind the phases, on both sides
 MIN_ROWS = 16  # of a matrix product: segments of the whole batch
 BIG = 2**22  # elements of tensors that should not be alive at the same time
 
-# Of activations and products. Weights and what leaves a network are float32.
-PRECISIONS = {"fp32": "float32", "bf16": "mixed_bfloat16"}
-
 Gradient = Callable[..., Any]
-
-
-@contextlib.contextmanager
-def precision(name: str) -> Iterator[None]:
-    """Layers that are made within it work in a precision.
-
-    Args:
-      name: One of `PRECISIONS`.
-
-    Raises:
-      ValueError: No precision has that name.
-    """
-    if name not in PRECISIONS:
-        raise ValueError(
-            f"precision is {name!r}: expected one of " + ", ".join(PRECISIONS)
-        )
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(PRECISIONS[name])
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def strided_conv(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:

@@ -31,6 +31,7 @@ from absl import app, flags, logging
 
 import gan as gan_lib
 import modes
+import precision
 import synthesizer
 import traindir
 import trainer
@@ -80,6 +81,8 @@ CONFIG_FLAGS = (
     ("train_ema_decay", "train", "ema_decay", "of the generator's running "
      "average; 0: none"),
     ("train_jit", "train", "jit", "compile the step by XLA"),
+    ("precision", "train", "precision", "fp32, or bf16: activations and "
+     "products in bfloat16, weights and losses in float32"),
     ("train_max_steps", "train", "max_steps", "generator updates; 0: no end"),
     ("train_save_secs", "train", "save_secs", "between two checkpoints"),
     ("train_summary_secs", "train", "summary_secs", "between two sounds and "
@@ -116,9 +119,12 @@ def build(config: dict[str, dict[str, Any]]) -> gan_lib.GAN:
     except TypeError as error:
         raise ValueError(f"config.json is damaged: {error}") from None
     keras.utils.set_random_seed(settings.seed)
+    with precision.of_layers(settings.precision):
+        generator = wavegan.build_generator(model)
+        discriminator = wavegan.build_discriminator(model)
     return gan_lib.GAN(
-        wavegan.build_generator(model),
-        wavegan.build_discriminator(model),
+        generator,
+        discriminator,
         latent_dim=model.latent_dim,
         critic_steps=settings.critic_steps,
         ema_decay=settings.ema_decay,

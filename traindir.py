@@ -18,6 +18,7 @@ import tensorflow as tf
 
 import gan as gan_lib
 import loader
+import precision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +76,7 @@ class TrainConfig:
       ema_decay: Of the generator's running average, a step; 0: none.
       seed: Of weights, data order and all other draws.
       jit: Compile the step by XLA, which draws other numbers from a seed.
+      precision: A key of `precision.POLICIES`.
       max_steps: Generator updates to stop after; 0: never.
       save_secs: Between two checkpoints.
       summary_secs: Between two sounds and pictures for TensorBoard.
@@ -90,6 +92,7 @@ class TrainConfig:
     ema_decay: float = 0.0
     seed: int = 0
     jit: bool = False
+    precision: str = "fp32"
     max_steps: int = 0
     save_secs: float = 300.0
     summary_secs: float = 120.0
@@ -99,6 +102,7 @@ class TrainConfig:
         _check_range("batch_size", self.batch_size, 1, math.inf)
         _check_range("learning_rate", self.learning_rate, 0, 1)
         _check_range("seed", self.seed, 0, 2**31 - 1)
+        precision.check(self.precision)
         _check_range("max_steps", self.max_steps, 0, math.inf)
         _check_range("save_secs", self.save_secs, 0, math.inf)
         _check_range("summary_secs", self.summary_secs, 0, math.inf)

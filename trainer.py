@@ -178,7 +178,7 @@ def train(
 
     with _catch_signals() as caught, contextlib.closing(log):
         try:
-            for batches in dataset:
+            for batches in log.time_waits(dataset):
                 losses = train_step(batches)
                 step += 1
                 log.record(step, losses, batches)
@@ -236,6 +236,7 @@ class _Log:
             str(directory.path / "logs")
         )
         self._reported_at = time.monotonic()
+        self._waited = 0.0
         self._printed_at = self._summarised_at = -math.inf
         self._z = tf.random.stateless_uniform(
             [SUMMARY_CLIPS, gan.latent_dim], [settings.seed, 0], -1.0, 1.0
@@ -278,6 +279,17 @@ class _Log:
                 "--wavegan_loss, --data_normalize)"
             )
 
+    def time_waits(self, dataset: tf.data.Dataset) -> Iterator[tf.Tensor]:
+        """Passes batches on and notes how long each let the step wait."""
+        batches = iter(dataset)
+        while True:
+            asked = time.monotonic()
+            batch = next(batches, None)
+            self._waited += time.monotonic() - asked
+            if batch is None:
+                return
+            yield batch
+
     def record(
         self, step: int, losses: dict[str, tf.Tensor], batches: tf.Tensor
     ) -> None:
@@ -298,14 +310,16 @@ class _Log:
         seconds = now - self._reported_at
         clips = self._settings.critic_steps * self._settings.batch_size
         clips_per_sec = (step - self._step) * clips / seconds
+        data_wait = self._waited / seconds
         self._seconds += seconds
-        self._reported_at, self._step = now, step
+        self._reported_at, self._step, self._waited = now, step, 0.0
         losses = {name: float(loss) for name, loss in self._losses.items()}
         line = {
             "step": step,
             **losses,
             "seconds": round(self._seconds, 3),
             "clips_per_sec": round(clips_per_sec, 2),
+            "data_wait": round(data_wait, 4),
         }
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
@@ -313,6 +327,7 @@ class _Log:
             tf.summary.scalar("D_loss", losses["d_loss"])
             tf.summary.scalar("G_loss", losses["g_loss"])
             tf.summary.scalar("clips_per_sec", clips_per_sec)
+            tf.summary.scalar("data_wait", data_wait)
         text = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
         self._bar.set_postfix_str(f"{text}, {clips_per_sec:.0f} clips/s")
         if self._bar.disable and (last or now - self._printed_at > PRINT_SECS):

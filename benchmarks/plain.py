@@ -15,6 +15,7 @@ import gan
 import layers
 import losses
 import phaseshuffle
+import precision
 import wavegan
 
 STOCK = {
@@ -94,17 +95,17 @@ class PlainGAN(gan.GAN):
 
 
 def build(
-    kind: str, config: wavegan.WaveGANConfig, precision: str = "fp32"
+    kind: str, config: wavegan.WaveGANConfig, bits: str = "fp32"
 ) -> gan.GAN:
     """Builds a GAN with the weights of seed 0, compiled for "wgan-gp".
 
     Args:
       kind: "ours" or "plain".
       config: The shape of the networks.
-      precision: Of `layers.PRECISIONS`.
+      bits: One of `precision.POLICIES`.
     """
     keras.utils.set_random_seed(0)
-    with layers.precision(precision):
+    with precision.of_layers(bits):
         networks: list[Any] = [
             wavegan.build_generator(config),
             wavegan.build_discriminator(config),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +15,9 @@ import tensorflow as tf
 
 import gan
 import layers
+import precision
 import wavegan
-
-sys.path.append(str(pathlib.Path(__file__).parent.parent / "benchmarks"))
-import plain  # noqa: E402
+from benchmarks import plain
 
 Random = np.random.Generator
 
@@ -251,14 +248,14 @@ def test_layers_round_trip_through_their_configs(rng: Random) -> None:
 def test_precisions_are_refused_with_the_choices() -> None:
     with (
         pytest.raises(ValueError, match="'fp16'.*fp32, bf16"),
-        layers.precision("fp16"),
+        precision.of_layers("fp16"),
     ):
         pass
 
 
 def test_bf16_keeps_weights_and_outputs_in_float32() -> None:
     config = wavegan.WaveGANConfig(slice_len=1024, dim=4)
-    with layers.precision("bf16"):
+    with precision.of_layers("bf16"):
         networks = [
             wavegan.build_generator(config),
             wavegan.build_discriminator(config),
@@ -297,7 +294,7 @@ def gradients_of_a_step(model: gan.GAN, real: np.ndarray) -> list[np.ndarray]:
 def gradients(
     rng: Random, *kinds: tuple[str, str]
 ) -> list[tuple[np.ndarray, ...]]:
-    """Each gradient of one step at dim 16, by each (kind, precision).
+    """Each gradient of one step at dim 16, by each (kind, bits).
 
     All draw the same numbers, shifts included, from the seed. Weights are
     fresh: the critic's gradient jumps where an activation is zero, and with
@@ -307,8 +304,8 @@ def gradients(
     real = rng.normal(0, 0.3, (16, 16384, 1)).astype(np.float32)
     config = wavegan.WaveGANConfig(dim=16)
     results = [
-        gradients_of_a_step(plain.build(kind, config, precision), real)
-        for kind, precision in kinds
+        gradients_of_a_step(plain.build(kind, config, bits), real)
+        for kind, bits in kinds
     ]
     assert {len(result) for result in results} == {24}
     return list(zip(*results, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 import hypothesis
 import keras
@@ -228,3 +229,49 @@ def test_model_with_the_layer_loads_in_safe_mode(
         not np.array_equal(again(x, training=True), again(x)) for _ in range(60)
     ]
     assert any(different)
+
+
+@pytest.mark.parametrize("per_example", [False, True])
+def test_parts_are_shuffled_as_in_calls_of_their_own(per_example: bool) -> None:
+    x = tf.constant(ramp(batch=6))
+    apart = phaseshuffle.PhaseShuffle(5, per_example, seed=3)
+    want = [apart(part, training=True) for part in tf.split(x, 3)]
+    together = phaseshuffle.PhaseShuffle(5, per_example, seed=3)
+    with phaseshuffle.in_parts(3):
+        got = together(x, training=True)
+    np.testing.assert_array_equal(got, tf.concat(want, 0))
+    assert len(np.unique(shifts_of(np.asarray(got)))) > 1, "all moved alike"
+    np.testing.assert_array_equal(  # behind the block, all is as before
+        together(x, training=True), apart(x, training=True)
+    )
+
+
+@pytest.mark.parametrize("time", [3, 5, 6, 7, 16])
+@pytest.mark.parametrize("per_example", [False, True])
+def test_gradients_of_any_order_are_adjoints(
+    rng: np.random.Generator, time: int, per_example: bool
+) -> None:
+    """<P x, y> = <x, P'y> for each shift, and P'' is P again."""
+    for shift in range(-2, 3):
+        x, y, z = (
+            tf.constant(rng.standard_normal((3, time, 2))) for _ in range(3)
+        )
+        given = tf.fill([3], shift) if per_example else shift
+
+        def shuffle(x: tf.Tensor, given: Any = given) -> tf.Tensor:
+            return phaseshuffle.phase_shuffle(
+                x, 2, shift=given, per_example=per_example
+            )
+
+        with tf.GradientTape() as outer:
+            outer.watch(y)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                moved = shuffle(x)
+            dx = inner.gradient(moved, x, y)
+        np.testing.assert_allclose(
+            tf.reduce_sum(moved * y), tf.reduce_sum(x * dx), rtol=1e-6
+        )
+        np.testing.assert_allclose(
+            outer.gradient(dx, y, z), shuffle(z), rtol=1e-6
+        )

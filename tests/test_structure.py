@@ -25,7 +25,8 @@ FACES = {
     "eval.table",
 }
 CLI = "cli"
-LEAVES = {"losses", "phaseshuffle", "layers", "audio_files", "spectral"}
+LEAVES = {"losses", "phaseshuffle", "layers", "precision"}
+LEAVES |= {"audio_files", "spectral"}
 LEAVES |= {"formants"}
 MODELS = {"wavegan", "specgan"}
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib"}

@@ -1,13 +1,19 @@
 """What the training loop reports."""
 
+from __future__ import annotations
+
 import json
 import pathlib
+import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 
 import gan
+import loader
 import traindir
 import trainer
 import wavegan
@@ -108,3 +114,40 @@ def test_real_clips_are_those_of_the_folder(
         samples, _ = soundfile.read(path, dtype="float32")
         assert samples[:64, np.newaxis].tobytes() in found
     assert trainer.real_clips(config_of(tmp_path / "gone"), 3) is None
+
+
+def test_the_share_of_time_that_a_step_waits_for_data_is_reported(
+    audio: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow:
+        """A data set that takes its time over each element."""
+
+        def __init__(self, dataset: tf.data.Dataset, seconds: float) -> None:
+            self.dataset = dataset
+            self.seconds = seconds
+
+        def batch(self, number: int) -> Slow:
+            return Slow(self.dataset.batch(number), self.seconds)
+
+        def __iter__(self) -> Iterator[tf.Tensor]:
+            for element in self.dataset:
+                time.sleep(self.seconds)
+                yield element
+
+    make_dataset = loader.make_dataset
+    shares = []
+    for seconds in (0.0, 0.3):
+        monkeypatch.setattr(
+            loader,
+            "make_dataset",
+            lambda *args, s=seconds, **kw: Slow(make_dataset(*args, **kw), s),
+        )
+        directory = traindir.TrainDir(tmp_path / str(seconds))
+        directory.path.mkdir()
+        config = config_of(audio, max_steps=10)
+        paths = trainer.find_data(config)
+        trainer.train(build(config), directory, config, paths)
+        line = directory.metrics.read_text().splitlines()[-1]
+        shares.append(json.loads(line)["data_wait"])
+    assert 0 <= shares[0] < shares[1] <= 1
+    assert shares[1] > 0.5
