@@ -39,9 +39,16 @@ def strided_conv(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
 
     Returns:
       `[batch, time / stride, out]`, in the type of `x`: as `keras.ops.conv`.
+
+    Raises:
+      ValueError: `time` is no multiple of the stride.
     """
     _, time, channels = x.shape
-    steps = time // stride
+    steps, rest = divmod(time, stride)
+    if rest:
+        raise ValueError(
+            f"the signal has {time} steps: expected a multiple of {stride}"
+        )
     form = _filter(steps, stride, kernel.shape[0])
     x = tf.reshape(x, [-1, steps, stride * channels])
     if form.pays(x.shape[0], kernel):
@@ -316,15 +323,28 @@ def _size(x: tf.Tensor) -> int:
     return x.shape.num_elements() or 0
 
 
-class _InOwnPrecision(keras.layers.Layer):
+class _Strided(keras.layers.Layer):
     """Mixed in: takes weights as they are stored, whatever the activations."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, autocast=False, **kwargs)
+        plain = {
+            "padding": "same",
+            "dilation_rate": (1,),
+            "data_format": "channels_last",
+            "use_bias": True,
+            "activation": keras.activations.linear,
+        }
+        for name, value in plain.items():
+            if getattr(self, name) != value:
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}: this layer knows "
+                    f"{value!r} alone"
+                )
 
 
 @keras.saving.register_keras_serializable("wavegan")
-class StridedConv1D(_InOwnPrecision, keras.layers.Conv1D):
+class StridedConv1D(_Strided, keras.layers.Conv1D):
     """`keras.layers.Conv1D`, evaluated by `strided_conv`; padding is "same"."""
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
@@ -335,7 +355,7 @@ class StridedConv1D(_InOwnPrecision, keras.layers.Conv1D):
 
 
 @keras.saving.register_keras_serializable("wavegan")
-class StridedConv1DTranspose(_InOwnPrecision, keras.layers.Conv1DTranspose):
+class StridedConv1DTranspose(_Strided, keras.layers.Conv1DTranspose):
     """`keras.layers.Conv1DTranspose`, evaluated by `strided_conv_transpose`."""
 
     def call(self, x: tf.Tensor) -> tf.Tensor:

@@ -25,41 +25,16 @@ import numpy as np
 import soundfile
 
 import wavegan
-from benchmarks import machine
+from benchmarks import machine, plain
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-
-
-def build_stock_generator(config: wavegan.WaveGANConfig) -> keras.Model:
-    """Builds `wavegan.build_generator` of Keras's own layers."""
-    layers = keras.layers
-    widths = config.widths[::-1]
-    upconvs = []
-    for width, stride in zip(
-        (*widths[1:], config.channels), config.strides, strict=True
-    ):
-        upconvs += [
-            layers.ReLU(),
-            layers.Conv1DTranspose(
-                width, config.kernel_len, strides=stride, padding="same"
-            ),
-        ]
-    return keras.Sequential(
-        [
-            keras.Input((config.latent_dim,)),
-            layers.Dense(wavegan.FIRST_LEN * widths[0]),
-            layers.Reshape((wavegan.FIRST_LEN, widths[0])),
-            *upconvs,
-            layers.Activation("tanh"),
-        ]
-    )
 
 
 def measure_rates(dim: int, batch_size: int, clips: int) -> tuple[float, float]:
     """Returns clips per second of our generator and of the stock one."""
     config = wavegan.WaveGANConfig(dim=dim)
-    ours, stock = wavegan.build_generator(config), build_stock_generator(config)
-    stock.set_weights(ours.get_weights())
+    ours = wavegan.build_generator(config)
+    stock = plain.plain_network(ours)
     rng = np.random.default_rng(0)
 
     def generate(model: keras.Model, z: np.ndarray) -> np.ndarray:

@@ -245,6 +245,28 @@ def test_layers_round_trip_through_their_configs(rng: Random) -> None:
     assert reference.relative_error(model(x), stock(x)) < 1e-5
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"padding": "valid"},
+        {"padding": "same", "activation": "relu"},
+        {"padding": "same", "use_bias": False},
+        {"padding": "same", "dilation_rate": 2},
+    ],
+)
+def test_options_that_would_be_passed_over_are_refused(
+    option: dict[str, Any],
+) -> None:
+    for kind in (layers.StridedConv1D, layers.StridedConv1DTranspose):
+        with pytest.raises(ValueError, match=list(option)[-1]):
+            kind(8, 25, **option)
+
+
+def test_signals_must_be_whole_strides() -> None:
+    with pytest.raises(ValueError, match="63 steps: expected a multiple of 4"):
+        layers.strided_conv(tf.zeros([1, 63, 2]), tf.zeros([25, 2, 3]), 4)
+
+
 def test_precisions_are_refused_with_the_choices() -> None:
     with (
         pytest.raises(ValueError, match="'fp16'.*fp32, bf16"),
