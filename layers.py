@@ -22,7 +22,7 @@ SEGMENT_LEN = 16  # steps that are transformed at once
 # From these on, the transforms cost less than the products that they save.
 MIN_CHANNELS = 64  # behind the phases, on both sides
 MIN_ROWS = 16  # of a matrix product: segments of the whole batch
-BIG = 2**22  # elements of tensors that should not be alive at the same time
+BIG = 2**21  # elements of tensors that should not be alive at the same time
 
 Gradient = Callable[..., Any]
 

@@ -58,7 +58,7 @@ def phase_shuffle(
         uniform = tf.random.uniform if rng is None else rng.uniform
         shape = (tf.shape(x)[0],) if per_example else ()
         shift = uniform(shape, -radius, radius + 1, tf.int32)
-    return _move(x, tf.convert_to_tensor(shift), radius)
+    return _move(x, tf.cast(shift, tf.int32), radius)
 
 
 def _move(x: tf.Tensor, shift: tf.Tensor, radius: int) -> tf.Tensor:
