@@ -94,10 +94,10 @@ def work(kind: str, dim: int, batch: int, precision: str, jit: bool) -> None:
 
 def start(kind: str, args: argparse.Namespace) -> subprocess.Popen[str]:
     """Starts a worker and waits until it is warm."""
-    precision = args.precision if kind == "ours" else "fp32"
     command = [sys.executable, __file__, "--worker", kind]
     command += ["--dim", str(args.dim), "--batch", str(args.batch)]
-    command += ["--precision", precision] + ["--jit"] * args.jit
+    if kind == "ours":
+        command += ["--precision", args.precision] + ["--jit"] * args.jit
     worker = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -130,7 +130,7 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--precision", default="fp32", help="of ours")
-    parser.add_argument("--jit", action="store_true", help="both by XLA")
+    parser.add_argument("--jit", action="store_true", help="ours by XLA")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()

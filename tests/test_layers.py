@@ -124,7 +124,7 @@ def test_second_gradients_are_those_of_keras(
 ) -> None:
     x, kernel, y = random_case(rng, case)
     stride = case[-1]
-    kernel = kernel / np.sqrt(kernel[..., 0].size)
+    kernel /= np.float32(np.sqrt(kernel[..., 0].size))
     pairs: list[tuple[Any, Any, np.ndarray]] = [
         (
             lambda x, k: layers.strided_conv(x, k, stride),
@@ -186,7 +186,7 @@ def test_big_tensors_wait_for_each_other_and_stay_the_same(
     monkeypatch.setattr(layers, "BIG", 1)
     for case in ((16, 16, 16, 64, 25, 4), (8, 128, 16, 64, 25, 4)):
         x, kernel, _ = random_case(rng, case)
-        kernel = kernel / np.sqrt(kernel[..., 0].size)
+        kernel /= np.float32(np.sqrt(kernel[..., 0].size))
         graph = tf.function(
             lambda x, k: second_gradients(
                 lambda x, k: layers.strided_conv(x, k, 4), x, k
