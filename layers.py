@@ -324,7 +324,12 @@ def _size(x: tf.Tensor) -> int:
 
 
 class _Strided(keras.layers.Layer):
-    """Mixed in: takes weights as they are stored, whatever the activations."""
+    """Mixed in: one of the convolutions above, and a bias.
+
+    Takes weights as they are stored, whatever type the activations have.
+    """
+
+    evaluate: Callable[[tf.Tensor, tf.Tensor, int], tf.Tensor]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, autocast=False, **kwargs)
@@ -342,27 +347,25 @@ class _Strided(keras.layers.Layer):
                     f"{value!r} alone"
                 )
 
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, time, in]` to `[batch, new time, filters]`."""
+        x = tf.cast(x, self.compute_dtype)
+        y = self.evaluate(x, self.kernel, self.strides[0])
+        return tf.nn.bias_add(y, tf.cast(self.bias, y.dtype))
+
 
 @keras.saving.register_keras_serializable("wavegan")
 class StridedConv1D(_Strided, keras.layers.Conv1D):
     """`keras.layers.Conv1D`, evaluated by `strided_conv`; padding is "same"."""
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, time, in]` to `[batch, time / stride, filters]`."""
-        x = tf.cast(x, self.compute_dtype)
-        y = strided_conv(x, self.kernel, self.strides[0])
-        return tf.nn.bias_add(y, tf.cast(self.bias, y.dtype))
+    evaluate = staticmethod(strided_conv)
 
 
 @keras.saving.register_keras_serializable("wavegan")
 class StridedConv1DTranspose(_Strided, keras.layers.Conv1DTranspose):
     """`keras.layers.Conv1DTranspose`, evaluated by `strided_conv_transpose`."""
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, steps, in]` to `[batch, stride * steps, filters]`."""
-        x = tf.cast(x, self.compute_dtype)
-        y = strided_conv_transpose(x, self.kernel, self.strides[0])
-        return tf.nn.bias_add(y, tf.cast(self.bias, y.dtype))
+    evaluate = staticmethod(strided_conv_transpose)
 
 
 @keras.saving.register_keras_serializable("wavegan")

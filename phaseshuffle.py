@@ -31,7 +31,8 @@ def phase_shuffle(
       x: Feature maps, `[batch, time, channels]`.
       radius: Largest shift n in steps, smaller than `time`; 0 is the identity.
       shift: The shift instead of a random one, in steps, between -radius and
-        radius: an integer, or `[batch]` with `per_example`. Positive is later.
+        radius: an integer, or `[batch]`, one for each example. Positive is
+        later.
       per_example: Draw one shift for each example. The default, as the
         authors' code does, is one for the whole call: every example and
         every channel of `x` moves by the same number of steps.
@@ -172,15 +173,13 @@ class PhaseShuffle(keras.layers.Layer):
             )
             for _ in range(parts)
         ]
-        shift = tf.concat(shifts, 0) if self.per_example else shifts[0]
-        if parts > 1 and not self.per_example:
+        if self.per_example:
+            shift = tf.concat(shifts, axis=0)
+        elif parts > 1:
             shift = tf.repeat(tf.stack(shifts), size)
-        return phase_shuffle(
-            x,
-            self.radius,
-            shift=shift,
-            per_example=self.per_example or parts > 1,
-        )
+        else:
+            shift = shifts[0]
+        return phase_shuffle(x, self.radius, shift=shift)
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]

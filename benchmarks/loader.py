@@ -31,10 +31,9 @@ import numpy as np
 import soundfile
 import tensorflow as tf
 
-import gan
 import loader
 import wavegan
-from benchmarks import machine
+from benchmarks import machine, plain
 
 RATE = 16000
 CODECS: dict[str, dict[str, Any]] = {
@@ -110,12 +109,7 @@ def training(batch_size: int, slice_len: int) -> Iterator[list[float]]:
       come as training goes on.
     """
     config = wavegan.WaveGANConfig(slice_len=slice_len, dim=16)
-    model = gan.GAN(
-        wavegan.build_generator(config),
-        wavegan.build_discriminator(config),
-        latent_dim=config.latent_dim,
-    )
-    model.compile()
+    model = plain.build("ours", config)
     train_step = tf.function(model.train_step)
     shape = model.critic_steps, batch_size, slice_len, config.channels
     noise = tf.random.stateless_uniform(shape, [0, 0], -1.0, 1.0)

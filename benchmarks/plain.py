@@ -18,12 +18,6 @@ import phaseshuffle
 import precision
 import wavegan
 
-STOCK = {
-    layers.StridedConv1D: keras.layers.Conv1D,
-    layers.StridedConv1DTranspose: keras.layers.Conv1DTranspose,
-    layers.LeakyReLU: keras.layers.LeakyReLU,
-}
-
 
 class PlainPhaseShuffle(phaseshuffle.PhaseShuffle):
     """Pads by reflection and slices at the shift."""
@@ -40,7 +34,12 @@ class PlainPhaseShuffle(phaseshuffle.PhaseShuffle):
         return tf.slice(padded, [0, radius - shift, 0], tf.shape(x))
 
 
-STOCK[phaseshuffle.PhaseShuffle] = PlainPhaseShuffle
+STOCK = {
+    layers.StridedConv1D: keras.layers.Conv1D,
+    layers.StridedConv1DTranspose: keras.layers.Conv1DTranspose,
+    layers.LeakyReLU: keras.layers.LeakyReLU,
+    phaseshuffle.PhaseShuffle: PlainPhaseShuffle,
+}
 
 
 def plain_network(network: keras.Model) -> keras.Model:
