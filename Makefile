@@ -34,4 +34,6 @@ $(VENV)/python:
 	@$(PYTHON) -c "import ensurepip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))" 2>/dev/null || \
 	{ echo "needs Python 3.10 to 3.13 with venv, but '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | head -n 1): install one, or name one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	@# So that `python -m eval.score` works from any folder in this environment.
+	@$(RUN) -c "import site; open(site.getsitepackages()[0] + '/wavegan.pth', 'w').write('$(CURDIR)\n')"
 	@touch $@

@@ -2,6 +2,7 @@
 
   python train_wavegan.py train [TRAIN_DIR] --data_dir sc09/
   python train_wavegan.py preview [TRAIN_DIR]
+  python train_wavegan.py incept [TRAIN_DIR]
   python train_wavegan.py generate [TRAIN_DIR] --n 20
   python train_wavegan.py infer [TRAIN_DIR]
 
@@ -104,7 +105,17 @@ for _flag, _section, _field, _help in CONFIG_FLAGS:
 flags.DEFINE_boolean("wavegan_genr_pp", False, "learn a filter behind tanh")
 flags.DEFINE_integer("wavegan_genr_pp_len", 512, "taps of that filter")
 flags.DEFINE_integer("preview_n", 32, "clips in a preview")
-flags.DEFINE_boolean("once", False, "preview: stop after the newest checkpoint")
+flags.DEFINE_integer("incept_n", 5000, "incept: clips to score")
+flags.DEFINE_integer("incept_k", 10, "incept: splits of the inception score")
+flags.DEFINE_string(
+    "incept_classifier",
+    None,
+    "incept: folder that eval.train_classifier "
+    "made; if left out, one is trained from the names of the training files",
+)
+flags.DEFINE_boolean(
+    "once", False, "preview, incept: stop after the newest checkpoint"
+)
 flags.DEFINE_integer("n", 20, "generate: number of clips")
 flags.DEFINE_string(
     "out_dir", None, "generate: TRAIN_DIR/generated if left out"
@@ -205,6 +216,19 @@ def preview(directory: traindir.TrainDir) -> None:
     )
 
 
+def incept(directory: traindir.TrainDir) -> None:
+    """Scores checkpoints as they come."""
+    given = FLAGS.incept_classifier
+    modes.incept(
+        build(directory.read_config()),
+        directory,
+        classifier_dir=pathlib.Path(given) if given else None,
+        num_clips=FLAGS.incept_n,
+        splits=FLAGS.incept_k,
+        once=FLAGS.once,
+    )
+
+
 def generate(directory: traindir.TrainDir) -> None:
     """Writes clips."""
     modes.generate(
@@ -224,6 +248,7 @@ def infer(directory: traindir.TrainDir) -> None:
 MODES = {
     "train": train,
     "preview": preview,
+    "incept": incept,
     "generate": generate,
     "infer": infer,
 }

@@ -9,6 +9,7 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -196,6 +197,21 @@ class TrainDir:
     def checkpoint(self, step: int) -> str:
         """Path of a checkpoint as TensorFlow wants it."""
         return str(self.checkpoints / f"ckpt-{step}")
+
+    def copy(self, step: int, target: pathlib.Path) -> pathlib.Path:
+        """Copies config and one checkpoint into a train dir of their own.
+
+        Raises:
+          FileNotFoundError: There is no such checkpoint.
+        """
+        shutil.rmtree(target, ignore_errors=True)
+        copied = TrainDir(target)
+        copied.checkpoints.mkdir(parents=True)
+        # The index last, by which a checkpoint is found.
+        for name in sorted(self.checkpoints.glob(f"ckpt-{step}.*")):
+            shutil.copy(name, copied.checkpoints)
+        shutil.copy(self._config, target)
+        return target
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

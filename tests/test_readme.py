@@ -29,7 +29,7 @@ def test_the_table_of_flags_is_the_programs() -> None:
 
 def test_flags_in_commands_exist() -> None:
     known = {*train_wavegan.FLAGS, "flagfile", "logdir"}
-    for script in (ROOT / "benchmarks").glob("*.py"):
+    for script in [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("eval/*.py")]:
         known.update(re.findall(r'"--(\w+)"', script.read_text()))
     for name in re.findall(r"--(\w+)", README):
         assert name in known, name

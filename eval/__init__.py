@@ -1,0 +1,1 @@
+"""Scores for generated audio: arrays in, numbers out."""

@@ -1,0 +1,204 @@
+"""The judge: a convolutional network that tells words apart.
+
+A judge on disk is a folder: `classifier.keras`, Keras's own layers alone, so
+that it loads in safe mode; `card.json`, what it is and how well it hears;
+`confusion.png`.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from eval import features
+
+NUM_FRAMES = features.SLICE_LEN // features.HOP_LEN
+KERNEL_LEN = 5
+PAPER_WIDTHS = (128, 128, 128, 128)
+MODEL_NAME, CARD_NAME = "classifier.keras", "card.json"
+
+
+def build_classifier(
+    num_words: int = 10,
+    widths: tuple[int, ...] = PAPER_WIDTHS,
+    momentum: float = 0.99,
+) -> keras.Model:
+    """Builds the network, with fresh weights.
+
+    Batch normalisation of each mel band; then, for each width, a convolution
+    of 5 x 5 with ReLU, a maximum over 2 x 2, and batch normalisation (of the
+    flattened maps at the end); a dense layer.
+
+    Args:
+      num_words: Words to tell apart.
+      widths: Channels of each convolution.
+      momentum: Of the averages of batch normalisation.
+
+    Returns:
+      Log-mel spectrograms `[batch, 128, 128]` -> logits `[batch, num_words]`.
+
+    Source: the paper, section 6.1; the authors' eval/inception/train.py.
+    """
+    layers = keras.layers
+    log_mel = keras.Input([NUM_FRAMES, features.NUM_MELS], name="log_mel")
+    x = layers.BatchNormalization(momentum=momentum, name="batchnorm_0")(
+        log_mel
+    )
+    x = layers.Reshape([NUM_FRAMES, features.NUM_MELS, 1], name="image")(x)
+    for i, width in enumerate(widths):
+        x = layers.Conv2D(
+            width,
+            KERNEL_LEN,
+            padding="same",
+            activation="relu",
+            name=f"conv_{i}",
+        )(x)
+        x = layers.MaxPooling2D(name=f"pool_{i}")(x)
+        if i == len(widths) - 1:
+            x = layers.Flatten(name="flatten")(x)
+        x = layers.BatchNormalization(
+            momentum=momentum, name=f"batchnorm_{i + 1}"
+        )(x)
+    logits = layers.Dense(num_words, name="logits")(x)
+    return keras.Model(log_mel, logits, name="classifier")
+
+
+def predict(classifier: keras.Model, audio: np.ndarray) -> np.ndarray:
+    """Gives the probability of each word.
+
+    Args:
+      classifier: As `build_classifier` makes it.
+      audio: One second at 16 kHz, `[batch, 16384]`.
+
+    Returns:
+      `[batch, num_words]`; rows sum to 1.
+
+    Raises:
+      ValueError: `audio` is of another shape.
+    """
+    return predict_and_embed(classifier, audio)[0]
+
+
+def predict_and_embed(
+    classifier: keras.Model, audio: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gives probabilities, and features for distances between sets.
+
+    A feature is the mean over time and frequency of one channel of the last
+    maps, which the dense layer reads.
+
+    Args:
+      classifier: As `build_classifier` makes it.
+      audio: One second at 16 kHz, `[batch, 16384]`.
+
+    Returns:
+      Probabilities `[batch, num_words]` and features `[batch, widths[-1]]`.
+
+    Raises:
+      ValueError: `audio` is of another shape.
+    """
+    if np.shape(audio)[1:] != (features.SLICE_LEN,):
+        raise ValueError(
+            f"audio is of shape {np.shape(audio)}: expected "
+            f"[batch, {features.SLICE_LEN}]"
+        )
+    run = _graph(classifier)
+    size = features.BATCH_SIZE
+    parts = [
+        run(features.log_mel(audio[i : i + size]))
+        for i in range(0, len(audio), size)
+    ]
+    probs, embeddings = zip(*parts, strict=True)
+    return np.concatenate(probs), np.concatenate(embeddings)
+
+
+@functools.lru_cache(maxsize=2)
+def _graph(classifier: keras.Model) -> Any:
+    last_pool = [layer for layer in classifier.layers if "pool" in layer.name][
+        -1
+    ]
+    both = keras.Model(
+        classifier.inputs, [classifier.outputs[0], last_pool.output]
+    )
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, *classifier.input_shape[1:]])]
+    )
+    def run(log_mel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        logits, maps = both(log_mel, training=False)
+        return tf.nn.softmax(logits), tf.reduce_mean(maps, [1, 2])
+
+    return run
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """A trained classifier and what is known of it.
+
+    Attributes:
+      model: As `build_classifier` makes it.
+      card: Its `card.json`: `words` in the order of the model's outputs,
+        `accuracy` by split, and where it comes from.
+    """
+
+    model: keras.Model
+    card: dict[str, Any]
+
+    @property
+    def words(self) -> list[str]:
+        """What it tells apart, in the order of its outputs."""
+        return self.card["words"]
+
+    @property
+    def name(self) -> str:
+        """Fingerprint and accuracy, to be printed beside every score."""
+        split = "test" if "test" in self.card["accuracy"] else "valid"
+        return (
+            f"{self.card['fingerprint'][:8]} "
+            f"({self.card['accuracy'][split]:.1%} on {split})"
+        )
+
+    def save(self, directory: pathlib.Path) -> None:
+        """Writes model and card; the card last, as a sign that all is there."""
+        directory.mkdir(parents=True, exist_ok=True)
+        draft = directory / f"part-{MODEL_NAME}"
+        self.model.save(draft)
+        draft.replace(directory / MODEL_NAME)
+        draft = directory / f"part-{CARD_NAME}"
+        draft.write_text(json.dumps(self.card, indent=2) + "\n")
+        draft.replace(directory / CARD_NAME)
+
+
+def load(directory: pathlib.Path) -> Judge:
+    """Loads a judge.
+
+    Raises:
+      FileNotFoundError: There is none in that folder.
+      ValueError: It is damaged.
+    """
+    try:
+        card = json.loads((directory / CARD_NAME).read_text())
+        model = keras.models.load_model(
+            directory / MODEL_NAME, compile=False, safe_mode=True
+        )
+        fits = len(card["words"]) == model.output_shape[-1]
+        if not (fits and card["accuracy"] and card["fingerprint"]):
+            raise ValueError("model and card do not fit")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{directory} holds no classifier ({CARD_NAME} is missing): train "
+            f"one with `python -m eval.train_classifier DATA_DIR --out "
+            f"{directory}`"
+        ) from None
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"the classifier in {directory} is damaged ({reason}): train it "
+            "anew with `python -m eval.train_classifier`"
+        ) from None
+    return Judge(model, card)

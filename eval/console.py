@@ -1,0 +1,68 @@
+"""How the commands of this folder speak: quietly, and wrong in one line."""
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+
+def quiet_tensorflow() -> None:
+    """Imports TensorFlow without its notes on processors and plugins.
+
+    From 2.19 on it writes some whatever the environment says, so that its
+    import has to do without stderr (tensorflow/tensorflow issue 100442).
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    stderr = os.dup(2)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    try:
+        import tensorflow as tf
+    finally:
+        os.dup2(stderr, 2)
+    tf.get_logger().setLevel("ERROR")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that ends in one line where a command line is odd.
+
+    Args:
+      prog: Its name.
+      description: As it stands at the head of the module.
+    """
+
+    def __init__(self, prog: str, description: str | None) -> None:
+        super().__init__(
+            prog,
+            description=description,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        """Says what is wrong and how to find out more; exit code 1."""
+        sys.exit(f"{self.prog}: {message} (--help lists what there is)")
+
+
+def run(parser: Parser, main: Callable[[argparse.Namespace], None]) -> None:
+    """Runs a command; what goes wrong is said in one line."""
+    arguments = parser.parse_args()
+    try:
+        main(arguments)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (OSError, ValueError, ArithmeticError) as error:
+        sys.exit(f"{parser.prog}: {' '.join(str(error).split())}")
+
+
+def folder(text: str) -> pathlib.Path:
+    """A folder of the command line."""
+    return pathlib.Path(text).expanduser()
+
+
+def positive(text: str) -> int:
+    """A whole number above 0 of the command line."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return int(text)

@@ -1,0 +1,111 @@
+"""Words from the names of files: `Seven_004ae714.wav`, `seven/004ae714.wav`."""
+
+import collections
+import dataclasses
+import hashlib
+import pathlib
+
+import loader
+
+SPLITS = ("train", "valid", "test")
+MIN_CLIPS = 4  # of a word
+
+
+@dataclasses.dataclass(frozen=True)
+class Labelled:
+    """Files of one split and what they say.
+
+    Attributes:
+      paths: Of audio files.
+      labels: Of each file, an index into the words.
+    """
+
+    paths: list[str]
+    labels: list[int]
+
+
+def find(data_dir: pathlib.Path) -> tuple[list[str], dict[str, Labelled]]:
+    """Finds labelled audio.
+
+    The splits are the folders train/, valid/ and test/. Where valid/ is not
+    there, a checksum of each name deals a tenth of the training files to it,
+    and another tenth to test/ if that is not there either.
+
+    Args:
+      data_dir: Folder with files in folders that are named after words, or
+        with the word before the first underscore of a file's name.
+
+    Returns:
+      Words in alphabetical order, in small letters; files by split.
+
+    Raises:
+      FileNotFoundError: There is no such folder.
+      ValueError: The names tell no words, or too few files say one.
+    """
+    roots = {s: data_dir / s for s in SPLITS if (data_dir / s).is_dir()}
+    if "train" not in roots:
+        roots = {"train": data_dir}
+    named = {
+        split: [(path, _word(path, root)) for path in loader.find_audio(root)]
+        for split, root in roots.items()
+    }
+    if "valid" not in named:
+        targets = [split for split in SPLITS if split not in named]
+        everything, named["train"] = named["train"], []
+        for path, word in everything:
+            named.setdefault(_deal(path, targets), []).append((path, word))
+    words = sorted({word for _, word in named["train"]})
+    _check(data_dir, words, named)
+    return words, {
+        split: Labelled(
+            [path for path, _ in files],
+            [words.index(word) for _, word in files],
+        )
+        for split, files in named.items()
+    }
+
+
+def _word(path: str, root: pathlib.Path) -> str:
+    """The folder below `root`, or what stands before the first underscore."""
+    parts = pathlib.Path(path).relative_to(root).parts
+    head, underscore, _ = parts[-1].partition("_")
+    if len(parts) == 1 and not underscore:
+        raise ValueError(
+            f"the name of {path} tells no word: expected Word_anything.wav, or "
+            "a folder for each word"
+        )
+    return (parts[0] if len(parts) > 1 else head).lower()
+
+
+def _deal(path: str, targets: list[str]) -> str:
+    """Deals a file to one of the targets, a tenth each, or to train."""
+    digest = hashlib.sha1(pathlib.Path(path).name.encode()).digest()
+    tenth = int.from_bytes(digest[:8], "big") % 10
+    return targets[tenth] if tenth < len(targets) else "train"
+
+
+def _check(
+    data_dir: pathlib.Path,
+    words: list[str],
+    named: dict[str, list[tuple[str, str]]],
+) -> None:
+    """Raises a ValueError unless there is enough to learn words from."""
+    if len(words) < 2:
+        raise ValueError(
+            f"all files of {data_dir} say {words or 'nothing'}: expected two "
+            "words or more, as Word_anything.wav or a folder for each"
+        )
+    counts = collections.Counter(word for _, word in named["train"])
+    word, count = min(counts.items(), key=lambda item: item[1])
+    if count < MIN_CLIPS:
+        raise ValueError(
+            f"{count} training file(s) of {data_dir} say {word!r}: expected "
+            f"{MIN_CLIPS} or more of each word"
+        )
+    for split, files in named.items():
+        odd = sorted({word for _, word in files} - set(words))
+        if odd or not files:
+            raise ValueError(
+                f"{split} of {data_dir} has {odd or 'no files'}: expected "
+                f"files that say {', '.join(words)}"
+            )

@@ -1,0 +1,60 @@
+"""Whether a generator plays its training set: distances, and pairs to hear."""
+
+import pathlib
+
+import matplotlib.figure
+import numpy as np
+import soundfile
+
+import loader
+from eval import clips, features, scoring
+
+NUM_PAIRS = 10
+
+
+def write_report(
+    out_dir: pathlib.Path, outcome: scoring.Outcome, reference: clips.Source
+) -> None:
+    """Writes a plot of distances and the closest pairs as WAV.
+
+    Args:
+      out_dir: For `distances.png`, `01_generated.wav`, `01_training.wav`, ...
+      outcome: Of the generated clips, with their neighbours.
+      reference: The training clips.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    trial, generated = outcome.trial, outcome.trial.clips.source
+    _plot(
+        out_dir / "distances.png",
+        {
+            "held-out real clips": trial.distances["heldout"],
+            generated.name: trial.distances["clips"],
+        },
+    )
+    closest = np.argsort(trial.distances["clips"], kind="stable")[:NUM_PAIRS]
+    for rank, i in enumerate(closest, start=1):
+        for name, source, at in (
+            ("generated", generated, int(i)),
+            ("training", reference, int(outcome.neighbours[i])),
+        ):
+            soundfile.write(
+                out_dir / f"{rank:02d}_{name}.wav",
+                loader.to_int16(source.load(at, at + 1)[0]),
+                features.SAMPLE_RATE,
+                "PCM_16",
+            )
+
+
+def _plot(path: pathlib.Path, groups: dict[str, np.ndarray]) -> None:
+    """Draws the distances of each group to its nearest training clips."""
+    figure = matplotlib.figure.Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    farthest = max(distances.max() for distances in groups.values())
+    bins = np.linspace(0, 1.02 * farthest + 1e-9, 60)
+    for label, distances in groups.items():
+        weights = np.full(len(distances), 1 / len(distances))
+        axes.hist(distances, bins, weights=weights, alpha=0.6, label=label)
+    axes.set_xlabel("distance to the nearest training clip (log-mel)")
+    axes.set_ylabel("share of clips")
+    axes.legend()
+    figure.savefig(path, dpi=100)

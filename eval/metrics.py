@@ -1,0 +1,283 @@
+"""Every metric: one row in METRICS and one function of a Trial."""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from eval import bootstrap, coverage, frechet, inception, similarity
+from eval.clips import Clips
+
+MAX_KERNEL_CLIPS = 5000  # of either set: memory grows with the square
+MAX_PRDC_CLIPS = 10000
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """What a score is computed from.
+
+    Attributes:
+      clips: To be scored.
+      words: That the judge knows.
+      real: Clips by kind: `reference`, as the generator was trained on, and
+        `heldout`, that it was not trained on; empty if not given.
+      distances: Of `clips.log_mels`, and of `heldout`, to the nearest clips of
+        the reference, by `clips` and `heldout`; empty if not asked for.
+      splits: Of the inception score.
+      seed: Of all draws.
+    """
+
+    clips: Clips
+    words: tuple[str, ...]
+    real: dict[str, Clips]
+    distances: dict[str, np.ndarray]
+    splits: int = 10
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """A number and how far to trust it.
+
+    Attributes:
+      value: The score.
+      low: Lower end of its 95% interval.
+      high: Upper end.
+      std: Over splits, or over clips, where the paper gives that.
+      relative: The value divided by that of held-out real clips, as the paper
+        prints some.
+    """
+
+    value: float
+    low: float
+    high: float
+    std: float | None = None
+    relative: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A number of a metric.
+
+    Attributes:
+      title: In a table.
+      better: 1: more is better; -1: less is; 0: like real clips is.
+      relative: Whether it is divided by that of held-out clips as well.
+    """
+
+    title: str
+    better: int
+    relative: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A way to score.
+
+    Attributes:
+      compute: Gives the value of each column.
+      columns: By key.
+      least: Clips that each set must have.
+      needs: Sets beyond the clips themselves.
+    """
+
+    compute: Callable[[Trial], dict[str, Score]]
+    columns: dict[str, Column]
+    least: int
+    needs: tuple[str, ...] = ()
+
+
+def _score(
+    trial: Trial,
+    statistic: Callable[[np.ndarray], float],
+    num_clips: int,
+    std: float | None = None,
+) -> Score:
+    """The statistic of all clips, with its interval."""
+    value = statistic(np.arange(num_clips))
+    ends = bootstrap.interval(value, statistic, num_clips, trial.seed)
+    return Score(value, *ends, std=std)
+
+
+def _mean(trial: Trial, values: np.ndarray, with_std: bool = False) -> Score:
+    """A mean over clips."""
+    std = float(values.std()) if with_std else None
+    return _score(trial, lambda i: float(values[i].mean()), len(values), std)
+
+
+def _inception(trial: Trial) -> dict[str, Score]:
+    probs = trial.clips.probs
+    score = _score(
+        trial,
+        lambda i: inception.inception_score(probs[i], trial.splits)[0],
+        len(probs),
+        std=inception.inception_score(probs, trial.splits)[1],
+    )
+    return {"inception": score}
+
+
+def _modified_inception(trial: Trial) -> dict[str, Score]:
+    probs = trial.clips.probs
+    return {
+        "modified_inception": _score(
+            trial,
+            lambda i: inception.modified_inception_score(probs[i]),
+            len(probs),
+        )
+    }
+
+
+def _am(trial: Trial) -> dict[str, Score]:
+    probs, real = trial.clips.probs, trial.real["reference"].probs
+    return {
+        "am": _score(
+            trial, lambda i: inception.am_score(probs[i], real), len(probs)
+        )
+    }
+
+
+def _frechet(trial: Trial) -> dict[str, Score]:
+    ours, real = trial.clips.embeddings, trial.real["reference"].embeddings
+    return {
+        "frechet": _score(
+            trial, lambda i: frechet.frechet_distance(ours[i], real), len(ours)
+        )
+    }
+
+
+def _kernel(trial: Trial) -> dict[str, Score]:
+    ours, real = frechet.check(
+        trial.clips.embeddings[:MAX_KERNEL_CLIPS],
+        trial.real["reference"].embeddings[:MAX_KERNEL_CLIPS],
+    )
+    among_ours, among_real, between = frechet.kernel_blocks(ours, real)
+    n, m = len(ours), len(real)
+    of_real = (among_real.sum() - np.trace(among_real)) / (m * (m - 1))
+    to_real, own = between.mean(1), np.diag(among_ours)
+
+    def statistic(i: np.ndarray) -> float:
+        # A clip that was drawn twice is no pair with itself.
+        count = np.bincount(i, minlength=n)
+        pairs = n * n - count @ count
+        of_ours = (count @ among_ours @ count - count**2 @ own) / pairs
+        return float(of_ours + of_real - 2 * count @ to_real / n)
+
+    return {"kernel": _score(trial, statistic, n)}
+
+
+def _prdc(trial: Trial) -> dict[str, Score]:
+    ours, real = trial.clips.embeddings, trial.real["reference"].embeddings
+    count = min(len(ours), len(real), MAX_PRDC_CLIPS)
+    values = coverage.precision_recall_density_coverage(
+        ours[:count], real[:count]
+    )
+    return {key: _mean(trial, value) for key, value in vars(values).items()}
+
+
+def _ndb(trial: Trial) -> dict[str, Score]:
+    ours, real = coverage.bin_features(
+        trial.clips.embeddings,
+        trial.real["reference"].embeddings,
+        seed=trial.seed,
+    )
+    return {
+        "ndb": _score(
+            trial, lambda i: coverage.different_bins(ours[i], real), len(ours)
+        )
+    }
+
+
+def _similarity(trial: Trial) -> dict[str, Score]:
+    among, _ = similarity.nearest(
+        trial.clips.log_mels, [trial.clips.log_mels], exclude_self=True
+    )
+    return {
+        "self_distance": _mean(trial, among, with_std=True),
+        "train_distance": _mean(trial, trial.distances["clips"], with_std=True),
+    }
+
+
+def _noise(trial: Trial) -> dict[str, Score]:
+    noise, power = trial.clips.noise, trial.clips.power
+
+    def level(i: np.ndarray) -> float:
+        return float(noise[i].mean() / max(np.sqrt(power[i].mean()), 1e-12))
+
+    return {
+        "noise": _mean(trial, noise, with_std=True),
+        "noise_levelled": _score(trial, level, len(noise)),
+    }
+
+
+def _memorisation(trial: Trial) -> dict[str, Score]:
+    threshold = np.quantile(trial.distances["heldout"], 0.05)
+    close = (trial.distances["clips"] < threshold).astype(float)
+    return {"memorisation": _mean(trial, close)}
+
+
+def _classes(trial: Trial) -> dict[str, Score]:
+    heard = trial.clips.probs.argmax(1)
+    return {
+        f"heard_{word}": _mean(trial, (heard == i).astype(float))
+        for i, word in enumerate(trial.words)
+    }
+
+
+METRICS = {
+    "inception": Metric(
+        _inception, {"inception": Column("inception score", 1)}, least=100
+    ),
+    "modified_inception": Metric(
+        _modified_inception,
+        {"modified_inception": Column("modified inception score", 1)},
+        least=100,
+    ),
+    "am": Metric(_am, {"am": Column("AM", -1)}, 100, ("reference",)),
+    "frechet": Metric(
+        _frechet,
+        {"frechet": Column("Frechet distance", -1)},
+        least=200,
+        needs=("reference",),
+    ),
+    "kernel": Metric(
+        _kernel, {"kernel": Column("kernel distance", -1)}, 100, ("reference",)
+    ),
+    "prdc": Metric(
+        _prdc,
+        {
+            "precision": Column("precision", 1),
+            "recall": Column("recall", 1),
+            "density": Column("density", 1),
+            "coverage": Column("coverage", 1),
+        },
+        least=100,
+        needs=("reference",),
+    ),
+    "ndb": Metric(
+        _ndb, {"ndb": Column("NDB/K", -1)}, least=250, needs=("reference",)
+    ),
+    "similarity": Metric(
+        _similarity,
+        {
+            "self_distance": Column("|D|self", 0, relative=True),
+            "train_distance": Column("|D|train", 0, relative=True),
+        },
+        least=50,
+        needs=("reference",),
+    ),
+    "noise": Metric(
+        _noise,
+        {
+            "noise": Column("noise", 0, relative=True),
+            "noise_levelled": Column("noise, levelled", 0, relative=True),
+        },
+        least=50,
+    ),
+    "memorisation": Metric(
+        _memorisation,
+        {"memorisation": Column("memorised", 0)},
+        least=50,
+        needs=("reference", "heldout"),
+    ),
+    "classes": Metric(_classes, {}, least=50),
+}

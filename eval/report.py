@@ -1,0 +1,84 @@
+"""Scores as a Markdown table and as JSON."""
+
+import dataclasses
+from typing import Any
+
+from eval import metrics, scoring
+
+ARROWS = {1: " ↑", -1: " ↓", 0: ""}
+
+
+def markdown(
+    names: list[str], outcomes: list[scoring.Outcome], words: list[str]
+) -> str:
+    """A table with a row for each set; 95% intervals in brackets.
+
+    Args:
+      names: Of metrics.
+      outcomes: Of each set.
+      words: That the judge knows.
+    """
+    columns = {
+        key: column
+        for name in names
+        for key, column in metrics.METRICS[name].columns.items()
+    }
+    titles = [c.title + ARROWS[c.better] for c in columns.values()]
+    if "classes" in names:
+        titles.append(f"% heard as {'/'.join(words)}")
+    lines = [["clips", "n", *titles]]
+    lines.append(["---"] * len(lines[0]))
+    for outcome in outcomes:
+        source = outcome.trial.clips.source
+        cells = [_cell(outcome.scores[key]) for key in columns]
+        if "classes" in names:
+            shares = [outcome.scores[f"heard_{word}"].value for word in words]
+            cells.append("/".join(f"{100 * share:.0f}" for share in shares))
+        lines.append([source.name, f"{source.num_clips:,}", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(score: metrics.Score) -> str:
+    """Such as 4.67 ± 0.01 [4.62, 4.71] (0.6)."""
+    text = f"{score.value:.4g}"
+    if score.std is not None:
+        text += f" ± {score.std:.2g}"
+    text += f" [{score.low:.4g}, {score.high:.4g}]"
+    if score.relative is not None:
+        text += f" ({score.relative:.2g})"
+    return text
+
+
+def rows(outcomes: list[scoring.Outcome]) -> list[dict[str, Any]]:
+    """The same for JSON, in full precision."""
+    return [
+        {
+            "name": outcome.trial.clips.source.name,
+            "num_clips": outcome.trial.clips.source.num_clips,
+            "scores": {
+                key: {
+                    field: value
+                    for field, value in dataclasses.asdict(score).items()
+                    if value is not None
+                }
+                for key, score in outcome.scores.items()
+            },
+        }
+        for outcome in outcomes
+    ]
+
+
+def footnote(settings: dict[str, Any]) -> str:
+    """What the scores were made with, in a sentence or two."""
+    parts = [
+        f"Classifier {settings['classifier']['name']}",
+        f"{settings['splits']} splits",
+        f"seed {settings['seed']}",
+    ]
+    for key, title in (("reference", "reference"), ("heldout", "held out")):
+        if key in settings:
+            source = settings[key]
+            parts.append(
+                f"{title}: {source['dir']} ({source['num_clips']:,} clips)"
+            )
+    return "; ".join(parts) + "."

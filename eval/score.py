@@ -1,0 +1,182 @@
+"""Scores audio files, of any system, by the paper's measures and later ones.
+
+  python -m eval.score inception --audio_dir A --classifier clf/
+  python -m eval.score all --audio_dir A --reference_dir sc09/ --classifier clf/
+
+Prints a Markdown table: a row for each folder, 95% intervals in brackets, and
+in parentheses what the paper divides by its value for held-out real clips.
+Clips are judged by their first second, at 16 kHz.
+"""
+
+import pathlib
+import sys
+
+if not __package__:  # started as a script: the package is one folder up
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+from eval import console
+
+console.quiet_tensorflow()
+
+import argparse
+import json
+import platform
+from typing import Any
+
+import tensorflow as tf
+
+from eval import classifier, clips, memorisation, metrics, report, scoring
+
+ALL = "all"
+
+
+def find_heldout(reference_dir: pathlib.Path) -> pathlib.Path | None:
+    """test/ or valid/ beside the train/ that is the reference, or None."""
+    parent = reference_dir
+    if reference_dir.name == "train":
+        parent = reference_dir.parent
+    elif not (reference_dir / "train").is_dir():
+        return None
+    splits = (parent / name for name in ("test", "valid"))
+    return next((split for split in splits if split.is_dir()), None)
+
+
+def make_job(arguments: argparse.Namespace) -> scoring.Job:
+    """Finds the clips that a command line asks for."""
+    seed = arguments.seed
+    folders = {
+        "reference": arguments.reference_dir,
+        "heldout": arguments.heldout_dir,
+    }
+    if arguments.reference_dir and not arguments.heldout_dir:
+        folders["heldout"] = find_heldout(arguments.reference_dir)
+    real = {
+        kind: clips.from_folder(folder, seed=seed)
+        for kind, folder in folders.items()
+        if folder
+    }
+    systems = [
+        clips.from_folder(folder, arguments.n, seed)
+        for folder in arguments.audio_dir
+    ]
+    if arguments.baselines:
+        if "reference" not in real:
+            raise ValueError(
+                "--baselines compares with reference clips: give them by "
+                "--reference_dir"
+            )
+        num_clips = max(source.num_clips for source in systems)
+        systems += real.values()
+        systems += clips.baselines(real["reference"], num_clips, seed)
+    names = arguments.metrics
+    if ALL in names:
+        names = [
+            name
+            for name, metric in metrics.METRICS.items()
+            if real.keys() >= set(metric.needs)
+        ]
+    return scoring.Job(names, systems, real, arguments.k, seed)
+
+
+def describe(
+    job: scoring.Job, judge: classifier.Judge, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """What the scores were made with: they mean nothing without it."""
+    result: dict[str, Any] = {
+        "classifier": {
+            "name": judge.name,
+            "fingerprint": judge.card["fingerprint"],
+            "accuracy": judge.card["accuracy"],
+            "dir": str(arguments.classifier),
+        },
+        "splits": job.splits,
+        "seed": job.seed,
+        "versions": {
+            "python": platform.python_version(),
+            "tensorflow": tf.__version__,
+        },
+    }
+    for kind, source in job.real.items():
+        result[kind] = {"dir": source.name, "num_clips": source.num_clips}
+    return result
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Scores and tells."""
+    judge = classifier.load(arguments.classifier)
+    job = make_job(arguments)
+    outcomes = scoring.run(job, judge)
+    settings = describe(job, judge, arguments)
+    line = json.dumps({**settings, "rows": report.rows(outcomes)})
+    if arguments.out_dir:
+        arguments.out_dir.mkdir(parents=True, exist_ok=True)
+        (arguments.out_dir / "scores.json").write_text(line + "\n")
+        if "memorisation" in job.names:
+            for i in range(len(arguments.audio_dir)):
+                memorisation.write_report(
+                    arguments.out_dir / f"memorisation_{i + 1}",
+                    outcomes[i],
+                    job.real["reference"],
+                )
+    if arguments.json:
+        print(line)
+        return
+    print(report.markdown(job.names, outcomes, judge.words))
+    print(f"\n{report.footnote(settings)}")
+
+
+def parser() -> console.Parser:
+    """What the command line may say."""
+    result = console.Parser("eval.score", __doc__)
+    add = result.add_argument
+    add(
+        "metrics",
+        nargs="+",
+        choices=[*metrics.METRICS, ALL],
+        metavar="METRIC",
+        help=f"of {', '.join(metrics.METRICS)}; or {ALL} that the clips allow",
+    )
+    add(
+        "--audio_dir",
+        type=console.folder,
+        nargs="+",
+        required=True,
+        help="folders of audio to score",
+    )
+    add(
+        "--reference_dir",
+        type=console.folder,
+        help="real audio that the generator learnt from; if it has a folder "
+        "train/, that one",
+    )
+    add(
+        "--heldout_dir",
+        type=console.folder,
+        help="other real audio; test/ or valid/ beside the reference's train/ "
+        "if left out",
+    )
+    add(
+        "--classifier",
+        type=console.folder,
+        required=True,
+        help="folder that eval.train_classifier made",
+    )
+    add("--n", type=console.positive, default=0, help="clips to score; all")
+    add("--k", type=console.positive, default=10, help="splits of inception")
+    add("--seed", type=int, default=0, help="of order and draws")
+    add(
+        "--baselines",
+        action="store_true",
+        help="more rows: real clips, white noise, silence, copies",
+    )
+    add("--json", action="store_true", help="print one line of JSON instead")
+    add(
+        "--out_dir",
+        type=console.folder,
+        help="write scores.json, and what memorisation found, here",
+    )
+    return result
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

@@ -1,0 +1,136 @@
+"""From sets of clips to scores: what is measured once, and for whom."""
+
+import dataclasses
+
+import numpy as np
+
+from eval import classifier, clips, metrics, similarity
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is to be scored, and against what.
+
+    Attributes:
+      names: Of metrics, keys of METRICS.
+      systems: Sets to score.
+      real: Sets by kind, as in `metrics.Trial`.
+      splits: Of the inception score.
+      seed: Of all draws.
+    """
+
+    names: list[str]
+    systems: list[clips.Source]
+    real: dict[str, clips.Source]
+    splits: int = 10
+    seed: int = 0
+
+    def sets(self) -> list[clips.Source]:
+        """All that is there."""
+        return [*self.systems, *self.real.values()]
+
+    def check(self) -> None:
+        """Raises a ValueError if a metric lacks a set, or clips."""
+        for name in self.names:
+            metric = metrics.METRICS[name]
+            for need in metric.needs:
+                if need not in self.real:
+                    raise ValueError(
+                        f"{name} compares with {need} clips: give them by "
+                        f"--{need}_dir, or leave {name} out"
+                    )
+            # A split of a few clips can say nothing.
+            least = max(metric.least, 10 * self.splits * (name == "inception"))
+            for source in self.sets():
+                if source.num_clips < least:
+                    raise ValueError(
+                        f"{name} needs at least {least} clips, but "
+                        f"{source.name} has {source.num_clips}: give more, or "
+                        f"leave {name} out"
+                    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A scored set.
+
+    Attributes:
+      trial: What was measured.
+      scores: By column.
+      neighbours: Index of the nearest clip of the reference, for each distance
+        of the trial.
+    """
+
+    trial: metrics.Trial
+    scores: dict[str, metrics.Score]
+    neighbours: np.ndarray
+
+
+def run(job: Job, judge: classifier.Judge) -> list[Outcome]:
+    """Scores each system.
+
+    Raises:
+      ValueError: A metric lacks a set or clips; a file cannot be decoded.
+    """
+    job.check()
+    measured = {id(s): clips.measure(s, judge) for s in job.sets()}
+    real = {kind: measured[id(s)] for kind, s in job.real.items()}
+    sets = [measured[id(source)] for source in job.systems]
+    if "heldout" in real:
+        sets.append(real["heldout"])
+    neighbours: list[tuple[np.ndarray, np.ndarray]] = []
+    if "reference" in real and {"similarity", "memorisation"} & set(job.names):
+        neighbours = _find_neighbours(sets, job.real["reference"])
+    outcomes = []
+    for i, one in enumerate(sets):
+        distances = {}
+        if neighbours:
+            distances["clips"] = neighbours[i][0]
+            distances["heldout"] = neighbours[-1][0]
+        trial = metrics.Trial(
+            one, tuple(judge.words), real, distances, job.splits, job.seed
+        )
+        indices = neighbours[i][1] if neighbours else np.array([], int)
+        outcomes.append(Outcome(trial, _compute(trial, job.names), indices))
+    if "heldout" in real:
+        heldout = outcomes.pop().scores
+        for outcome in outcomes:
+            _relate(outcome.scores, heldout, job.names)
+    return outcomes
+
+
+def _find_neighbours(
+    sets: list[clips.Clips], reference: clips.Source
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Distances and indices for each set, in one pass over the reference."""
+    distances, indices = similarity.nearest(
+        np.concatenate([one.log_mels for one in sets]),
+        (similarity.embed(audio) for audio in reference),
+    )
+    ends = np.cumsum([len(one.log_mels) for one in sets])[:-1]
+    return list(
+        zip(np.split(distances, ends), np.split(indices, ends), strict=True)
+    )
+
+
+def _compute(
+    trial: metrics.Trial, names: list[str]
+) -> dict[str, metrics.Score]:
+    """All columns of some metrics."""
+    scores: dict[str, metrics.Score] = {}
+    for name in names:
+        scores |= metrics.METRICS[name].compute(trial)
+    return scores
+
+
+def _relate(
+    scores: dict[str, metrics.Score],
+    real: dict[str, metrics.Score],
+    names: list[str],
+) -> None:
+    """Divides by the score of held-out clips what the paper so divides."""
+    for name in names:
+        for key, column in metrics.METRICS[name].columns.items():
+            if column.relative and real[key].value > 0:
+                share = scores[key].value / real[key].value
+                scores[key] = dataclasses.replace(scores[key], relative=share)

@@ -1,0 +1,135 @@
+"""The paper's table 1, with its published rows, and ours beside them.
+
+  python -m eval.table DIR...
+
+Each DIR holds a scores.json that eval.score wrote by --out_dir, with
+`inception`, `similarity` and `noise`, or some of them.
+"""
+
+import pathlib
+import sys
+
+if not __package__:  # started as a script: the package is one folder up
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+import argparse
+import json
+from typing import Any
+
+from eval import console
+
+# Inception score and its deviation over 10 splits, |D|self, |D|train, noise:
+# the last three divided by those of the test set.
+PUBLISHED = (
+    ("Real (train)", 9.18, 0.04, 1.1, 0.0, 1.0),
+    ("Real (test)", 8.01, 0.24, 1.0, 1.0, 1.0),
+    ("Parametric", 5.02, 0.06, 0.7, 1.1, 0.2),
+    ("WaveGAN", 4.12, 0.03, 1.4, 2.0, 1.2),
+    ("+ Phase shuffle n = 2", 4.67, 0.01, 0.8, 2.3, 1.8),
+    ("+ Phase shuffle n = 4", 4.54, 0.03, 1.0, 2.3, 1.5),
+    ("+ Nearest neighbour", 3.77, 0.02, 1.8, 2.6, 1.4),
+    ("+ Linear interpolation", 2.88, 0.02, 1.7, 2.7, 1.2),
+    ("+ Cubic interpolation", 2.60, 0.01, 1.3, 3.6, 1.1),
+    ("+ Post-processing", 3.92, 0.03, 1.4, 2.9, 1.0),
+    ("+ DCGAN loss, batch normalisation", 2.01, 0.01, 0.9, 4.3, 0.0),
+    ("+ Dropout", 3.93, 0.03, 1.0, 2.6, 1.6),
+    ("SpecGAN", 6.03, 0.04, 1.1, 1.4, 1.5),
+    ("SpecGAN + Phase shuffle n = 1", 3.71, 0.03, 0.8, 1.6, 3.1),
+)
+COLUMNS = ("inception", "self_distance", "train_distance", "noise")
+
+
+def read(folder: pathlib.Path) -> dict[str, Any]:
+    """Reads what eval.score wrote.
+
+    Raises:
+      FileNotFoundError: There is no scores.json.
+      ValueError: It is damaged.
+    """
+    path = folder / "scores.json"
+    try:
+        scores = json.loads(path.read_text())
+        if not (scores["classifier"]["name"] and scores["rows"]):
+            raise ValueError("no rows")
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{folder} holds no scores.json: make one with `python -m "
+            f"eval.score inception similarity noise ... --out_dir {folder}`"
+        ) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): score anew with eval.score"
+        ) from None
+    return scores
+
+
+def row_of(row: dict[str, Any], judge: str) -> list[str]:
+    """A line of ours: what the paper divides by held-out clips is divided."""
+    cells = []
+    for key in COLUMNS:
+        score = row["scores"].get(key)
+        if score is None:
+            cells.append("")
+        elif key == "inception":
+            cells.append(f"{score['value']:.2f} ± {score['std']:.2f}")
+        elif "relative" in score:
+            cells.append(f"{score['relative']:.1f}")
+        else:
+            cells.append("no held-out clips")
+    return [row["name"], *cells, f"{row['num_clips']:,}", judge]
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Prints the table."""
+    results = [read(folder) for folder in arguments.dirs]
+    lines = [
+        ["", "inception score ↑", "|D|self", "|D|train", "noise"],
+        ["---"] * 7,
+    ]
+    lines[0] += ["clips", "classifier"]
+    for name, score, std, *relative in PUBLISHED:
+        cells = [f"{score:.2f} ± {std:.2f}", *(f"{x:.1f}" for x in relative)]
+        clips = "" if name.startswith("Real") else "50,000"
+        lines.append([f"*{name}*", *cells, clips, "the authors', 93% on test"])
+    for result in results:
+        judge = result["classifier"]["name"]
+        lines += [row_of(row, judge) for row in result["rows"]]
+    print("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    print(f"\n{notes(results)}")
+
+
+def notes(results: list[dict[str, Any]]) -> str:
+    """Whose numbers compare with whose."""
+    judges = {result["classifier"]["fingerprint"] for result in results}
+    lines = [
+        "*Published* rows are of SC09, arXiv:1802.04208v1, table 1. The "
+        "authors' classifier is no longer to be had: inception scores by "
+        "another one do not compare with theirs."
+    ]
+    if len(judges) > 1:
+        lines.append(
+            f"{len(judges)} classifiers judged the other rows: only inception "
+            "scores by the same one compare."
+        )
+    references = {
+        json.dumps(result.get(key))
+        for result in results
+        for key in ("reference", "heldout")
+    }
+    if len(references) > 2:
+        lines.append(
+            "Rows were scored against different real clips: distances and "
+            "noise compare only where these are the same."
+        )
+    return "\n".join(lines)
+
+
+def parser() -> console.Parser:
+    """What the command line may say."""
+    result = console.Parser("eval.table", __doc__)
+    result.add_argument("dirs", type=console.folder, nargs="+", metavar="DIR")
+    return result
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

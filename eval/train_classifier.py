@@ -1,0 +1,89 @@
+"""Trains the judge that scores need, on audio whose names say the word.
+
+  python -m eval.train_classifier DATA_DIR --out clf/
+
+DATA_DIR holds Seven_x.wav or seven/x.wav, any set of words, best in train/,
+valid/ and test/. Takes minutes on a CPU; `--recipe paper` is the paper's own,
+which takes a GPU.
+"""
+
+import pathlib
+import sys
+
+if not __package__:  # started as a script: the package is one folder up
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+from eval import console
+
+console.quiet_tensorflow()
+
+import argparse
+
+import matplotlib.figure
+import numpy as np
+
+from eval import recipes
+
+
+def draw_confusion(
+    confusion: np.ndarray, words: list[str], path: pathlib.Path
+) -> None:
+    """Writes a picture of `[said, heard]` clip counts."""
+    side = 2.5 + 0.35 * len(words)
+    figure = matplotlib.figure.Figure(
+        figsize=(side, side), layout="constrained"
+    )
+    axes = figure.subplots()
+    shares = confusion / np.maximum(confusion.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(words)), words, rotation=90)
+    axes.set_yticks(range(len(words)), words)
+    axes.set_xlabel("heard")
+    axes.set_ylabel("said")
+    for (row, column), count in np.ndenumerate(confusion):
+        if count:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(
+                column, row, count, ha="center", va="center", color=colour
+            )
+    figure.savefig(path, dpi=100)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Trains, writes and tells."""
+    out_dir = arguments.out
+    if out_dir.exists() and not out_dir.is_dir():
+        raise ValueError(f"{out_dir} is a file: choose a folder for --out")
+    out_dir.mkdir(parents=True, exist_ok=True)
+    judge, confusion = recipes.train(
+        arguments.data_dir, arguments.recipe, arguments.seed
+    )
+    judge.save(out_dir)
+    draw_confusion(confusion, judge.words, out_dir / "confusion.png")
+    card = judge.card
+    for split, accuracy in card["accuracy"].items():
+        print(
+            f"{split}: {card['num_clips'][split]} clips, accuracy "
+            f"{accuracy:.1%}, cross-entropy "
+            f"{card['cross_entropy'][split]:.3f}, calibration error "
+            f"{card['calibration_error'][split]:.3f}"
+        )
+    print(f"{out_dir}: {judge.name}, {card['seconds']:.0f} s")
+
+
+def parser() -> console.Parser:
+    """What the command line may say."""
+    result = console.Parser("eval.train_classifier", __doc__)
+    result.add_argument("data_dir", type=console.folder, metavar="DATA_DIR")
+    result.add_argument(
+        "--out", type=console.folder, required=True, help="folder to make"
+    )
+    result.add_argument(
+        "--recipe", choices=list(recipes.RECIPES), default="quick"
+    )
+    result.add_argument("--seed", type=int, default=0)
+    return result
+
+
+if __name__ == "__main__":
+    console.run(parser(), main)

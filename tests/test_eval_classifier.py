@@ -1,0 +1,249 @@
+"""Features, the judge, its training, labels, and the measure of noise."""
+
+import json
+import pathlib
+import zipfile
+
+import judges
+import keras
+import numpy as np
+import pytest
+import reference_eval
+import soundfile
+import tensorflow as tf
+
+import loader
+import synthesizer
+from eval import classifier, features, labels, noise, recipes
+
+
+def spoken(tmp_path: pathlib.Path) -> np.ndarray:
+    """Some synthesised digits, `[4, 16384]`."""
+    synthesizer.synthesize(tmp_path / "digits", 40)
+    paths = loader.find_audio(tmp_path / "digits")[:4]
+    return loader.load_clips(paths, features.SLICE_LEN, features.SAMPLE_RATE)
+
+
+@pytest.mark.parametrize("frame_len", [1024, 2048])
+def test_log_mel_is_that_of_the_slow_twin(
+    tmp_path: pathlib.Path, frame_len: int
+) -> None:
+    audio = spoken(tmp_path)
+    fast = features.log_mel(audio, frame_len)
+    slow = [reference_eval.log_mel(clip, frame_len, 128) for clip in audio]
+    assert fast.shape == (4, 128, 128)
+    np.testing.assert_allclose(fast, slow, atol=1e-4)
+
+
+def test_log_mel_of_silence_is_the_floors() -> None:
+    silent = features.log_mel(np.zeros([1, 512]))
+    np.testing.assert_allclose(silent, np.log(1e-6), rtol=1e-5)
+    assert silent.shape == (1, 4, 128)
+
+
+def test_log_mel_takes_a_channel_axis_and_many_clips(
+    rng: np.random.Generator,
+) -> None:
+    audio = rng.normal(size=[features.BATCH_SIZE + 3, 300]).astype(np.float32)
+    whole = features.log_mel(audio[..., None])
+    np.testing.assert_allclose(whole[-1:], features.log_mel(audio[-1:]))
+    with pytest.raises(ValueError, match=r"\(2, 3, 4\)"):
+        features.log_mel(np.zeros([2, 3, 4]))
+
+
+def test_fit_resamples_mixes_cuts_and_fills(rng: np.random.Generator) -> None:
+    assert features.fit(np.ones([2, 100, 1]), 16000)[0].sum() == 100
+    seconds = np.arange(8192) / 8000
+    half = np.sin(2 * np.pi * 440 * seconds)[None, :, None] * [2.0, 0.0]
+    ours = features.fit(half, 8000)[0]
+    full = np.sin(2 * np.pi * 440 * np.arange(16384) / 16000)
+    np.testing.assert_allclose(ours[200:-200], full[200:-200], atol=1e-3)
+    long = rng.normal(size=[1, 20000, 1])
+    np.testing.assert_array_equal(
+        features.fit(long, 16000)[0], long[0, :16384, 0]
+    )
+
+
+def test_the_papers_network_has_its_shapes_and_parameters() -> None:
+    model = classifier.build_classifier()
+    assert model.input_shape == (None, 128, 128)
+    assert model.output_shape == (None, 10)
+    convs = 25 * 128 + 128 + 3 * (25 * 128 * 128 + 128)
+    # Scale, offset and two averages of each batch normalisation.
+    norms = 4 * (128 + 3 * 128 + 8 * 8 * 128)
+    assert model.count_params() == convs + norms + 8 * 8 * 128 * 10 + 10
+
+
+def test_probabilities_sum_to_1_and_features_are_means_of_maps(
+    rng: np.random.Generator,
+) -> None:
+    judge = judges.untrained()
+    audio = rng.normal(0, 0.1, [70, 16384]).astype(np.float32)
+    probs, embeddings = classifier.predict_and_embed(judge.model, audio)
+    np.testing.assert_allclose(probs.sum(1), 1, rtol=1e-5)
+    maps = keras.Model(
+        judge.model.inputs, judge.model.get_layer("pool_3").output
+    )([features.log_mel(audio[:5])])
+    np.testing.assert_allclose(
+        embeddings[:5], np.mean(maps, axis=(1, 2)), rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(
+        probs[-2:], classifier.predict(judge.model, audio[-2:]), atol=1e-5
+    )
+    with pytest.raises(ValueError, match="16384"):
+        classifier.predict(judge.model, audio[:, :100])
+
+
+def test_a_judge_is_saved_without_code_and_loads_the_same(
+    tmp_path: pathlib.Path, rng: np.random.Generator
+) -> None:
+    judge = judges.untrained()
+    judge.save(tmp_path / "clf")
+    with zipfile.ZipFile(tmp_path / "clf" / "classifier.keras") as archive:
+        config = json.loads(archive.read("config.json"))
+    kinds = {layer["class_name"] for layer in config["config"]["layers"]}
+    assert "Lambda" not in kinds
+    modules = {layer["module"] for layer in config["config"]["layers"]}
+    assert modules == {"keras.layers"}
+    loaded = classifier.load(tmp_path / "clf")
+    assert loaded.card == judge.card
+    audio = rng.normal(0, 0.1, [3, 16384]).astype(np.float32)
+    np.testing.assert_array_equal(
+        classifier.predict(judge.model, audio),
+        classifier.predict(loaded.model, audio),
+    )
+
+
+def test_a_missing_or_damaged_judge_is_refused(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(FileNotFoundError, match="eval.train_classifier"):
+        classifier.load(tmp_path)
+    judges.untrained().save(tmp_path)
+    whole = (tmp_path / "classifier.keras").read_bytes()
+    (tmp_path / "classifier.keras").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="damaged"):
+        classifier.load(tmp_path)
+    judges.untrained().save(tmp_path)
+    (tmp_path / "card.json").write_text('{"words": ["a"]}')
+    with pytest.raises(ValueError, match="damaged"):
+        classifier.load(tmp_path)
+
+
+def test_training_learns_tones_and_says_how_well(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(recipes.RECIPES, "quick", judges.RECIPE)
+    for split, num_clips in (("train", 24), ("valid", 8)):
+        judges.write_tones(tmp_path / split, num_clips, seed=num_clips)
+    judge, confusion = recipes.train(tmp_path)
+    assert judge.words == ["high", "low", "mid"]
+    assert judge.card["accuracy"]["valid"] > 0.9
+    assert judge.card["num_clips"] == {"train": 72, "valid": 24}
+    assert np.trace(confusion) / confusion.sum() == pytest.approx(
+        judge.card["accuracy"]["valid"]
+    )
+    again, _ = recipes.train(tmp_path)
+    assert again.card["fingerprint"] == judge.card["fingerprint"]
+    other, _ = recipes.train(tmp_path, seed=1)
+    assert other.card["fingerprint"] != judge.card["fingerprint"]
+    assert other.card["data_fingerprint"] == judge.card["data_fingerprint"]
+
+
+def test_ratings_of_sure_and_right_and_of_unsure_predictions() -> None:
+    sure = recipes.rate(np.eye(4), np.arange(4))
+    assert sure == pytest.approx(
+        {"accuracy": 1, "cross_entropy": 0, "calibration_error": 0}
+    )
+    probs = np.array([[0.7, 0.3]] * 10)
+    said = np.array([0] * 5 + [1] * 5)
+    rated = recipes.rate(probs, said)
+    assert rated["accuracy"] == 0.5
+    assert rated["calibration_error"] == pytest.approx(0.2)
+    assert rated["cross_entropy"] == pytest.approx(-np.log([0.7, 0.3]).mean())
+
+
+def test_augmented_clips_are_moved_scaled_and_noisy() -> None:
+    click = np.zeros([64, 4096], np.float32)
+    click[:, 2048] = 1
+    louder = recipes.augment(tf.constant(click), tf.constant([0, 1])).numpy()
+    again = recipes.augment(tf.constant(click), tf.constant([0, 1])).numpy()
+    np.testing.assert_array_equal(louder, again)
+    moves = louder.argmax(1) - 2048
+    clear = np.abs(louder).max(1) > 10 * np.median(np.abs(louder), axis=1)
+    assert clear.sum() > 20
+    assert np.abs(moves[clear]).max() <= recipes.MAX_SHIFT
+    assert np.std(moves[clear]) > recipes.MAX_SHIFT / 3
+    assert not (~clear).all() and (~clear).any()  # some clicks drown
+
+
+def write(path: pathlib.Path) -> None:
+    """An audio file that is there and short."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.zeros(100), 16000)
+
+
+@pytest.mark.parametrize(
+    "name", ["{split}/Seven_{i}.wav", "{split}/seven/{i}_x.wav"]
+)
+def test_words_come_from_names_or_folders(
+    tmp_path: pathlib.Path, name: str
+) -> None:
+    for split in ("train", "test"):
+        for i in range(20):
+            write(tmp_path / name.format(split=split, i=i))
+            other = name.replace("even", "ix").format(split=split, i=i)
+            write(tmp_path / other)
+    words, splits = labels.find(tmp_path)
+    assert words == ["seven", "six"]
+    for found in splits.values():
+        for path, label in zip(found.paths, found.labels, strict=True):
+            assert words[label] in path.lower()
+    # Nothing was said of valid/: it is dealt from train/, test/ stays.
+    assert len(splits["test"].paths) == 40
+    assert len(splits["train"].paths) + len(splits["valid"].paths) == 40
+    assert 0 < len(splits["valid"].paths) < 12
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([f"One_{i}.wav" for i in range(9)], "expected two words"),
+        ([f"kick{i}.wav" for i in range(9)], "tells no word"),
+        ([f"Song{i}_a.wav" for i in range(9)], "expected 4 or more"),
+        ([f"train/A_{i}.wav" for i in range(5)]
+         + [f"train/B_{i}.wav" for i in range(5)] + ["valid/C_1.wav"],
+         "'c'"),
+    ],
+)  # fmt: skip
+def test_names_that_tell_too_little_are_refused(
+    tmp_path: pathlib.Path, names: list[str], words: str
+) -> None:
+    for name in names:
+        write(tmp_path / name)
+    with pytest.raises(ValueError, match=words):
+        labels.find(tmp_path)
+
+
+def test_the_weights_of_noise_are_the_authors_but_for_chance() -> None:
+    # From the file of the authors' repository, by frequency bin.
+    authors = {0: 0.9361, 1: 0.0484, 2: 0.0320, 64: 0.0433, 128: 0.0444}
+    authors |= {256: 0.1373, 1024: 0.3564, 4096: 1.0}
+    for index, value in authors.items():
+        assert noise.weights()[index] == pytest.approx(value, rel=0.1)
+    assert noise.weights().shape == (8193,)
+
+
+def test_the_weights_of_noise_are_those_of_random_generators() -> None:
+    few = noise.respond(12, seed=1)
+    peaks = np.arange(1024, 8193, 1024)
+    assert set(np.argsort(few)[-8:]) <= {0, *peaks}
+    np.testing.assert_allclose(few[peaks], noise.weights()[peaks], rtol=0.5)
+
+
+def test_noise_weighs_tones_by_their_frequency() -> None:
+    at = np.arange(16384) / 16384
+    tones = np.cos(2 * np.pi * np.array([[4096], [4000]]) * at)
+    loud, quiet = noise.measure(tones.astype(np.float32))
+    weights = noise.weights() / noise.weights().sum()
+    assert loud == pytest.approx(8192 * weights[4096], rel=1e-3)
+    assert quiet == pytest.approx(8192 * weights[4000], rel=1e-2)
+    assert not noise.measure(np.zeros([1, 16384])).any()

@@ -1,0 +1,278 @@
+"""The commands of eval/, as people start them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+from types import ModuleType
+
+import judges
+import pytest
+import soundfile
+
+from eval import console, recipes, score, table, train_classifier
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def run(
+    name: str, *args: object, cwd: pathlib.Path, as_module: bool = False
+) -> subprocess.CompletedProcess[str]:
+    """Runs eval/NAME.py to its end."""
+    script = ["-m", f"eval.{name}"] if as_module else [ROOT / f"eval/{name}.py"]
+    return subprocess.run(
+        [sys.executable, *map(str, script), *map(str, args)],
+        cwd=cwd,
+        env=os.environ | ({"PYTHONPATH": str(ROOT)} if as_module else {}),
+        timeout=300,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def refuse(
+    face: ModuleType, command: str, cwd: pathlib.Path, *words: str
+) -> None:
+    """Runs a command in this process: it ends in one line with these words."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["", *command.split()])
+        with pytest.raises(SystemExit) as end:
+            console.run(face.parser(), face.main)
+    line = str(end.value.code)  # as Python prints it, with exit code 1
+    assert line.startswith("eval.") and "\n" not in line
+    for word in words:
+        assert word in line, line
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """digits/{train,valid}, few/, and clf/, a judge of them."""
+    folder = tmp_path_factory.mktemp("tones")
+    judges.write_tones(folder / "tones/train", 90, seed=1)
+    judges.write_tones(folder / "tones/valid", 84, seed=2)
+    judges.write_tones(folder / "few", 4, seed=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(recipes.RECIPES, "quick", judges.RECIPE)
+        judge, _ = recipes.train(folder / "tones")
+    judge.save(folder / "clf")
+    return folder
+
+
+def rows_of(markdown: str) -> dict[str, dict[str, str]]:
+    """Cells of a table by row and column."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    cells = [
+        [cell.strip() for cell in re.split(r"(?<!\|)\|(?!D\||self|train)", x)]
+        for x in (line.strip("|") for line in lines)
+    ]
+    return {
+        line[0]: dict(zip(cells[0], line, strict=True)) for line in cells[2:]
+    }
+
+
+@pytest.mark.slow
+def test_all_metrics_tell_real_clips_from_noise_silence_and_copies(
+    tones: pathlib.Path,
+) -> None:
+    done = run(
+        "score",
+        *("all", "--audio_dir", "tones/valid", "--reference_dir", "tones"),
+        *("--classifier", "clf", "--baselines", "--k", 5, "--out_dir", "out"),
+        cwd=tones,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tones / "out/scores.json").read_text())
+    assert result["classifier"]["accuracy"]["valid"] > 0.8
+    values = {
+        row["name"]: {k: s["value"] for k, s in row["scores"].items()}
+        for row in result["rows"]
+    }
+    real, noise = values["tones/valid"], values["white noise"]
+    copies, silence = values["copies of the reference"], values["silence"]
+    reference = values["tones"]
+    for key in ("inception", "precision", "recall", "coverage"):
+        assert real[key] > noise[key] and real[key] > silence[key], key
+    for key in ("am", "frechet", "kernel", "ndb", "train_distance"):
+        assert real[key] < noise[key] and real[key] < silence[key], key
+    assert silence["inception"] == pytest.approx(1)
+    assert silence["noise"] == 0 and silence["self_distance"] == 0
+    assert reference["frechet"] == pytest.approx(0, abs=1e-6)
+    assert copies["train_distance"] == reference["train_distance"] == 0
+    assert copies["memorisation"] == 1 and real["memorisation"] < 0.1
+    assert noise["noise_levelled"] > real["noise_levelled"]
+    for row in result["rows"]:
+        heard = [s for k, s in row["scores"].items() if k[:6] == "heard_"]
+        assert sum(s["value"] for s in heard) == pytest.approx(1)
+        for one in row["scores"].values():
+            assert one["low"] - 1e-9 <= one["value"] <= one["high"] + 1e-9
+    # Held-out clips are what the paper divides by.
+    scores = {row["name"]: row["scores"] for row in result["rows"]}
+    assert scores["tones/valid"]["noise"]["relative"] == pytest.approx(1)
+    table_rows = rows_of(done.stdout)
+    assert table_rows.keys() == values.keys()
+    assert table_rows["silence"]["n"] == "252"
+    assert "high/low/mid" in done.stdout and "% on valid" in done.stdout
+    report = tones / "out/memorisation_1"
+    assert (report / "distances.png").stat().st_size > 1000
+    assert len(list(report.glob("*.wav"))) == 20
+    samples, rate = soundfile.read(report / "01_training.wav")
+    assert rate == 16000 and len(samples) == 16384
+
+
+def test_a_script_and_a_module_say_the_same_from_anywhere(
+    tones: pathlib.Path,
+) -> None:
+    args = [
+        "noise",
+        "inception",
+        "--k",
+        "2",
+        "--n",
+        "101",
+        "--json",
+        "--audio_dir",
+        "valid",
+    ]
+    args += ["--classifier", "../clf"]
+    script = run("score", *args, cwd=tones / "tones")
+    module = run("score", *args, cwd=tones / "tones", as_module=True)
+    assert script.returncode == 0, script.stderr
+    assert script.stdout == module.stdout
+    (line,) = script.stdout.splitlines()
+    result = json.loads(line)
+    assert result["rows"][0]["num_clips"] == 101
+    assert result["splits"] == 2
+    assert result["classifier"]["fingerprint"]
+
+
+def test_a_broken_file_is_named_counted_and_left_out(
+    tones: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    judges.write_tones(tmp_path / "some", 20)
+    (tmp_path / "some/broken.wav").write_bytes(b"RIFF")
+    done = run(
+        "score",
+        *("noise", "--audio_dir", "some", "--classifier", tones / "clf"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "skipped: " in done.stderr and "broken.wav" in done.stderr
+    assert "some: 1 files skipped" in done.stderr
+    assert "| some | 60 |" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("", ("METRIC", "--audio_dir")),
+        ("loudness --audio_dir few --classifier clf", ("loudness", "frechet")),
+        ("noise --audio_dir nowhere --classifier clf", ("nowhere",)),
+        ("noise --audio_dir few --classifier few", ("eval.train_classifier",)),
+        ("noise --audio_dir few --classifier clf", ("50", "12", "few")),
+        ("am --audio_dir tones/valid --classifier clf", ("--reference_dir",)),
+        (
+            "memorisation --audio_dir tones/valid --reference_dir few "
+            "--classifier clf",
+            ("--heldout_dir",),
+        ),
+        ("noise --audio_dir few --classifier clf --n 13", ("12", "13")),
+        ("noise --audio_dir few --classifier clf --n -1", ("--n", "-1")),
+        (
+            "inception --audio_dir tones/valid --classifier clf --k 100",
+            ("1000", "252"),
+        ),
+        (
+            "noise --audio_dir tones/valid --classifier clf --baselines",
+            ("--reference_dir",),
+        ),
+    ],
+)
+def test_an_odd_score_command_ends_in_one_line(
+    tones: pathlib.Path, args: str, words: tuple[str, ...]
+) -> None:
+    refuse(score, args, tones, *words)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ("nowhere --out x", ("nowhere",)),
+        ("tones --out x --recipe slow", ("slow", "quick")),
+        ("few", ("--out",)),
+        ("songs --out x", ("tells no word",)),
+        ("tones --out clf/card.json", ("card.json", "--out")),
+    ],
+)
+def test_an_odd_training_command_ends_in_one_line(
+    tones: pathlib.Path, args: str, words: tuple[str, ...]
+) -> None:
+    (tones / "songs").mkdir(exist_ok=True)
+    shutil.copy(tones / "few/High_0.wav", tones / "songs/song1.wav")
+    refuse(train_classifier, args, tones, *words)
+
+
+def scores_json(folder: pathlib.Path, fingerprint: str) -> pathlib.Path:
+    """A folder as eval.score leaves it."""
+    folder.mkdir()
+    row = {
+        "name": "ours",
+        "num_clips": 5000,
+        "scores": {
+            "inception": {"value": 4.567, "std": 0.04, "low": 4, "high": 5},
+            "noise": {"value": 9.0, "low": 8, "high": 10, "relative": 1.26},
+            "train_distance": {"value": 300.0, "low": 200, "high": 400},
+        },
+    }
+    text = json.dumps(
+        {
+            "classifier": {
+                "name": f"{fingerprint} (98% on valid)",
+                "fingerprint": fingerprint,
+            },
+            "rows": [row],
+        }
+    )
+    (folder / "scores.json").write_text(text)
+    return folder
+
+
+def test_the_table_has_the_papers_rows_and_ours(tmp_path: pathlib.Path) -> None:
+    one = scores_json(tmp_path / "one", "abcd")
+    done = run("table", one, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name, mean, std, *_ in table.PUBLISHED:
+        assert f"| *{name}* | {mean:.2f} ± {std:.2f} |" in done.stdout
+    assert (
+        "| ours | 4.57 ± 0.04 |  | no held-out clips | 1.3 | 5,000 | "
+        "abcd (98% on valid) |"
+    ) in done.stdout
+    assert "do not compare with theirs" in done.stdout
+    assert "classifiers judged" not in done.stdout
+
+
+def test_the_table_says_when_classifiers_differ(tmp_path: pathlib.Path) -> None:
+    folders = [scores_json(tmp_path / name, name) for name in ("abcd", "ef01")]
+    done = run("table", *folders, cwd=tmp_path, as_module=True)
+    assert "2 classifiers judged the other rows" in done.stdout
+
+
+def test_a_table_of_nothing_ends_in_one_line(tmp_path: pathlib.Path) -> None:
+    refuse(table, ".", tmp_path, "eval.score")
+    (tmp_path / "scores.json").write_text("{}")
+    refuse(table, ".", tmp_path, "damaged")
+    refuse(table, "", tmp_path, "DIR")
+
+
+def test_a_refusal_is_all_that_a_process_says(tmp_path: pathlib.Path) -> None:
+    done = run("train_classifier", "nowhere", "--out", "x", cwd=tmp_path)
+    assert done.returncode == 1
+    assert not done.stdout
+    assert done.stderr.startswith("eval.train_classifier: no folder 'nowhere'")
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,116 @@
+"""The mode that scores checkpoints as they come."""
+
+import json
+import pathlib
+from typing import Any
+
+import commandline
+import judges
+import numpy as np
+import pytest
+import small_gan
+from commandline import EMA, TINY
+
+import modes
+import traindir
+import wavegan
+from eval import classifier, recipes
+
+INCEPT = ("--once", "--incept_n=40", "--incept_k=2")
+
+
+def rows_of(train_dir: pathlib.Path) -> list[dict[str, float]]:
+    """What scores.jsonl says."""
+    lines = (train_dir / "incept/scores.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.mark.slow
+def test_checkpoints_are_scored_once_and_the_best_is_kept(
+    tmp_path: pathlib.Path, audio: pathlib.Path
+) -> None:
+    judges.untrained().save(tmp_path / "clf")
+    train_dir = tmp_path / "t"
+    judge = f"--incept_classifier={tmp_path / 'clf'}"
+    for steps in (2, 4):
+        commandline.run(
+            *("train", train_dir, f"--data_dir={audio}", *TINY, EMA),
+            f"--train_max_steps={steps}",
+        )
+        done = commandline.run("incept", train_dir, *INCEPT, judge)
+        assert done.returncode == 0, done.stderr
+        assert f"step {steps}: inception score " in done.stdout
+        assert "01234567 (33.3% on valid)" in done.stdout
+    rows = rows_of(train_dir)
+    assert [row["step"] for row in rows] == [2, 4]
+    assert all(row["n"] == 40 and row["k"] == 2 for row in rows)
+    z = np.load(train_dir / "incept/z.npy", allow_pickle=False)
+    assert z.shape == (40, 8)
+    assert list((train_dir / "incept/logs").iterdir())
+    best = max(rows, key=lambda row: row["mean"])["step"]
+    kept = traindir.TrainDir(train_dir / "incept/best")
+    assert kept.steps() == [best]
+    done = commandline.run("generate", kept.path, "--n=2")
+    assert f"step {best}: 2 clips" in done.stdout
+    # It can be trained on: moments and all are there.
+    done = commandline.run(
+        "train", kept.path, "--train_max_steps=5", timeout=120
+    )
+    assert f"at step {best}" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def nameless(
+    tmp_path_factory: pytest.TempPathFactory, audio: pathlib.Path
+) -> traindir.TrainDir:
+    """A train dir whose files' names tell nothing."""
+    path = tmp_path_factory.mktemp("nameless") / "t"
+    commandline.run(
+        *("train", path, f"--data_dir={audio}", *TINY), "--train_max_steps=1"
+    )
+    return traindir.TrainDir(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"num_clips": 19, "splits": 2}, "--incept_n is 19"),
+        ({"splits": 0}, "--incept_k=0"),
+        ({}, "tells no word.*--incept_classifier"),
+        ({"classifier_dir": pathlib.Path("nowhere")}, "train_classifier"),
+    ],
+)
+def test_what_cannot_be_scored_is_refused(
+    nameless: traindir.TrainDir, settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match=words):
+        modes.incept(small_gan.build(), nameless, once=True, **settings)
+
+
+def test_a_refusal_is_one_line(nameless: traindir.TrainDir) -> None:
+    done = commandline.run("incept", nameless.path, "--once")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "train_wavegan.py: no classifier can be trained"
+    )
+
+
+def test_a_judge_is_trained_on_the_spot_once(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(recipes.RECIPES, "quick", judges.RECIPE)
+    judges.write_tones(tmp_path / "tones", 12)
+    commandline.run(
+        *("train", tmp_path / "t", f"--data_dir={tmp_path / 'tones'}", *TINY),
+        "--train_max_steps=1",
+    )
+    directory = traindir.TrainDir(tmp_path / "t")
+    config = wavegan.WaveGANConfig(**directory.read_config()["model"])
+    gan = small_gan.build(config=config)
+    modes.incept(gan, directory, num_clips=20, splits=2, once=True)
+    trained = classifier.load(tmp_path / "t/incept/classifier")
+    assert trained.words == ["high", "low", "mid"]
+    monkeypatch.delitem(recipes.RECIPES, "quick")  # no need for it any more
+    modes.incept(gan, directory, num_clips=20, splits=2, once=True)
+    modes.incept(gan, directory, num_clips=30, splits=3, once=True)
+    assert [row["n"] for row in rows_of(directory.path)] == [20, 30]
