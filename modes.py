@@ -179,8 +179,8 @@ def incept(
                 draft.rename(folder / "best")
             row = {"step": step, "mean": mean, "std": std, **settings}
             rows.append(row)
-            with path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            lines.append(json.dumps(row))
+            traindir.write_atomically(path, "\n".join([*lines, ""]).encode())
             with writer.as_default(step=step):
                 tf.summary.scalar("incept_mean", mean)
                 tf.summary.scalar("incept_std", std)

@@ -8,7 +8,7 @@ import numpy as np
 from eval import bootstrap, coverage, frechet, inception, similarity
 from eval.clips import Clips
 
-MAX_KERNEL_CLIPS = 5000  # of either set: memory grows with the square
+MAX_KERNEL_CLIPS = 2500  # of either set: memory grows with the square
 MAX_PRDC_CLIPS = 10000
 
 
@@ -60,7 +60,7 @@ class Column:
     """A number of a metric.
 
     Attributes:
-      title: In a table.
+      title: In a Markdown table.
       better: 1: more is better; -1: less is; 0: like real clips is.
       relative: Whether it is divided by that of held-out clips as well.
     """
@@ -254,13 +254,13 @@ METRICS = {
         needs=("reference",),
     ),
     "ndb": Metric(
-        _ndb, {"ndb": Column("NDB/K", -1)}, least=250, needs=("reference",)
+        _ndb, {"ndb": Column("NDB/K", -1)}, least=200, needs=("reference",)
     ),
     "similarity": Metric(
         _similarity,
         {
-            "self_distance": Column("|D|self", 0, relative=True),
-            "train_distance": Column("|D|train", 0, relative=True),
+            "self_distance": Column(r"\|D\|self", 0, relative=True),
+            "train_distance": Column(r"\|D\|train", 0, relative=True),
         },
         least=50,
         needs=("reference",),

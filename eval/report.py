@@ -39,13 +39,15 @@ def markdown(
 
 
 def _cell(score: metrics.Score) -> str:
-    """Such as 4.67 ± 0.01 [4.62, 4.71] (0.6)."""
-    text = f"{score.value:.4g}"
+    """Such as 4.671 ± 0.012 [4.621, 4.713] (0.6)."""
+    places = 3 - len(f"{abs(score.value):.0f}") + 1
+    form = f",.{max(places, 0)}f" if abs(score.value) < 1e6 else ".3g"
+    text = f"{score.value:{form}}"
     if score.std is not None:
-        text += f" ± {score.std:.2g}"
-    text += f" [{score.low:.4g}, {score.high:.4g}]"
+        text += f" ± {score.std:{form}}"
+    text += f" [{score.low:{form}}, {score.high:{form}}]"
     if score.relative is not None:
-        text += f" ({score.relative:.2g})"
+        text += f" ({score.relative:.1f})"
     return text
 
 
@@ -75,10 +77,6 @@ def footnote(settings: dict[str, Any]) -> str:
         f"{settings['splits']} splits",
         f"seed {settings['seed']}",
     ]
-    for key, title in (("reference", "reference"), ("heldout", "held out")):
-        if key in settings:
-            source = settings[key]
-            parts.append(
-                f"{title}: {source['dir']} ({source['num_clips']:,} clips)"
-            )
+    for source in settings["real"].values():
+        parts.append(f"{source['name']} ({source['num_clips']:,} clips)")
     return "; ".join(parts) + "."

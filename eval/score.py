@@ -19,6 +19,7 @@ from eval import console
 console.quiet_tensorflow()
 
 import argparse
+import dataclasses
 import json
 import platform
 from typing import Any
@@ -51,7 +52,7 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
     if arguments.reference_dir and not arguments.heldout_dir:
         folders["heldout"] = find_heldout(arguments.reference_dir)
     real = {
-        kind: clips.from_folder(folder, seed=seed)
+        kind: clips.from_folder(folder, seed=seed, name=f"{kind} {folder}")
         for kind, folder in folders.items()
         if folder
     }
@@ -70,19 +71,21 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
         systems += clips.baselines(real["reference"], num_clips, seed)
     names = arguments.metrics
     if ALL in names:
-        names = [
-            name
-            for name, metric in metrics.METRICS.items()
-            if real.keys() >= set(metric.needs)
-        ]
-    return scoring.Job(names, systems, real, arguments.k, seed)
+        names = list(metrics.METRICS)
+    job = scoring.Job(names, systems, real, arguments.k, seed)
+    if ALL in arguments.metrics:
+        lacks = {name: job.lack(name) for name in names}
+        for lack in filter(None, lacks.values()):
+            print(f"left out: {lack}", file=sys.stderr)
+        names = [name for name in names if not lacks[name]]
+    return dataclasses.replace(job, names=names)
 
 
 def describe(
     job: scoring.Job, judge: classifier.Judge, arguments: argparse.Namespace
 ) -> dict[str, Any]:
     """What the scores were made with: they mean nothing without it."""
-    result: dict[str, Any] = {
+    return {
         "classifier": {
             "name": judge.name,
             "fingerprint": judge.card["fingerprint"],
@@ -91,14 +94,15 @@ def describe(
         },
         "splits": job.splits,
         "seed": job.seed,
+        "real": {
+            kind: {"name": source.name, "num_clips": source.num_clips}
+            for kind, source in job.real.items()
+        },
         "versions": {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
         },
     }
-    for kind, source in job.real.items():
-        result[kind] = {"dir": source.name, "num_clips": source.num_clips}
-    return result
 
 
 def main(arguments: argparse.Namespace) -> None:

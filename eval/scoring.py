@@ -29,25 +29,24 @@ class Job:
         """All that is there."""
         return [*self.systems, *self.real.values()]
 
-    def check(self) -> None:
-        """Raises a ValueError if a metric lacks a set, or clips."""
-        for name in self.names:
-            metric = metrics.METRICS[name]
-            for need in metric.needs:
-                if need not in self.real:
-                    raise ValueError(
-                        f"{name} compares with {need} clips: give them by "
-                        f"--{need}_dir, or leave {name} out"
-                    )
-            # A split of a few clips can say nothing.
-            least = max(metric.least, 10 * self.splits * (name == "inception"))
-            for source in self.sets():
-                if source.num_clips < least:
-                    raise ValueError(
-                        f"{name} needs at least {least} clips, but "
-                        f"{source.name} has {source.num_clips}: give more, or "
-                        f"leave {name} out"
-                    )
+    def lack(self, name: str) -> str:
+        """Says which set or how many clips a metric lacks; "" if none."""
+        metric = metrics.METRICS[name]
+        for need in metric.needs:
+            if need not in self.real:
+                return (
+                    f"{name} compares with {need} clips: give them by "
+                    f"--{need}_dir, or leave {name} out"
+                )
+        # A split of a few clips can say nothing.
+        least = max(metric.least, 10 * self.splits * (name == "inception"))
+        for source in self.sets():
+            if source.num_clips < least:
+                return (
+                    f"{name} needs at least {least} clips, but {source.name} "
+                    f"has {source.num_clips}: give more, or leave {name} out"
+                )
+        return ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +71,9 @@ def run(job: Job, judge: classifier.Judge) -> list[Outcome]:
     Raises:
       ValueError: A metric lacks a set or clips; a file cannot be decoded.
     """
-    job.check()
+    for lack in map(job.lack, job.names):
+        if lack:
+            raise ValueError(lack)
     measured = {id(s): clips.measure(s, judge) for s in job.sets()}
     real = {kind: measured[id(s)] for kind, s in job.real.items()}
     sets = [measured[id(source)] for source in job.systems]

@@ -22,7 +22,7 @@ def embed(audio: np.ndarray) -> np.ndarray:
     Source: the authors' eval/similarity/feats.py.
     """
     log_mel = features.log_mel(audio * np.float32(FULL_SCALE), FRAME_LEN)
-    return log_mel.reshape(len(audio), -1)
+    return log_mel.reshape(len(audio), np.prod(log_mel.shape[1:], dtype=int))
 
 
 def nearest_neighbor_distance(

@@ -51,6 +51,7 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
         scores = json.loads(path.read_text())
         if not (scores["classifier"]["name"] and scores["rows"]):
             raise ValueError("no rows")
+        dict(scores["real"])
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{folder} holds no scores.json: make one with `python -m "
@@ -83,7 +84,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Prints the table."""
     results = [read(folder) for folder in arguments.dirs]
     lines = [
-        ["", "inception score ↑", "|D|self", "|D|train", "noise"],
+        ["", "inception score ↑", r"\|D\|self", r"\|D\|train", "noise"],
         ["---"] * 7,
     ]
     lines[0] += ["clips", "classifier"]
@@ -111,12 +112,7 @@ def notes(results: list[dict[str, Any]]) -> str:
             f"{len(judges)} classifiers judged the other rows: only inception "
             "scores by the same one compare."
         )
-    references = {
-        json.dumps(result.get(key))
-        for result in results
-        for key in ("reference", "heldout")
-    }
-    if len(references) > 2:
+    if len({json.dumps(result["real"]) for result in results}) > 1:
         lines.append(
             "Rows were scored against different real clips: distances and "
             "noise compare only where these are the same."

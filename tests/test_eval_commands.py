@@ -69,8 +69,8 @@ def rows_of(markdown: str) -> dict[str, dict[str, str]]:
     """Cells of a table by row and column."""
     lines = [line for line in markdown.splitlines() if line.startswith("|")]
     cells = [
-        [cell.strip() for cell in re.split(r"(?<!\|)\|(?!D\||self|train)", x)]
-        for x in (line.strip("|") for line in lines)
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
+        for line in lines
     ]
     return {
         line[0]: dict(zip(cells[0], line, strict=True)) for line in cells[2:]
@@ -96,7 +96,7 @@ def test_all_metrics_tell_real_clips_from_noise_silence_and_copies(
     }
     real, noise = values["tones/valid"], values["white noise"]
     copies, silence = values["copies of the reference"], values["silence"]
-    reference = values["tones"]
+    reference = values["reference tones"]
     for key in ("inception", "precision", "recall", "coverage"):
         assert real[key] > noise[key] and real[key] > silence[key], key
     for key in ("am", "frechet", "kernel", "ndb", "train_distance"):
@@ -236,6 +236,7 @@ def scores_json(folder: pathlib.Path, fingerprint: str) -> pathlib.Path:
                 "name": f"{fingerprint} (98% on valid)",
                 "fingerprint": fingerprint,
             },
+            "real": {},
             "rows": [row],
         }
     )

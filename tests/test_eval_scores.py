@@ -240,6 +240,11 @@ def test_copies_are_at_distance_0(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(indices, np.arange(40, 60))
 
 
+def test_no_clips_have_features_of_the_same_length() -> None:
+    assert similarity.embed(np.zeros([0, 16384])).shape == (0, 16384)
+    assert similarity.embed(np.zeros([2, 16384])).shape == (2, 16384)
+
+
 def test_a_repeated_clip_is_its_own_twins_neighbour(
     rng: np.random.Generator,
 ) -> None:
