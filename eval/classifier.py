@@ -26,7 +26,6 @@ MODEL_NAME, CARD_NAME = "classifier.keras", "card.json"
 def build_classifier(
     num_words: int = 10,
     widths: tuple[int, ...] = PAPER_WIDTHS,
-    momentum: float = 0.99,
 ) -> keras.Model:
     """Builds the network, with fresh weights.
 
@@ -37,7 +36,6 @@ def build_classifier(
     Args:
       num_words: Words to tell apart.
       widths: Channels of each convolution.
-      momentum: Of the averages of batch normalisation.
 
     Returns:
       Log-mel spectrograms `[batch, 128, 128]` -> logits `[batch, num_words]`.
@@ -46,9 +44,7 @@ def build_classifier(
     """
     layers = keras.layers
     log_mel = keras.Input([NUM_FRAMES, features.NUM_MELS], name="log_mel")
-    x = layers.BatchNormalization(momentum=momentum, name="batchnorm_0")(
-        log_mel
-    )
+    x = layers.BatchNormalization(name="batchnorm_0")(log_mel)
     x = layers.Reshape([NUM_FRAMES, features.NUM_MELS, 1], name="image")(x)
     for i, width in enumerate(widths):
         x = layers.Conv2D(
@@ -61,9 +57,7 @@ def build_classifier(
         x = layers.MaxPooling2D(name=f"pool_{i}")(x)
         if i == len(widths) - 1:
             x = layers.Flatten(name="flatten")(x)
-        x = layers.BatchNormalization(
-            momentum=momentum, name=f"batchnorm_{i + 1}"
-        )(x)
+        x = layers.BatchNormalization(name=f"batchnorm_{i + 1}")(x)
     logits = layers.Dense(num_words, name="logits")(x)
     return keras.Model(log_mel, logits, name="classifier")
 

@@ -19,9 +19,9 @@ from eval import classifier, features, labels
 CHUNK_LEN = 512  # clips that are decoded at once
 MAX_SHIFT = 1600  # samples, a tenth of a second
 NOISE_DB = (-60.0, -10.0)  # above the clip's RMS
-# So a judge learns that noise says each word with equal probability.
-DROWNED_SHARE, DROWNED_DB = 0.06, 20.0
 GAIN_DB = (-12.0, 6.0)
+# What a drowned clip says, loud or quiet, is each word with equal probability.
+DROWNED_SHARE, DROWNED_DB, DROWNED_GAIN_DB = 0.05, 20.0, (-50.0, 6.0)
 # Of telephone bandwidth or better, as generators of a lower rate have it.
 NARROW_SHARE, NARROW_BAND = 0.25, (0.4, 1.0)  # of 8 kHz
 
@@ -38,7 +38,6 @@ class Recipe:
       augment: Move each clip by up to a tenth of a second, change its level,
         add white noise; drown some in it, cut the treble of others.
       batch_size: Clips in an update.
-      momentum: Of the averages of batch normalisation.
     """
 
     widths: tuple[int, ...]
@@ -47,7 +46,6 @@ class Recipe:
     check_every: int
     augment: bool
     batch_size: int = 64
-    momentum: float = 0.99
 
 
 def _adam(num_updates: int) -> keras.optimizers.Optimizer:
@@ -65,9 +63,7 @@ def _sgd(num_updates: int) -> keras.optimizers.Optimizer:
 # The authors stopped where accuracy on the validation set was best: at update
 # 103,005 of the checkpoint that they published. SC09 has 291 batches.
 RECIPES = {
-    "quick": Recipe(
-        (16, 32, 64, 128), _adam, 1000, 50, augment=True, momentum=0.98
-    ),
+    "quick": Recipe((16, 32, 64, 128), _adam, 1000, 50, augment=True),
     "paper": Recipe(classifier.PAPER_WIDTHS, _sgd, 103005, 291, augment=False),
 }
 
@@ -94,12 +90,10 @@ def train(
     started = time.monotonic()
     audio = {name: _decode(split.paths) for name, split in splits.items()}
     keras.utils.set_random_seed(seed)
-    model = classifier.build_classifier(
-        len(words), recipe.widths, recipe.momentum
-    )
+    model = classifier.build_classifier(len(words), recipe.widths)
     model.compile(
         recipe.optimizer(recipe.num_updates),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        keras.losses.CategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )
     valid = loader.from_int16(audio["valid"])
@@ -108,7 +102,7 @@ def train(
         _batches(audio["train"], splits["train"].labels, recipe, seed),
         steps_per_epoch=recipe.check_every,
         epochs=-(-recipe.num_updates // recipe.check_every),
-        validation_data=(features.log_mel(valid), said),
+        validation_data=(features.log_mel(valid), np.eye(len(words))[said]),
         callbacks=[_KeepBest(), keras.callbacks.TerminateOnNaN()],
         shuffle=False,  # the batches are, already
         verbose=0,
@@ -197,19 +191,22 @@ def _batches(
     order = np.concatenate(
         [rng.permutation(len(audio)) for _ in range(num_epochs)]
     )[:num_drawn].reshape(-1, recipe.batch_size)
-    clips, words = tf.constant(audio), tf.constant(said)
+    clips, words = tf.constant(audio), tf.one_hot(said, max(said) + 1)
 
     def load(step: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch = tf.cast(tf.gather(clips, chosen), tf.float32) / 32768
+        target = tf.gather(words, chosen)
         if recipe.augment:
-            batch = augment(batch, tf.stack([tf.cast(seed, tf.int64), step]))
-        return features.log_mel_tensor(batch), tf.gather(words, chosen)
+            key = tf.stack([tf.cast(seed, tf.int64), step])
+            batch, drowned = augment(batch, key)
+            target = tf.where(drowned, 1 / target.shape[1], target)
+        return features.log_mel_tensor(batch), target
 
     steps = tf.data.Dataset.from_tensor_slices(order).enumerate()
     return steps.repeat().map(load, tf.data.AUTOTUNE).prefetch(2)
 
 
-def augment(audio: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+def augment(audio: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Moves clips, changes levels, adds noise; drowns some, dulls others.
 
     Args:
@@ -217,7 +214,7 @@ def augment(audio: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
       seed: Of the draws, two integers.
 
     Returns:
-      The same shape.
+      The clips, and which of them drowned, `[batch, 1]`.
     """
     batch, length = audio.shape[0], audio.shape[1]
     seeds = tf.random.split(seed, 7)
@@ -227,18 +224,20 @@ def augment(audio: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     padded = tf.pad(audio, [[0, 0], [MAX_SHIFT, MAX_SHIFT]])
     at = moves[:, None] + tf.range(length)
     audio = tf.gather(padded, at, batch_dims=1)
-    gain_db = tf.random.stateless_uniform([batch, 1], seeds[1], *GAIN_DB)
-    noise_db = tf.random.stateless_uniform([batch, 1], seeds[2], *NOISE_DB)
-    drowned = tf.random.stateless_uniform([batch, 1], seeds[3]) < DROWNED_SHARE
-    noise_db = tf.where(drowned, DROWNED_DB, noise_db)
+
+    def draw(purpose: int, ends: tuple[float, float] = (0, 1)) -> tf.Tensor:
+        return tf.random.stateless_uniform([batch, 1], seeds[purpose], *ends)
+
+    drowned = draw(1) < DROWNED_SHARE
+    noise_db = tf.where(drowned, DROWNED_DB, draw(2, NOISE_DB))
+    gain_db = tf.where(drowned, draw(3, DROWNED_GAIN_DB), draw(3, GAIN_DB))
     rms = tf.sqrt(tf.reduce_mean(audio**2, axis=1, keepdims=True))
     noise = tf.random.stateless_normal([batch, length], seeds[4])
     audio = _gain(gain_db) * (audio + rms * _gain(noise_db) * noise)
-    narrow = tf.random.stateless_uniform([batch, 1], seeds[5]) < NARROW_SHARE
-    band = tf.random.stateless_uniform([batch, 1], seeds[6], *NARROW_BAND)
-    heard = tf.linspace(0.0, 1.0, length // 2 + 1) <= tf.where(narrow, band, 1)
+    band = tf.where(draw(5) < NARROW_SHARE, draw(6, NARROW_BAND), 1)
+    heard = tf.linspace(0.0, 1.0, length // 2 + 1) <= band
     spectra = tf.signal.rfft(audio) * tf.cast(heard, tf.complex64)
-    return tf.signal.irfft(spectra, [length])
+    return tf.signal.irfft(spectra, [length]), drowned
 
 
 def _gain(decibels: tf.Tensor) -> tf.Tensor:

@@ -14,11 +14,10 @@ PITCHES_HZ = {"high": 3000, "low": 300, "mid": 1000}
 RECIPE = recipes.Recipe(
     (2, 2, 4, 6),
     lambda _: keras.optimizers.Adam(0.01),
-    num_updates=40,
-    check_every=10,
+    num_updates=400,
+    check_every=100,
     augment=True,
-    batch_size=32,
-    momentum=0.8,
+    batch_size=8,
 )
 
 
