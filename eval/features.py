@@ -26,14 +26,15 @@ def log_mel(
     powers; the logarithm is natural.
 
     Args:
-      audio: Samples at 16 kHz, `[batch, num_samples]`, or with a last axis of
-        length 1.
+      audio: Samples at 16 kHz, `[batch, num_samples]`, `[batch, num_samples,
+        1]`, or of one clip, `[num_samples]`.
       frame_len: Samples in a frame: 1024 before the classifier, 2048 before
         distances.
       hop_len: Samples between two frames.
 
     Returns:
-      float32 `[batch, ceil(num_samples / hop_len), 128]`.
+      float32 `[batch, ceil(num_samples / hop_len), 128]`, without the batch if
+      there was none.
 
     Raises:
       ValueError: `audio` is of another shape.
@@ -42,6 +43,8 @@ def log_mel(
     authors' scripts.
     """
     audio = np.asarray(audio, np.float32)
+    if audio.ndim == 1:
+        return log_mel(audio[None], frame_len, hop_len)[0]
     if audio.ndim == 3 and audio.shape[-1] == 1:
         audio = audio[..., 0]
     if audio.ndim != 2:
@@ -86,8 +89,8 @@ def log_mel_tensor(
         fft_length=frame_len,
         pad_end=True,
     )
-    magnitudes = tf.cast(tf.abs(spectra), tf.float32)
-    return tf.math.log(magnitudes @ mel_matrix(frame_len) + FLOOR)
+    log_mels = tf.math.log(tf.abs(spectra) @ mel_matrix(frame_len) + FLOOR)
+    return tf.cast(log_mels, tf.float32)
 
 
 _run = tf.function(log_mel_tensor, reduce_retracing=True)
@@ -98,5 +101,10 @@ def mel_matrix(fft_len: int) -> np.ndarray:
     """Weights of the bands, `[fft_len // 2 + 1, 128]`."""
     with tf.init_scope():
         return tf.signal.linear_to_mel_weight_matrix(
-            NUM_MELS, fft_len // 2 + 1, SAMPLE_RATE, LOWER_HZ, UPPER_HZ
+            NUM_MELS,
+            fft_len // 2 + 1,
+            SAMPLE_RATE,
+            LOWER_HZ,
+            UPPER_HZ,
+            tf.float64,
         ).numpy()

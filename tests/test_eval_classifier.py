@@ -41,12 +41,13 @@ def test_log_mel_of_silence_is_the_floors() -> None:
     assert silent.shape == (1, 4, 128)
 
 
-def test_log_mel_takes_a_channel_axis_and_many_clips(
+def test_log_mel_takes_one_clip_a_channel_axis_and_many_clips(
     rng: np.random.Generator,
 ) -> None:
     audio = rng.normal(size=[features.BATCH_SIZE + 3, 300]).astype(np.float32)
     whole = features.log_mel(audio[..., None])
     np.testing.assert_allclose(whole[-1:], features.log_mel(audio[-1:]))
+    np.testing.assert_allclose(whole[-1], features.log_mel(audio[-1]))
     with pytest.raises(ValueError, match=r"\(2, 3, 4\)"):
         features.log_mel(np.zeros([2, 3, 4]))
 
