@@ -46,9 +46,7 @@ def from_files(name: str, paths: list[str]) -> Source:
     """Clips that are the first second of each file, cut or filled up."""
 
     def load(start: int, stop: int) -> np.ndarray:
-        return loader.load_clips(
-            paths[start:stop], features.SLICE_LEN, features.SAMPLE_RATE
-        )
+        return features.load(paths[start:stop])
 
     return Source(name, len(paths), load, tuple(paths))
 

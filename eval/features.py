@@ -1,10 +1,13 @@
 """What the judge hears: log-mel spectrograms of one second at 16 kHz."""
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import soxr
 import tensorflow as tf
+
+import loader
 
 SAMPLE_RATE = 16000  # Hz
 SLICE_LEN = 16384  # samples
@@ -60,7 +63,7 @@ def log_mel(
 
 
 def fit(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Brings clips to what the classifier hears: one second at 16 kHz.
+    """Brings clips to what the classifier hears: one second at 16 kHz, 16 bits.
 
     Args:
       audio: `[batch, num_samples, channels]`; of channels the mean is taken.
@@ -73,7 +76,27 @@ def fit(audio: np.ndarray, sample_rate: int) -> np.ndarray:
     if sample_rate != SAMPLE_RATE:
         mono = soxr.resample(mono.T, sample_rate, SAMPLE_RATE).T
     missing = max(SLICE_LEN - mono.shape[1], 0)
-    return np.pad(mono[:, :SLICE_LEN], [(0, 0), (0, missing)])
+    return round_to_16_bits(np.pad(mono[:, :SLICE_LEN], [(0, 0), (0, missing)]))
+
+
+def load(paths: Sequence[str]) -> np.ndarray:
+    """Loads files as what the classifier hears, `[num_files, 16384]`.
+
+    Raises:
+      FileNotFoundError: A file does not exist.
+      ValueError: A file cannot be decoded.
+    """
+    return round_to_16_bits(loader.load_clips(paths, SLICE_LEN, SAMPLE_RATE))
+
+
+def round_to_16_bits(audio: np.ndarray) -> np.ndarray:
+    """Rounds samples as a WAV file does.
+
+    The paper's scripts read 16-bit files at 16 kHz. What was resampled has no
+    rounding noise in the bands that it lacks, and its log-mel spectrogram falls
+    there to a floor that no such file knows.
+    """
+    return loader.from_int16(loader.to_int16(audio))
 
 
 def log_mel_tensor(

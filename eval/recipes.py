@@ -169,13 +169,7 @@ def _decode(paths: list[str]) -> np.ndarray:
     """First seconds, int16 `[num_clips, 16384]`."""
     return np.concatenate(
         [
-            loader.to_int16(
-                loader.load_clips(
-                    paths[i : i + CHUNK_LEN],
-                    features.SLICE_LEN,
-                    features.SAMPLE_RATE,
-                )
-            )
+            loader.to_int16(features.load(paths[i : i + CHUNK_LEN]))
             for i in range(0, len(paths), CHUNK_LEN)
         ]
     )

@@ -53,16 +53,21 @@ def test_log_mel_takes_one_clip_a_channel_axis_and_many_clips(
 
 
 def test_fit_resamples_mixes_cuts_and_fills(rng: np.random.Generator) -> None:
-    assert features.fit(np.ones([2, 100, 1]), 16000)[0].sum() == 100
+    assert features.fit(np.full([2, 100, 1], 0.5), 16000)[0].sum() == 50
     seconds = np.arange(8192) / 8000
     half = np.sin(2 * np.pi * 440 * seconds)[None, :, None] * [2.0, 0.0]
     ours = features.fit(half, 8000)[0]
     full = np.sin(2 * np.pi * 440 * np.arange(16384) / 16000)
     np.testing.assert_allclose(ours[200:-200], full[200:-200], atol=1e-3)
     long = rng.normal(size=[1, 20000, 1])
-    np.testing.assert_array_equal(
-        features.fit(long, 16000)[0], long[0, :16384, 0]
+    np.testing.assert_allclose(
+        features.fit(long / 8, 16000)[0], long[0, :16384, 0] / 8, atol=2**-16
     )
+
+
+def test_clips_are_rounded_as_files_are(rng: np.random.Generator) -> None:
+    ours = features.fit(rng.uniform(-1, 1, [2, 9000, 1]), 8000) * 32768
+    np.testing.assert_array_equal(ours, np.round(ours))
 
 
 def test_the_papers_network_has_its_shapes_and_parameters() -> None:
