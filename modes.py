@@ -174,6 +174,7 @@ def incept(
             z = _fixed_z(folder / "z.npy", num_clips, gan.latent_dim)
             probs = _listen(gan, z, judge, config["data"]["sample_rate"])
             mean, std = inception.inception_score(probs, splits)
+            # Differs from the original: the best is a train dir of its own.
             if mean > best:
                 shutil.rmtree(folder / "best", ignore_errors=True)
                 draft.rename(folder / "best")

@@ -89,7 +89,8 @@ def baselines(reference: Source, num_clips: int, seed: int = 0) -> list[Source]:
     White noise as loud as the reference; silence; and a system that plays
     clips of the reference.
     """
-    rms = np.sqrt(np.mean(next(iter(reference)) ** 2))
+    some = reference.load(0, min(CHUNK_LEN, reference.num_clips))
+    rms = np.sqrt(np.mean(some**2))
     shape = features.SLICE_LEN
 
     def hiss(start: int, stop: int) -> np.ndarray:

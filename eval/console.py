@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import pathlib
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -54,11 +53,6 @@ def run(parser: Parser, main: Callable[[argparse.Namespace], None]) -> None:
         sys.exit(130)
     except (OSError, ValueError, ArithmeticError) as error:
         sys.exit(f"{parser.prog}: {' '.join(str(error).split())}")
-
-
-def folder(text: str) -> pathlib.Path:
-    """A folder of the command line."""
-    return pathlib.Path(text).expanduser()
 
 
 def positive(text: str) -> int:

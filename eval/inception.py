@@ -31,6 +31,8 @@ def inception_score(probs: np.ndarray, splits: int = 10) -> tuple[float, float]:
             f"splits is {splits}: expected 1 to {len(probs)}, the number of "
             "clips"
         )
+    # Differs from the original: clips that do not divide by the splits are no
+    # error; some splits have one more.
     scores = [
         np.exp(_divergence(part, part.mean(0)).mean())
         for part in np.array_split(probs, splits)

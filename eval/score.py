@@ -109,24 +109,23 @@ def main(arguments: argparse.Namespace) -> None:
     """Scores and tells."""
     judge = classifier.load(arguments.classifier)
     job = make_job(arguments)
+    out_dir = arguments.out_dir
+    if out_dir:
+        out_dir.mkdir(parents=True, exist_ok=True)
     outcomes = scoring.run(job, judge)
     settings = describe(job, judge, arguments)
     line = json.dumps({**settings, "rows": report.rows(outcomes)})
-    if arguments.out_dir:
-        arguments.out_dir.mkdir(parents=True, exist_ok=True)
-        (arguments.out_dir / "scores.json").write_text(line + "\n")
-        if "memorisation" in job.names:
-            for i in range(len(arguments.audio_dir)):
-                memorisation.write_report(
-                    arguments.out_dir / f"memorisation_{i + 1}",
-                    outcomes[i],
-                    job.real["reference"],
-                )
-    if arguments.json:
-        print(line)
-        return
-    print(report.markdown(job.names, outcomes, judge.words))
-    print(f"\n{report.footnote(settings)}")
+    table = report.markdown(job.names, outcomes, judge.words)
+    print(line if arguments.json else f"{table}\n\n{report.footnote(settings)}")
+    if out_dir:
+        (out_dir / "scores.json").write_text(line + "\n")
+    if out_dir and "memorisation" in job.names:
+        for i in range(len(arguments.audio_dir)):
+            memorisation.write_report(
+                out_dir / f"memorisation_{i + 1}",
+                outcomes[i],
+                job.real["reference"],
+            )
 
 
 def parser() -> console.Parser:
@@ -142,26 +141,26 @@ def parser() -> console.Parser:
     )
     add(
         "--audio_dir",
-        type=console.folder,
+        type=pathlib.Path,
         nargs="+",
         required=True,
         help="folders of audio to score",
     )
     add(
         "--reference_dir",
-        type=console.folder,
+        type=pathlib.Path,
         help="real audio that the generator learnt from; if it has a folder "
         "train/, that one",
     )
     add(
         "--heldout_dir",
-        type=console.folder,
+        type=pathlib.Path,
         help="other real audio; test/ or valid/ beside the reference's train/ "
         "if left out",
     )
     add(
         "--classifier",
-        type=console.folder,
+        type=pathlib.Path,
         required=True,
         help="folder that eval.train_classifier made",
     )
@@ -176,7 +175,7 @@ def parser() -> console.Parser:
     add("--json", action="store_true", help="print one line of JSON instead")
     add(
         "--out_dir",
-        type=console.folder,
+        type=pathlib.Path,
         help="write scores.json, and what memorisation found, here",
     )
     return result

@@ -74,11 +74,14 @@ def nearest(
         for i in range(0, len(part), CHUNK_LEN):
             rows = np.reshape(part[i : i + CHUNK_LEN], [-1, queries.shape[1]])
             rows = rows.astype(np.float32)
-            own = np.arange(len(queries)) - first if exclude_self else None
-            distances, indices = _nearest_of(queries, rows, own)
-            closer = distances < best
-            best[closer] = distances[closer]
-            found[closer] = first + indices[closer]
+            for j in range(0, len(queries), CHUNK_LEN):
+                some = np.arange(j, min(j + CHUNK_LEN, len(queries)))
+                distances, indices = _nearest_of(
+                    queries[some], rows, some - first if exclude_self else None
+                )
+                closer = distances < best[some]
+                best[some[closer]] = distances[closer]
+                found[some[closer]] = first + indices[closer]
             first += len(rows)
     if np.any(found < 0):
         raise ValueError(

@@ -123,7 +123,7 @@ def notes(results: list[dict[str, Any]]) -> str:
 def parser() -> console.Parser:
     """What the command line may say."""
     result = console.Parser("eval.table", __doc__)
-    result.add_argument("dirs", type=console.folder, nargs="+", metavar="DIR")
+    result.add_argument("dirs", type=pathlib.Path, nargs="+", metavar="DIR")
     return result
 
 

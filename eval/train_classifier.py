@@ -74,9 +74,9 @@ def main(arguments: argparse.Namespace) -> None:
 def parser() -> console.Parser:
     """What the command line may say."""
     result = console.Parser("eval.train_classifier", __doc__)
-    result.add_argument("data_dir", type=console.folder, metavar="DATA_DIR")
+    result.add_argument("data_dir", type=pathlib.Path, metavar="DATA_DIR")
     result.add_argument(
-        "--out", type=console.folder, required=True, help="folder to make"
+        "--out", type=pathlib.Path, required=True, help="folder to make"
     )
     result.add_argument(
         "--recipe", choices=list(recipes.RECIPES), default="quick"
