@@ -28,10 +28,11 @@ def write_report(
         out_dir / "distances.png",
         {
             "held-out real clips": trial.distances["heldout"],
-            generated.name: trial.distances["clips"],
+            generated.name: trial.distances["memorisation"],
         },
     )
-    closest = np.argsort(trial.distances["clips"], kind="stable")[:NUM_PAIRS]
+    distances = trial.distances["memorisation"]
+    closest = np.argsort(distances, kind="stable")[:NUM_PAIRS]
     for rank, i in enumerate(closest, start=1):
         for name, source, at in (
             ("generated", generated, int(i)),
@@ -54,7 +55,7 @@ def _plot(path: pathlib.Path, groups: dict[str, np.ndarray]) -> None:
     for label, distances in groups.items():
         weights = np.full(len(distances), 1 / len(distances))
         axes.hist(distances, bins, weights=weights, alpha=0.6, label=label)
-    axes.set_xlabel("distance to the nearest training clip (log-mel)")
+    axes.set_xlabel("distance to the nearest training clip (audible log-mel)")
     axes.set_ylabel("share of clips")
     axes.legend()
     figure.savefig(path, dpi=100)

@@ -21,8 +21,9 @@ class Trial:
       words: That the judge knows.
       real: Clips by kind: `reference`, as the generator was trained on, and
         `heldout`, that it was not trained on; empty if not given.
-      distances: Of `clips.log_mels`, and of `heldout`, to the nearest clips of
-        the reference, by `clips` and `heldout`; empty if not asked for.
+      distances: Of `clips.log_mels` to the nearest of the reference, by the
+        metric that asks, `similarity` or `memorisation`; for the latter those
+        of the held-out clips as well, `heldout`.
       splits: Of the inception score.
       seed: Of all draws.
     """
@@ -193,7 +194,9 @@ def _similarity(trial: Trial) -> dict[str, Score]:
     )
     return {
         "self_distance": _mean(trial, among, with_std=True),
-        "train_distance": _mean(trial, trial.distances["clips"], with_std=True),
+        "train_distance": _mean(
+            trial, trial.distances["similarity"], with_std=True
+        ),
     }
 
 
@@ -211,7 +214,7 @@ def _noise(trial: Trial) -> dict[str, Score]:
 
 def _memorisation(trial: Trial) -> dict[str, Score]:
     threshold = np.quantile(trial.distances["heldout"], 0.05)
-    close = (trial.distances["clips"] < threshold).astype(float)
+    close = (trial.distances["memorisation"] < threshold).astype(float)
     return {"memorisation": _mean(trial, close)}
 
 

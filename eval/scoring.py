@@ -1,10 +1,17 @@
 """From sets of clips to scores: what is measured once, and for whom."""
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 
 from eval import classifier, clips, metrics, similarity
+
+# How the metrics that look for neighbours see a log-mel spectrogram.
+VIEWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "similarity": lambda log_mels: log_mels,
+    "memorisation": similarity.audible,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +63,8 @@ class Outcome:
     Attributes:
       trial: What was measured.
       scores: By column.
-      neighbours: Index of the nearest clip of the reference, for each distance
-        of the trial.
+      neighbours: Index of the reference's clip at each distance of
+        `memorisation`, if that was asked for.
     """
 
     trial: metrics.Trial
@@ -79,19 +86,21 @@ def run(job: Job, judge: classifier.Judge) -> list[Outcome]:
     sets = [measured[id(source)] for source in job.systems]
     if "heldout" in real:
         sets.append(real["heldout"])
-    neighbours: list[tuple[np.ndarray, np.ndarray]] = []
-    if "reference" in real and {"similarity", "memorisation"} & set(job.names):
-        neighbours = _find_neighbours(sets, job.real["reference"])
+    found = {
+        name: _find_neighbours(sets, job.real["reference"], view)
+        for name, view in VIEWS.items()
+        if name in job.names
+    }
     outcomes = []
     for i, one in enumerate(sets):
-        distances = {}
-        if neighbours:
-            distances["clips"] = neighbours[i][0]
-            distances["heldout"] = neighbours[-1][0]
+        distances = {name: pairs[i][0] for name, pairs in found.items()}
+        indices = np.array([], int)
+        if "memorisation" in found:
+            indices = found["memorisation"][i][1]
+            distances["heldout"] = found["memorisation"][-1][0]
         trial = metrics.Trial(
             one, tuple(judge.words), real, distances, job.splits, job.seed
         )
-        indices = neighbours[i][1] if neighbours else np.array([], int)
         outcomes.append(Outcome(trial, _compute(trial, job.names), indices))
     if "heldout" in real:
         heldout = outcomes.pop().scores
@@ -101,12 +110,14 @@ def run(job: Job, judge: classifier.Judge) -> list[Outcome]:
 
 
 def _find_neighbours(
-    sets: list[clips.Clips], reference: clips.Source
+    sets: list[clips.Clips],
+    reference: clips.Source,
+    view: Callable[[np.ndarray], np.ndarray],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Distances and indices for each set, in one pass over the reference."""
     distances, indices = similarity.nearest(
-        np.concatenate([one.log_mels for one in sets]),
-        (similarity.embed(audio) for audio in reference),
+        np.concatenate([view(one.log_mels) for one in sets]),
+        (view(similarity.embed(audio)) for audio in reference),
     )
     ends = np.cumsum([len(one.log_mels) for one in sets])[:-1]
     return list(

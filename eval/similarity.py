@@ -9,6 +9,7 @@ from eval import features
 FRAME_LEN = 2048  # samples; the classifier's have half as many
 FULL_SCALE = 32768  # the authors' script reads 16-bit samples as they are
 NUM_CLIPS = 1000  # that look for neighbours
+AUDIBLE = np.log(1000)  # 60 dB in nats of magnitude
 CANDIDATES = 4
 CHUNK_LEN = 1024  # rows at once
 
@@ -23,6 +24,22 @@ def embed(audio: np.ndarray) -> np.ndarray:
     """
     log_mel = features.log_mel(audio * np.float32(FULL_SCALE), FRAME_LEN)
     return log_mel.reshape(len(audio), np.prod(log_mel.shape[1:], dtype=int))
+
+
+def audible(log_mels: np.ndarray) -> np.ndarray:
+    """What of `embed` one hears: 60 dB below a clip's peak, at one loudness.
+
+    Without it, a copy with a little noise in its silences is far from what it
+    was copied from, for the logarithm of digital silence is far from any other.
+
+    Args:
+      log_mels: `[batch, 16384]`.
+
+    Returns:
+      From -6.9 to 0, in nats, the same shape.
+    """
+    peaks = log_mels.max(axis=1, keepdims=True)
+    return np.maximum(log_mels - peaks, np.float32(-AUDIBLE))
 
 
 def nearest_neighbor_distance(

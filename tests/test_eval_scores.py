@@ -240,6 +240,25 @@ def test_copies_are_at_distance_0(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(indices, np.arange(40, 60))
 
 
+def test_a_copy_with_quiet_noise_sounds_near_and_is_far(
+    rng: np.random.Generator,
+) -> None:
+    at = np.arange(6000) / 16000
+    pitches = np.array([[440], [523], [660]])
+    sounds = np.zeros([3, 16384], np.float32)  # digital silence behind them
+    sounds[:, :6000] = 0.3 * np.sin(2 * np.pi * pitches * at)
+    noise = 1e-4 * rng.normal(size=sounds.shape)
+    copies = (0.5 * sounds + noise).astype(np.float32)
+    clean, noisy = similarity.embed(sounds), similarity.embed(copies)
+    far = np.linalg.norm(noisy - clean, axis=1)
+    clean, noisy = similarity.audible(clean), similarity.audible(noisy)
+    near, found = similarity.nearest(noisy, [clean])
+    np.testing.assert_array_equal(found, [0, 1, 2])
+    others, _ = similarity.nearest(clean, [clean], exclude_self=True)
+    assert near.max() < others.min() / 5
+    assert near.max() < far.min() / 20
+
+
 def test_no_clips_have_features_of_the_same_length() -> None:
     assert similarity.embed(np.zeros([0, 16384])).shape == (0, 16384)
     assert similarity.embed(np.zeros([2, 16384])).shape == (2, 16384)
