@@ -10,24 +10,17 @@ TRAIN_DIR is ./train if left out. `train` goes on with a run that is there; the
 other modes know its flags from its config.json.
 """
 
-import os
 import pathlib
 import re
 import sys
 from typing import Any
 
-# TensorFlow's own notes on processors and plugins would bury ours. From 2.19
-# on it writes some whatever this says (tensorflow/tensorflow issue 100442), so
-# that its import has to do without stderr.
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "3")
-_stderr = os.dup(2)
-os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-try:
-    import tensorflow as tf
-finally:
-    os.dup2(_stderr, 2)
+from eval import console
+
+console.quiet_tensorflow()  # its notes would bury ours
 
 import keras
+import tensorflow as tf
 from absl import app, flags, logging
 
 import gan as gan_lib
@@ -302,5 +295,4 @@ if __name__ == "__main__":
     logging.get_absl_handler().addFilter(
         lambda record: pathlib.Path(record.pathname).parent == HERE
     )
-    tf.get_logger().setLevel("ERROR")
     app.run(main, flags_parser=parse)

@@ -113,11 +113,9 @@ def predict_and_embed(
 
 @functools.lru_cache(maxsize=2)
 def _graph(classifier: keras.Model) -> Any:
-    last_pool = [layer for layer in classifier.layers if "pool" in layer.name][
-        -1
-    ]
+    pools = [layer for layer in classifier.layers if "pool" in layer.name]
     both = keras.Model(
-        classifier.inputs, [classifier.outputs[0], last_pool.output]
+        classifier.inputs, [classifier.outputs[0], pools[-1].output]
     )
 
     @tf.function(

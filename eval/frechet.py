@@ -1,5 +1,7 @@
 """Distances between two sets of features: Frechet and kernel."""
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.linalg
 
@@ -54,20 +56,40 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
 
     Source: Binkowski et al. 2018 (KID).
     """
-    a, b = check(a, b)
-    sums = kernel_blocks(a, b)
-    n, m = len(a), len(b)
-    within_a = (sums[0].sum() - np.trace(sums[0])) / (n * (n - 1))
-    within_b = (sums[1].sum() - np.trace(sums[1])) / (m * (m - 1))
-    return float(within_a + within_b - 2 * sums[2].mean())
+    return kernel_statistic(a, b)(np.ones(len(a)))
 
 
-def kernel_blocks(
+def kernel_statistic(
     a: np.ndarray, b: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Kernel values among a, among b, and between the two."""
-    dim = a.shape[1]
-    return tuple((x @ y.T / dim + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
+) -> Callable[[np.ndarray], float]:
+    """Does as `kernel_distance`, for clips of `a` that count more than once.
+
+    Args:
+      a: `[num_a, dim]`.
+      b: `[num_b, dim]`.
+
+    Returns:
+      Maps how often each clip of `a` counts, `[num_a]`, to the distance. A clip
+      that counts twice is no pair with itself.
+
+    Raises:
+      ValueError: Shapes do not fit, or a set has fewer than two rows.
+    """
+    a, b = check(a, b)
+    dim, m = a.shape[1], len(b)
+    among_a, among_b, between = (
+        (x @ y.T / dim + 1) ** 3 for x, y in ((a, a), (b, b), (a, b))
+    )
+    of_b = (among_b.sum() - np.trace(among_b)) / (m * (m - 1))
+    to_b, own = between.mean(1), np.diag(among_a)
+
+    def distance(count: np.ndarray) -> float:
+        n = count.sum()
+        pairs = n * n - count @ count
+        of_a = (count @ among_a @ count - count**2 @ own) / pairs
+        return float(of_a + of_b - 2 * count @ to_b / n)
+
+    return distance
 
 
 def check(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

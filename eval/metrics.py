@@ -147,23 +147,12 @@ def _frechet(trial: Trial) -> dict[str, Score]:
 
 
 def _kernel(trial: Trial) -> dict[str, Score]:
-    ours, real = frechet.check(
-        trial.clips.embeddings[:MAX_KERNEL_CLIPS],
-        trial.real["reference"].embeddings[:MAX_KERNEL_CLIPS],
-    )
-    among_ours, among_real, between = frechet.kernel_blocks(ours, real)
-    n, m = len(ours), len(real)
-    of_real = (among_real.sum() - np.trace(among_real)) / (m * (m - 1))
-    to_real, own = between.mean(1), np.diag(among_ours)
-
-    def statistic(i: np.ndarray) -> float:
-        # A clip that was drawn twice is no pair with itself.
-        count = np.bincount(i, minlength=n)
-        pairs = n * n - count @ count
-        of_ours = (count @ among_ours @ count - count**2 @ own) / pairs
-        return float(of_ours + of_real - 2 * count @ to_real / n)
-
-    return {"kernel": _score(trial, statistic, n)}
+    ours = trial.clips.embeddings[:MAX_KERNEL_CLIPS]
+    real = trial.real["reference"].embeddings[:MAX_KERNEL_CLIPS]
+    distance, n = frechet.kernel_statistic(ours, real), len(ours)
+    return {
+        "kernel": _score(trial, lambda i: distance(np.bincount(i, None, n)), n)
+    }
 
 
 def _prdc(trial: Trial) -> dict[str, Score]:

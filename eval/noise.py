@@ -19,7 +19,6 @@ from eval import features
 WEIGHTS_PATH = pathlib.Path(__file__).with_name("noise_weights.npy")
 WIDTHS = (1024, 512, 256, 128, 64, 1)  # of the paper's generator
 KERNEL_LEN, STRIDE, FIRST_LEN = 25, 4, 16
-NUM_GENERATORS = 1000
 
 
 def respond(num_generators: int, seed: int = 0) -> np.ndarray:
