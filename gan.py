@@ -1,5 +1,6 @@
 """The training step: two networks, their optimizers, and all that is random."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -29,7 +30,10 @@ class GAN(keras.Model):
       latent_dim: Size of z, which is uniform in [-1, 1).
       critic_steps: Discriminator updates in a step.
       ema_decay: Of the running average of the generator's weights, for each
-        step; 0: no average.
+        step, once it is old enough: at step t, at most (1 + t) / (10 + t); 0:
+        no average.
+      penalty_interval: Discriminator updates from one slope penalty to the
+        next; it weighs that many times more. 1: the paper's.
       seed: Of all random draws.
 
     Attributes:
@@ -40,7 +44,8 @@ class GAN(keras.Model):
     Raises:
       ValueError: A number is out of its range.
 
-    Source: section 3 and appendix D of the paper.
+    Source: section 3 and appendix D of the paper; Karras et al. (2020), section
+    2.2, for the interval.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class GAN(keras.Model):
         latent_dim: int,
         critic_steps: int = 5,
         ema_decay: float = 0.0,
+        penalty_interval: int = 1,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -58,11 +64,16 @@ class GAN(keras.Model):
             raise ValueError(f"critic_steps is {critic_steps}: expected >= 1")
         if not 0 <= ema_decay < 1:
             raise ValueError(f"ema_decay is {ema_decay}: expected 0 to below 1")
+        if penalty_interval < 1:
+            raise ValueError(
+                f"penalty_interval is {penalty_interval}: expected >= 1"
+            )
         self.generator = generator
         self.discriminator = discriminator
         self.latent_dim = latent_dim
         self.critic_steps = critic_steps
         self.ema_decay = ema_decay
+        self.penalty_interval = penalty_interval
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self.seed = tf.Variable(
             seed, trainable=False, dtype=tf.int64, name="seed"
@@ -87,6 +98,8 @@ class GAN(keras.Model):
         objective: losses.Objective | str = "wgan-gp",
         jit_compile: bool = False,
         learning_rate: float | None = None,
+        disc_learning_rate: float | None = None,
+        penalty_weight: float | None = None,
     ) -> None:
         """Sets the losses and makes one optimizer for each network.
 
@@ -94,6 +107,8 @@ class GAN(keras.Model):
           objective: Itself, or its name in `losses.OBJECTIVES`.
           jit_compile: Compile the training step by XLA. Inference never is.
           learning_rate: Of both optimizers, instead of the objective's.
+          disc_learning_rate: Of the discriminator's alone.
+          penalty_weight: Instead of the objective's.
 
         Raises:
           ValueError: No objective has that name.
@@ -105,9 +120,15 @@ class GAN(keras.Model):
                     + ", ".join(losses.OBJECTIVES)
                 )
             objective = losses.OBJECTIVES[objective]
+        if penalty_weight is not None:
+            objective = dataclasses.replace(
+                objective, penalty_weight=penalty_weight
+            )
         self.objective = objective
 
-        def optimizer(network: keras.Model) -> keras.optimizers.Optimizer:
+        def optimizer(
+            network: keras.Model, learning_rate: float | None
+        ) -> keras.optimizers.Optimizer:
             made = objective.optimizer()
             if learning_rate is not None:
                 made.learning_rate = learning_rate
@@ -115,8 +136,12 @@ class GAN(keras.Model):
             made.build(network.trainable_variables)
             return made
 
-        self.generator_optimizer = optimizer(self.generator)
-        self.discriminator_optimizer = optimizer(self.discriminator)
+        if disc_learning_rate is None:
+            disc_learning_rate = learning_rate
+        self.generator_optimizer = optimizer(self.generator, learning_rate)
+        self.discriminator_optimizer = optimizer(
+            self.discriminator, disc_learning_rate
+        )
         # A function of its own is traced once, however often a step calls it.
         self._discriminator_update = tf.function(self._update_discriminator)
         self._generator_update = tf.function(self._update_generator)
@@ -142,8 +167,7 @@ class GAN(keras.Model):
         for real in tf.unstack(batches, self.critic_steps):
             d_losses.append(self._discriminator_update(real, update))
             update += 1
-        batch = batches.shape[1] or tf.shape(batches)[1]
-        g_loss = self._generator_update(batch, update)
+        g_loss = self._generator_update(real, update)
         self.step.assign_add(1)
         return {"d_loss": tf.reduce_mean(d_losses), "g_loss": g_loss}
 
@@ -160,28 +184,14 @@ class GAN(keras.Model):
             loss = self.objective.discriminator(*self._score(real, fake))
         gradients = tape.gradient(loss, variables)
         if self.objective.penalty_weight:
-            alpha = tf.random.stateless_uniform(
-                [batch], self._key(update, ALPHA)
-            )
             # Their activations need not be there at the same time.
             real = layers.after(gradients, real)
             fake = layers.after(gradients, fake)
-            with tf.GradientTape() as tape:
-                penalty = self.objective.penalty_weight * (
-                    losses.gradient_penalty(
-                        lambda x: self.discriminator(x, training=True),
-                        real,
-                        fake,
-                        alpha=alpha,
-                    )
-                )
+            penalty, additions = self._penalise(real, fake, update)
             loss += penalty
-            # The penalty has no gradient by the biases.
             gradients = [
-                first if second is None else first + second
-                for first, second in zip(
-                    gradients, tape.gradient(penalty, variables), strict=True
-                )
+                first + second
+                for first, second in zip(gradients, additions, strict=True)
             ]
         self.discriminator_optimizer.apply_gradients(
             zip(gradients, variables, strict=True)
@@ -194,6 +204,39 @@ class GAN(keras.Model):
                     )
                 )
         return loss
+
+    def _penalise(
+        self, real: tf.Tensor, fake: tf.Tensor, update: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The weighted penalty, `[]`, and its gradients by the weights."""
+        variables = self.discriminator.trainable_variables
+        batch = real.shape[0] or tf.shape(real)[0]
+        alpha = tf.random.stateless_uniform([batch], self._key(update, ALPHA))
+        weight = self.objective.penalty_weight * self.penalty_interval
+
+        def penalise() -> tuple[tf.Tensor, list[tf.Tensor]]:
+            with tf.GradientTape() as tape:
+                penalty = weight * self.objective.penalty(
+                    lambda x: self.discriminator(x, training=True),
+                    real,
+                    fake,
+                    alpha=alpha,
+                )
+            # It has no gradient by the biases.
+            gradients = tape.gradient(
+                penalty,
+                [variable.value for variable in variables],
+                unconnected_gradients=tf.UnconnectedGradients.ZERO,
+            )
+            return penalty, gradients
+
+        if self.penalty_interval == 1:
+            return penalise()
+        return tf.cond(
+            (update - self.step) % self.penalty_interval == 0,
+            penalise,
+            lambda: (tf.zeros([]), [tf.zeros(v.shape) for v in variables]),
+        )
 
     def _score(
         self, real: tf.Tensor, fake: tf.Tensor
@@ -215,26 +258,32 @@ class GAN(keras.Model):
         return real_scores, fake_scores
 
     def _update_generator(
-        self, batch: tf.Tensor, update: tf.Tensor
+        self, real: tf.Tensor, update: tf.Tensor
     ) -> tf.Tensor:
-        """One generator update by `batch` fakes; returns its loss, `[]`."""
+        """One generator update by as many fakes; returns its loss, `[]`."""
         self._reseed_layers(update)
-        z = self._draw_z(batch, update)
+        z = self._draw_z(real.shape[0] or tf.shape(real)[0], update)
+        scores_to_beat = (
+            [self.discriminator(real, training=True)]
+            if self.objective.relativistic
+            else []
+        )
         with tf.GradientTape() as tape:
             fake = self.generator(z, training=True)
             scores = self.discriminator(fake, training=True)
-            loss = self.objective.generator(scores)
+            loss = self.objective.generator(scores, *scores_to_beat)
         variables = self.generator.trainable_variables
         self.generator_optimizer.apply_gradients(
             zip(tape.gradient(loss, variables), variables, strict=True)
         )
         if self._average is not None:
+            # A young average forgets faster: it is no older than the run.
+            age = tf.cast(self.step, tf.float32)
+            decay = tf.minimum(self.ema_decay, (1 + age) / (10 + age))
             for average, variable in zip(
                 self._average.weights, self.generator.weights, strict=True
             ):
-                average.assign(
-                    self.ema_decay * average + (1 - self.ema_decay) * variable
-                )
+                average.assign(decay * average + (1 - decay) * variable)
         return loss
 
     def _draw_z(self, batch: tf.Tensor, update: tf.Tensor) -> tf.Tensor:

@@ -1,17 +1,16 @@
-"""What one does with a trained generator: listen, score, make clips, export.
+"""What one does with a trained generator: listen, make clips, export.
 
 Each mode is a plain function of a GAN and the train dir that it was restored
 from (`traindir.restore`), or is to be.
 """
 
 import io
-import itertools
-import json
 import pathlib
 import shutil
 import time
 from collections.abc import Iterator
 
+import keras
 import numpy as np
 import soundfile
 import tensorflow as tf
@@ -20,9 +19,9 @@ from absl import logging
 import gan as gan_lib
 import loader
 import pictures
+import pretrained
 import traindir
 import trainer
-from eval import classifier, features, inception, recipes
 
 BATCH_SIZE = 64  # clips that go through the generator at once
 SHOWN_CLIPS = 16  # in a picture
@@ -43,12 +42,13 @@ def sample_z(num_clips: int, latent_dim: int, seed: int) -> np.ndarray:
     return rng.uniform(-1, 1, (num_clips, latent_dim)).astype(np.float32)
 
 
-def generate_audio(gan: gan_lib.GAN, z: np.ndarray) -> Iterator[np.ndarray]:
+def generate_audio(
+    generator: keras.Model, z: np.ndarray
+) -> Iterator[np.ndarray]:
     """Yields the audio of each latent vector, `[slice_len, channels]`."""
     for start in range(0, len(z), BATCH_SIZE):
-        yield from gan.ema_generator(
-            z[start : start + BATCH_SIZE], training=False
-        ).numpy()
+        part = z[start : start + BATCH_SIZE]
+        yield from generator(part, training=False).numpy()
 
 
 def write_wav(path: pathlib.Path, audio: np.ndarray, sample_rate: int) -> None:
@@ -88,25 +88,30 @@ def preview(
     folder = directory.path / "preview"
     config = directory.read_config()
     real = None
-    for step in _checkpoints(gan, directory, once):
+    for step in watch(gan, directory, once):
         folder.mkdir(exist_ok=True)
-        z = _fixed_z(folder / "z.npy", num_clips, gan.latent_dim)
+        z = fixed_z(folder / "z.npy", num_clips, gan.latent_dim)
         if real is None:
             real = trainer.real_clips(config, min(num_clips, SHOWN_CLIPS))
         wav = folder / f"{step:08d}.wav"
-        clips = np.stack(list(generate_audio(gan, z)))
-        _write_preview(clips, real, step, config["data"]["sample_rate"], wav)
+        clips = np.stack(list(generate_audio(gan.ema_generator, z)))
+        rate = config["data"]["sample_rate"]
+        _write_clips(clips, real, step, rate, wav)
+        writer = tf.summary.create_file_writer(str(wav.with_name("logs")))
+        with writer.as_default(step=step):
+            tf.summary.audio("preview", clips, rate, max_outputs=len(clips))
+        writer.close()
         print(f"step {step}: {wav} {wav.with_suffix('.png')}", flush=True)
 
 
-def _write_preview(
+def _write_clips(
     clips: np.ndarray,
     real: np.ndarray | None,
     step: int,
     rate: int,
     wav: pathlib.Path,
 ) -> None:
-    """Writes the WAV, the picture beside it, and TensorBoard's sound."""
+    """Writes one WAV of all clips, and a picture beside it."""
     gap = np.zeros((rate // 2, clips.shape[-1]), np.float32)
     write_wav(wav, np.concatenate([a for c in clips for a in (c, gap)]), rate)
     groups = {} if real is None else {"real": real}
@@ -114,117 +119,6 @@ def _write_preview(
     traindir.write_atomically(
         wav.with_suffix(".png"), pictures.draw_clips(groups, rate)
     )
-    writer = tf.summary.create_file_writer(str(wav.with_name("logs")))
-    with writer.as_default(step=step):
-        tf.summary.audio("preview", clips, rate, max_outputs=len(clips))
-    writer.close()
-
-
-def incept(
-    gan: gan_lib.GAN,
-    directory: traindir.TrainDir,
-    *,
-    classifier_dir: pathlib.Path | None = None,
-    num_clips: int = 5000,
-    splits: int = 10,
-    once: bool = False,
-) -> None:
-    """Scores every new checkpoint, by the same latent vectors; keeps the best.
-
-    Writes a line of `incept/scores.jsonl` and TensorBoard scalars for each, and
-    copies the best so far to `incept/best`, a train dir for the other modes.
-
-    Args:
-      gan: Built as the train dir's config says.
-      directory: A train dir; it may be training.
-      classifier_dir: What `eval.train_classifier` made. If left out, one is
-        trained from the names of the training files, in `incept/classifier`.
-      num_clips: To score. Latent vectors are drawn once and kept.
-      splits: Of the inception score.
-      once: Stop after the newest checkpoint there is.
-
-    Raises:
-      FileNotFoundError: There is no classifier; or `once`, and no checkpoint.
-      ValueError: Names tell no words; or there are too few clips for a split.
-
-    Source: the paper, section 6.1; the mode `incept` of the authors' code.
-    """
-    if num_clips < 10 * splits or splits < 1:
-        raise ValueError(
-            f"--incept_n is {num_clips}: expected at least 10 clips for each "
-            f"of --incept_k={splits} splits, 1 or more"
-        )
-    config = directory.read_config()
-    folder = directory.path / "incept"
-    folder.mkdir(exist_ok=True)
-    judge = _find_judge(classifier_dir, folder, config["data"]["dir"])
-    settings = {"n": num_clips, "k": splits, "classifier": judge.name}
-    path = folder / "scores.jsonl"
-    lines = path.read_text().splitlines() if path.exists() else []
-    rows = [
-        row for row in map(json.loads, lines) if settings.items() <= row.items()
-    ]
-    writer = tf.summary.create_file_writer(str(folder / "logs"))
-    for step in _checkpoints(gan, directory, once):
-        row = next((row for row in rows if row["step"] == step), None)
-        best = max((row["mean"] for row in rows), default=0.0)
-        if row is None:
-            # At once: the trainer keeps but a few.
-            draft = directory.copy(step, folder / "draft")
-            z = _fixed_z(folder / "z.npy", num_clips, gan.latent_dim)
-            probs = _listen(gan, z, judge, config["data"]["sample_rate"])
-            mean, std = inception.inception_score(probs, splits)
-            # Differs from the original: the best is a train dir of its own.
-            if mean > best:
-                shutil.rmtree(folder / "best", ignore_errors=True)
-                draft.rename(folder / "best")
-            row = {"step": step, "mean": mean, "std": std, **settings}
-            rows.append(row)
-            lines.append(json.dumps(row))
-            traindir.write_atomically(path, "\n".join([*lines, ""]).encode())
-            with writer.as_default(step=step):
-                tf.summary.scalar("incept_mean", mean)
-                tf.summary.scalar("incept_std", std)
-            writer.flush()
-        best_row = max(rows, key=lambda row: row["mean"])
-        print(
-            f"step {step}: inception score {row['mean']:.3f} ± "
-            f"{row['std']:.3f} ({num_clips} clips, {splits} splits, classifier "
-            f"{judge.name}); best {best_row['mean']:.3f} at step "
-            f"{best_row['step']}: {folder / 'best'}",
-            flush=True,
-        )
-
-
-def _find_judge(
-    classifier_dir: pathlib.Path | None, folder: pathlib.Path, data_dir: str
-) -> classifier.Judge:
-    """Loads the judge that was given, or trained before; or trains one."""
-    own = folder / "classifier"
-    if classifier_dir or own.exists():
-        return classifier.load(classifier_dir or own)
-    logging.info("no --incept_classifier: training one on %s", data_dir)
-    try:
-        judge, _ = recipes.train(pathlib.Path(data_dir))
-    except (ValueError, FileNotFoundError) as error:
-        raise ValueError(
-            f"no classifier can be trained ({error}); give one by "
-            "--incept_classifier"
-        ) from None
-    judge.save(own)
-    return judge
-
-
-def _listen(
-    gan: gan_lib.GAN, z: np.ndarray, judge: classifier.Judge, sample_rate: int
-) -> np.ndarray:
-    """What a judge hears in generated clips, `[num_clips, num_words]`."""
-    audio = generate_audio(gan, z)
-    probs = []
-    while clips := list(itertools.islice(audio, BATCH_SIZE)):
-        heard = features.fit(np.stack(clips), sample_rate)
-        probs.append(classifier.predict(judge.model, heard))
-    return np.concatenate(probs)
 
 
 def generate(
@@ -252,9 +146,54 @@ def generate(
     step = traindir.restore(gan, directory)
     rate = directory.read_config()["data"]["sample_rate"]
     out_dir.mkdir(parents=True, exist_ok=True)
-    for i, audio in enumerate(generate_audio(gan, z)):
+    for i, audio in enumerate(generate_audio(gan.ema_generator, z)):
         write_wav(out_dir / f"{i:05d}.wav", audio, rate)
     print(f"step {step}: {num_clips} clips in {out_dir}")
+
+
+def release(
+    gan: gan_lib.GAN,
+    directory: traindir.TrainDir,
+    *,
+    num_clips: int = 32,
+    out_dir: pathlib.Path,
+) -> None:
+    """Writes what is worth keeping of a run: weights, config, samples.
+
+    `config.json`, `generator.npz` (averaged, if the run averages) and
+    `discriminator.npz`, both float16; `samples.wav` and `samples.png`, the
+    first clips of seed 0, unchosen.
+
+    Args:
+      gan: Built as the train dir's config says.
+      directory: A train dir.
+      num_clips: In the samples.
+      out_dir: Where to; made if missing. It is a train dir for other modes.
+
+    Raises:
+      FileNotFoundError: There is no checkpoint.
+    """
+    step = traindir.restore(gan, directory)
+    config = directory.read_config()
+    z = sample_z(num_clips, gan.latent_dim, seed=0)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for name, network in (
+        (pretrained.GENERATOR, gan.ema_generator),
+        (pretrained.DISCRIMINATOR, gan.discriminator),
+    ):
+        traindir.write_atomically(
+            out_dir / name, pretrained.pack(network, step)
+        )
+    # The folder of the data means nothing on another machine.
+    real = trainer.real_clips(config, min(num_clips, SHOWN_CLIPS))
+    config["data"]["dir"] = ""
+    traindir.TrainDir(out_dir).write_config(config)
+    # As whoever unpacks them will hear them.
+    pretrained.load(gan, out_dir)
+    clips = np.stack(list(generate_audio(gan.ema_generator, z)))
+    rate = config["data"]["sample_rate"]
+    _write_clips(clips, real, step, rate, out_dir / "samples.wav")
+    print(f"step {step}: {out_dir}")
 
 
 def infer(gan: gan_lib.GAN, directory: traindir.TrainDir) -> None:
@@ -296,7 +235,7 @@ def infer(gan: gan_lib.GAN, directory: traindir.TrainDir) -> None:
     print(f"step {step}: {target}")
 
 
-def _fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
+def fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
     """Latent vectors kept in a file, `[num_clips, latent_dim]`."""
     # Differs from the original: no pickle, which runs what it reads.
     if path.exists():
@@ -310,7 +249,7 @@ def _fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
     return z
 
 
-def _checkpoints(
+def watch(
     gan: gan_lib.GAN, directory: traindir.TrainDir, once: bool
 ) -> Iterator[int]:
     """Restores each checkpoint as it comes; yields its step."""

@@ -4,7 +4,9 @@
   python train_wavegan.py preview [TRAIN_DIR]
   python train_wavegan.py incept [TRAIN_DIR]
   python train_wavegan.py generate [TRAIN_DIR] --n 20
+  python train_wavegan.py generate --pretrained --n 20
   python train_wavegan.py infer [TRAIN_DIR]
+  python train_wavegan.py release [TRAIN_DIR]
 
 TRAIN_DIR is ./train if left out. `train` goes on with a run that is there; the
 other modes know its flags from its config.json.
@@ -24,8 +26,10 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 import gan as gan_lib
+import incept as incept_lib
 import modes
 import precision
+import pretrained
 import synthesizer
 import traindir
 import trainer
@@ -65,13 +69,23 @@ CONFIG_FLAGS = (
     ("wavegan_genr_upsample", "model", "upsample", "zeros (transposed "
      "convolution), nn, linear or cubic"),
     ("wavegan_disc_phaseshuffle", "model", "phaseshuffle", "radius; 0: none"),
+    ("wavegan_disc_phaseshuffle_per_example", "model",
+     "phaseshuffle_per_example", "draw each example's shifts apart, not one "
+     "shift for a batch"),
     ("wavegan_disc_dropout", "model", "dropout", "share of activations"),
     ("wavegan_disc_nupdates", "train", "critic_steps", "discriminator updates "
      "for each of the generator's"),
-    ("wavegan_loss", "train", "loss", "dcgan, lsgan, wgan or wgan-gp"),
+    ("wavegan_loss", "train", "loss", "dcgan, lsgan, wgan, wgan-gp, r1 or "
+     "r3gan"),
     ("train_batch_size", "train", "batch_size", "clips in each update"),
     ("train_learning_rate", "train", "learning_rate", "of both networks; 0: "
      "the loss's own, 1e-4 for wgan-gp"),
+    ("train_disc_learning_rate", "train", "disc_learning_rate", "of the "
+     "discriminator alone; 0: as the generator's"),
+    ("train_penalty_weight", "train", "penalty_weight", "of the "
+     "discriminator's slope penalty; 0: the loss's own, 10 for wgan-gp"),
+    ("train_penalty_interval", "train", "penalty_interval", "discriminator "
+     "updates from one penalty to the next, each so many times heavier"),
     ("train_ema_decay", "train", "ema_decay", "of the generator's running "
      "average; 0: none"),
     ("train_jit", "train", "jit", "compile the step by XLA"),
@@ -109,9 +123,18 @@ flags.DEFINE_string(
 flags.DEFINE_boolean(
     "once", False, "preview, incept: stop after the newest checkpoint"
 )
+flags.DEFINE_boolean(
+    "pretrained",
+    False,
+    "generate, infer: by the weights that come with this program; train: start "
+    "a new run from them, with their flags where none are given",
+)
 flags.DEFINE_integer("n", 20, "generate: number of clips")
 flags.DEFINE_string(
-    "out_dir", None, "generate: TRAIN_DIR/generated if left out"
+    "out_dir",
+    None,
+    "generate, release: TRAIN_DIR/generated or TRAIN_DIR/release if left out; "
+    "./generated with --pretrained",
 )
 
 
@@ -132,17 +155,20 @@ def build(config: dict[str, dict[str, Any]]) -> gan_lib.GAN:
         latent_dim=model.latent_dim,
         critic_steps=settings.critic_steps,
         ema_decay=settings.ema_decay,
+        penalty_interval=settings.penalty_interval,
         seed=settings.seed,
     )
 
 
 def read_flags(
-    saved: dict[str, dict[str, Any]] | None,
+    saved: dict[str, dict[str, Any]] | None, resuming: bool = True
 ) -> dict[str, dict[str, Any]]:
     """Makes the config of a run from the flags.
 
     Args:
       saved: Config of the run to go on with: flags left out are as they were.
+      resuming: Go on with that very run, not just from its weights, which
+        leave all but the networks' shape to choose.
 
     Returns:
       Config by section, checked.
@@ -169,7 +195,11 @@ def read_flags(
         before = saved[section].get(field, flag.default)
         if not flag.present:
             config[section][field] = before
-        elif value != before and (section, field) not in traindir.RESUMABLE:
+        elif (
+            value != before
+            and (resuming or section == "model")
+            and (section, field) not in traindir.RESUMABLE
+        ):
             raise ValueError(
                 f"--{flag.name} is {value!r}, but that run has {before!r}: "
                 "leave the flag out to go on with it, or name another train dir"
@@ -181,13 +211,24 @@ def read_flags(
 
 def train(directory: traindir.TrainDir) -> None:
     """Trains, or goes on training."""
-    saved = directory.read_config() if directory.exists() else None
-    config = read_flags(saved)
+    resuming = directory.exists()
+    saved = None
+    if resuming:
+        saved = directory.read_config()
+    elif FLAGS.pretrained:
+        saved = traindir.TrainDir(pretrained.FOLDER).read_config()
+    config = read_flags(saved, resuming)
     gan = build(config)
+    if FLAGS.pretrained and directory.latest_step() is None:
+        step = pretrained.load(gan, pretrained.FOLDER)
+        logging.info("starting from %s, step %d", pretrained.FOLDER, step)
+    settings = traindir.TrainConfig(**config["train"])
     gan.compile(
-        config["train"]["loss"],
-        jit_compile=config["train"]["jit"],
-        learning_rate=config["train"]["learning_rate"] or None,
+        settings.loss,
+        jit_compile=settings.jit,
+        learning_rate=settings.learning_rate or None,
+        disc_learning_rate=settings.disc_learning_rate or None,
+        penalty_weight=settings.penalty_weight or None,
     )
     if not config["data"]["dir"]:
         logging.info("no --data_dir: learning digits made in %s", DIGITS_DIR)
@@ -212,7 +253,7 @@ def preview(directory: traindir.TrainDir) -> None:
 def incept(directory: traindir.TrainDir) -> None:
     """Scores checkpoints as they come."""
     given = FLAGS.incept_classifier
-    modes.incept(
+    incept_lib.incept(
         build(directory.read_config()),
         directory,
         classifier_dir=pathlib.Path(given) if given else None,
@@ -224,12 +265,23 @@ def incept(directory: traindir.TrainDir) -> None:
 
 def generate(directory: traindir.TrainDir) -> None:
     """Writes clips."""
+    home = pathlib.Path() if FLAGS.pretrained else directory.path
     modes.generate(
         build(directory.read_config()),
         directory,
         num_clips=FLAGS.n,
         seed=FLAGS.seed,
-        out_dir=pathlib.Path(FLAGS.out_dir or directory.path / "generated"),
+        out_dir=pathlib.Path(FLAGS.out_dir or home / "generated"),
+    )
+
+
+def release(directory: traindir.TrainDir) -> None:
+    """Writes weights that travel."""
+    modes.release(
+        build(directory.read_config()),
+        directory,
+        num_clips=FLAGS.preview_n,
+        out_dir=pathlib.Path(FLAGS.out_dir or directory.path / "release"),
     )
 
 
@@ -244,7 +296,9 @@ MODES = {
     "incept": incept,
     "generate": generate,
     "infer": infer,
+    "release": release,
 }
+PRETRAINED_MODES = ("train", "generate", "infer")
 
 
 def main(argv: list[str]) -> None:
@@ -256,6 +310,16 @@ def main(argv: list[str]) -> None:
                 f"expected MODE [TRAIN_DIR], MODE one of {', '.join(MODES)}; "
                 f"got {' '.join(argv[1:]) or 'nothing'} (--help lists flags)"
             )
+        if FLAGS.pretrained and mode not in PRETRAINED_MODES:
+            raise ValueError(
+                f"--pretrained is for {', '.join(PRETRAINED_MODES)}, not {mode}"
+            )
+        if FLAGS.pretrained and mode != "train":
+            if argv[2:]:
+                raise ValueError(
+                    f"{argv[2]} and --pretrained: expected one of the two"
+                )
+            path = str(pretrained.FOLDER)
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
         MODES[mode](traindir.TrainDir(path))

@@ -20,6 +20,7 @@ import tensorflow as tf
 import gan as gan_lib
 import loader
 import precision
+import pretrained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +75,9 @@ class TrainConfig:
       critic_steps: Discriminator updates for each generator update.
       batch_size: Clips in each of them.
       learning_rate: Of both optimizers; 0: the loss's own (1e-4 for wgan-gp).
+      disc_learning_rate: Of the discriminator's; 0: as the generator's.
+      penalty_weight: Of the loss's slope penalty; 0: the loss's own.
+      penalty_interval: Discriminator updates from one penalty to the next.
       ema_decay: Of the generator's running average, a step; 0: none.
       seed: Of weights, data order and all other draws.
       jit: Compile the step by XLA, which draws other numbers from a seed.
@@ -90,6 +94,9 @@ class TrainConfig:
     critic_steps: int = 5
     batch_size: int = 64
     learning_rate: float = 0.0
+    disc_learning_rate: float = 0.0
+    penalty_weight: float = 0.0
+    penalty_interval: int = 1
     ema_decay: float = 0.0
     seed: int = 0
     jit: bool = False
@@ -102,6 +109,8 @@ class TrainConfig:
         """Checks what the GAN itself does not."""
         _check_range("batch_size", self.batch_size, 1, math.inf)
         _check_range("learning_rate", self.learning_rate, 0, 1)
+        _check_range("disc_learning_rate", self.disc_learning_rate, 0, 1)
+        _check_range("penalty_weight", self.penalty_weight, 0, math.inf)
         _check_range("seed", self.seed, 0, 2**31 - 1)
         precision.check(self.precision)
         _check_range("max_steps", self.max_steps, 0, math.inf)
@@ -246,7 +255,7 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
 
 
 def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
-    """Restores the newest checkpoint into a GAN.
+    """Restores the newest checkpoint, or released weights, into a GAN.
 
     Args:
       gan: Of the shape that was trained; if it is compiled, the optimizers are
@@ -261,6 +270,8 @@ def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
       ValueError: It is of another shape.
     """
     step = directory.latest_step()
+    if step is None and (directory.path / pretrained.GENERATOR).exists():
+        return pretrained.load(gan, directory.path)
     if step is None:
         raise FileNotFoundError(
             f"{directory.checkpoints} holds no checkpoint yet: train first, "

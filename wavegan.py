@@ -36,6 +36,8 @@ class WaveGANConfig:
         samples (a transposed convolution), or by nearest neighbour, linear or
         cubic interpolation before a convolution. Table 1 has all four.
       phaseshuffle: Radius of phase shuffle in the critic, in steps; 0: none.
+      phaseshuffle_per_example: Draw each example's shifts apart; the authors'
+        code draws one for a batch.
       post_filter_len: Taps of the learned filter behind the generator's tanh;
         0: none, 512 in the paper.
       dropout: Share of the critic's activations to drop; 0.5 in table 1.
@@ -54,6 +56,7 @@ class WaveGANConfig:
     phaseshuffle: int = 2
     post_filter_len: int = 0
     dropout: float = 0.0
+    phaseshuffle_per_example: bool = False
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -179,7 +182,9 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
             # One mask for all time steps, as in table 1.
             x = keras.layers.SpatialDropout1D(config.dropout)(x)
         if config.phaseshuffle and i < last:
-            x = phaseshuffle.PhaseShuffle(config.phaseshuffle)(x)
+            x = phaseshuffle.PhaseShuffle(
+                config.phaseshuffle, config.phaseshuffle_per_example
+            )(x)
     x = keras.layers.Flatten()(x)
     x = keras.layers.Dense(1, dtype="float32", name="output")(x)
     score = keras.layers.Reshape((), dtype="float32")(x)

@@ -81,7 +81,7 @@ def work(kind: str, dim: int, batch: int, precision: str, jit: bool) -> None:
         start = time.perf_counter()
         float(critic(real, update))
         middle = time.perf_counter()
-        float(generator(batch, update))
+        float(generator(real, update))
         return middle - start, time.perf_counter() - middle
 
     for _ in range(2):

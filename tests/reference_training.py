@@ -56,6 +56,16 @@ def non_saturating_discriminator(real: Array, fake: Array) -> Any:
     return -(np.mean(log_sigmoid(real)) + np.mean(log_sigmoid(-fake))) / 2
 
 
+def relativistic_generator(fake: Array, real: Array) -> Any:
+    """Mean of log(1 + exp(real - fake)), pair by pair."""
+    return np.mean(np.logaddexp(0, real - fake))
+
+
+def relativistic_discriminator(real: Array, fake: Array) -> Any:
+    """Mean of log(1 + exp(fake - real)), pair by pair."""
+    return np.mean(np.logaddexp(0, fake - real))
+
+
 LOSSES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "dcgan": (non_saturating_generator, non_saturating_discriminator),
     "lsgan": (least_squares_generator, least_squares_discriminator),
@@ -151,6 +161,14 @@ def gradient_penalty(
     gradient = critic_gradient(weights, config, x_hat, shifts)
     norm = np.sqrt(np.sum(gradient**2, axis=(1, 2)))
     return np.mean((norm - 1) ** 2)
+
+
+def slope_penalty(
+    weights: Sequence[Any], config: Any, x: Array, shifts: Sequence[int] = ()
+) -> Any:
+    """Half the mean over examples of ||d score / d x||^2."""
+    gradient = critic_gradient(weights, config, x, shifts)
+    return np.mean(np.sum(gradient**2, axis=(1, 2))) / 2
 
 
 def penalty_weight_gradients(
@@ -270,6 +288,8 @@ OPTIMIZERS: dict[str, Callable[[], Adam | RMSProp]] = {
     "lsgan": lambda: RMSProp(1e-4),
     "wgan": lambda: RMSProp(5e-5),
     "wgan-gp": lambda: Adam(1e-4, 0.5, 0.9),
+    "r1": lambda: Adam(2e-4, 0.0, 0.99),
+    "r3gan": lambda: Adam(2e-4, 0.0, 0.99),
 }
 
 

@@ -191,3 +191,42 @@ def test_drawn_alphas_are_uniform_one_for_each_example() -> None:
     assert np.all(np.abs(counts - 200) < 5 * np.sqrt(200))
     np.testing.assert_array_equal(seen[0], seen[1], "rng decides")
     assert np.any(seen[0] != seen[2])
+
+
+@pytest.mark.parametrize(
+    ("penalty", "points"),
+    [(losses.real_slope_penalty, "real"), (losses.slope_penalty, "both")],
+    ids=["r1", "r1+r2"],
+)
+def test_slope_penalties_and_their_gradients_are_the_twins(
+    critic: Critic, penalty: Any, points: str, rng: Random
+) -> None:
+    model, config, real, fake, alpha = critic
+    variables = [variable.value for variable in model.trainable_variables]
+    with tf.GradientTape() as tape:
+        ours = penalty(model, tf.constant(real), tf.constant(fake), alpha=alpha)
+    gradients = tape.gradient(
+        ours, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+
+    def twin(weights: list[np.ndarray]) -> Any:
+        looked_at = [real, fake] if points == "both" else [real]
+        return sum(
+            reference_training.slope_penalty(weights, config, x)
+            for x in looked_at
+        )
+
+    weights = [w.astype(np.float64) for w in model.get_weights()]
+    assert reference.relative_error(ours, twin(weights)) < 1e-5
+    # Along one random line through all weights.
+    line = [rng.normal(size=w.shape) for w in weights]
+    step = 1e-6
+    ahead, behind = (
+        twin([w + sign * step * d for w, d in zip(weights, line, strict=True)])
+        for sign in (1, -1)
+    )
+    slope = sum(
+        float(np.sum(g.numpy() * d))
+        for g, d in zip(gradients, line, strict=True)
+    )
+    np.testing.assert_allclose(slope, (ahead - behind) / (2 * step), rtol=1e-3)

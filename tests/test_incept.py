@@ -11,7 +11,7 @@ import pytest
 import small_gan
 from commandline import EMA, TINY
 
-import modes
+import incept
 import traindir
 import wavegan
 from eval import classifier, recipes
@@ -84,7 +84,7 @@ def test_what_cannot_be_scored_is_refused(
     nameless: traindir.TrainDir, settings: dict[str, Any], words: str
 ) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=words):
-        modes.incept(small_gan.build(), nameless, once=True, **settings)
+        incept.incept(small_gan.build(), nameless, once=True, **settings)
 
 
 def test_a_refusal_is_one_line(nameless: traindir.TrainDir) -> None:
@@ -107,10 +107,10 @@ def test_a_judge_is_trained_on_the_spot_once(
     directory = traindir.TrainDir(tmp_path / "t")
     config = wavegan.WaveGANConfig(**directory.read_config()["model"])
     gan = small_gan.build(config=config)
-    modes.incept(gan, directory, num_clips=20, splits=2, once=True)
+    incept.incept(gan, directory, num_clips=20, splits=2, once=True)
     trained = classifier.load(tmp_path / "t/incept/classifier")
     assert trained.words == ["high", "low", "mid"]
     monkeypatch.delitem(recipes.RECIPES, "quick")  # no need for it any more
-    modes.incept(gan, directory, num_clips=20, splits=2, once=True)
-    modes.incept(gan, directory, num_clips=30, splits=3, once=True)
+    incept.incept(gan, directory, num_clips=20, splits=2, once=True)
+    incept.incept(gan, directory, num_clips=30, splits=3, once=True)
     assert [row["n"] for row in rows_of(directory.path)] == [20, 30]

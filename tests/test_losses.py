@@ -75,6 +75,8 @@ def test_the_table_holds_the_papers_settings() -> None:
         "lsgan": (0, 0),
         "wgan": (0, 0.01),
         "wgan-gp": (10, 0),
+        "r1": (1, 0),
+        "r3gan": (1, 0),
     }
     with pytest.raises(dataclasses.FrozenInstanceError):
         losses.OBJECTIVES["wgan"].clip = 1.0  # type: ignore[misc]
@@ -126,6 +128,31 @@ def test_non_saturating_losses_stay_finite(size: float) -> None:
     assert 0 <= float(of_discriminator(right, wrong)) < 1e-30
     np.testing.assert_allclose(of_generator(wrong), size, rtol=1e-6)
     np.testing.assert_allclose(of_discriminator(wrong, right), size, rtol=1e-6)
+
+
+@hypothesis.settings(max_examples=25, deadline=None)
+@hypothesis.given(real=scores, fake=scores)
+def test_relativistic_losses_are_the_twins_and_each_others_mirror(
+    real: np.ndarray, fake: np.ndarray
+) -> None:
+    x, y = tf.constant(real), tf.constant(fake)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([x, y])
+        g_loss = losses.relativistic_generator(y, x)
+        d_loss = losses.relativistic_discriminator(x, y)
+    twins = reference_training
+    real, fake = real.astype(np.float64), fake.astype(np.float64)
+    for loss, twin, swapped in (
+        (g_loss, twins.relativistic_generator(fake, real), (y, x)),
+        (d_loss, twins.relativistic_discriminator(real, fake), (x, y)),
+    ):
+        np.testing.assert_allclose(loss, twin, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            loss, losses.relativistic_discriminator(*swapped), rtol=1e-6
+        )
+    # What is good for one network is bad for the other.
+    of_x = tape.gradient(g_loss, x).numpy(), tape.gradient(d_loss, x).numpy()
+    assert np.all(of_x[0] >= 0) and np.all(of_x[1] <= 0)
 
 
 # Optimizers ------------------------------------------------------------------

@@ -1,0 +1,213 @@
+r"""Which options learn fastest? Trains variants at equal compute, scores each.
+
+  python benchmarks/efficiency.py --data_dir fsdd --classifier clf \
+      --out efficiency.jsonl
+
+Compute is processor time of the training steps alone, which a busy machine
+does not stretch as it does the clock. Generators are scored at each mark, as
+they are and averaged (EMA). Pairs of variant and seed that --out holds already
+are left out, so a stopped study goes on, and several may work side by side on
+shares of the variants. --report prints the table of what --out holds.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import statistics
+import sys
+import time
+from typing import Any
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from eval import console
+
+console.quiet_tensorflow()
+
+import keras
+import tensorflow as tf
+
+import gan as gan_lib
+import incept
+import loader
+import modes
+import precision
+import traindir
+import trainer
+import wavegan
+from eval import classifier
+
+SHAPE: dict[str, Any] = {"slice_len": 8192, "dim": 16}
+DATA: dict[str, Any] = {
+    "sample_rate": 8000,
+    "first_slice": True,
+    "normalize": True,
+}
+BATCH_SIZE = 16
+EMA_DECAY = 0.999
+MARKS = (0.25, 0.5, 1.0)  # shares of the budget at which to score
+
+# What differs from the paper, in the words of the flags' fields.
+PAIR = {"learning_rate": 2e-4, "disc_learning_rate": 4e-4}
+ONE = {"critic_steps": 1}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "paper": {},
+    "rate 5e-4": {"learning_rate": 5e-4},
+    "rates 2e-4, 4e-4": PAIR,
+    "1 critic update": {**ONE, "learning_rate": 5e-4},
+    "lazy 5": {"penalty_interval": 5, "learning_rate": 5e-4},
+    "per example": {"phaseshuffle_per_example": True, "learning_rate": 5e-4},
+    "bf16": {"precision": "bf16", "learning_rate": 5e-4},
+    "r1": {**ONE, "loss": "r1"},
+    "r3gan": {**ONE, "loss": "r3gan"},
+    "r3gan w.1": {**ONE, "loss": "r3gan", "penalty_weight": 0.1},
+    "r3gan w10": {**ONE, "loss": "r3gan", "penalty_weight": 10.0},
+    "r3gan 5e-4": {**ONE, "loss": "r3gan", "learning_rate": 5e-4},
+    "r3gan 1e-3": {**ONE, "loss": "r3gan", "learning_rate": 1e-3},
+}
+
+
+def build(variant: dict[str, Any], seed: int) -> gan_lib.GAN:
+    """A compiled GAN of a variant."""
+    fields = {field.name for field in dataclasses.fields(wavegan.WaveGANConfig)}
+    model = wavegan.WaveGANConfig(
+        **SHAPE, **{k: v for k, v in variant.items() if k in fields}
+    )
+    settings = traindir.TrainConfig(
+        **{k: v for k, v in variant.items() if k not in fields}
+    )
+    keras.utils.set_random_seed(seed)
+    with precision.of_layers(settings.precision):
+        networks = (
+            wavegan.build_generator(model),
+            wavegan.build_discriminator(model),
+        )
+    gan = gan_lib.GAN(
+        *networks,
+        latent_dim=model.latent_dim,
+        critic_steps=settings.critic_steps,
+        ema_decay=EMA_DECAY,
+        penalty_interval=settings.penalty_interval,
+        seed=seed,
+    )
+    gan.compile(
+        settings.loss,
+        learning_rate=settings.learning_rate or None,
+        disc_learning_rate=settings.disc_learning_rate or None,
+        penalty_weight=settings.penalty_weight or None,
+    )
+    return gan
+
+
+def train(
+    name: str,
+    seed: int,
+    minutes: float,
+    paths: list[str],
+    scorer: incept.Scorer,
+) -> dict[str, Any]:
+    """Trains one variant; returns its row."""
+    gan = build(VARIANTS[name], seed)
+    batches = loader.make_dataset(
+        paths,
+        slice_len=SHAPE["slice_len"],
+        batch_size=BATCH_SIZE,
+        cache="memory",
+        seed=seed,
+        **DATA,
+    ).batch(gan.critic_steps)
+    step = tf.function(gan.train_step)
+    step.get_concrete_function(batches.element_spec)  # traced off the clock
+    spent, marks, rows = 0.0, [60 * minutes * mark for mark in MARKS], []
+    for batch in batches:
+        start = time.process_time()
+        losses = step(batch)
+        float(losses["g_loss"])
+        spent += time.process_time() - start
+        if spent < marks[0]:
+            continue
+        row = {"minutes": round(marks.pop(0) / 60, 3), "step": int(gan.step)}
+        for kind, network in (
+            ("raw", gan.generator),
+            ("ema", gan.ema_generator),
+        ):
+            scores = scorer(network)
+            row[f"is_{kind}"] = round(scores["mean"], 3)
+            row[f"fid_{kind}"] = round(scores["fid"], 3)
+        rows.append(row)
+        print(name, seed, row, flush=True)
+        if not marks:
+            break
+    return {"variant": name, "seed": seed, "scores": rows}
+
+
+def report(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table: means over seeds at the last mark, best FID first."""
+    lines = []
+    for name, variant in VARIANTS.items():
+        last = [row["scores"][-1] for row in rows if row["variant"] == name]
+        if not last:
+            continue
+        columns = [[row[key] for row in last] for key in COLUMNS]
+        means = [statistics.mean(column) for column in columns]
+        spread = max(columns[0]) - min(columns[0])
+        what = ", ".join(f"{k} {v}" for k, v in variant.items()) or "defaults"
+        cells = [name, what, str(len(last)), f"{means[0]:.1f} ({spread:.1f})"]
+        cells += [f"{mean:.2f}" for mean in means[1:-1]] + [f"{means[-1]:.0f}"]
+        lines.append((means[0], "| " + " | ".join(cells) + " |"))
+    head = (
+        "| variant | differs in | seeds | FID, EMA (range) | IS, EMA | FID | "
+    )
+    head += "IS | updates of G |\n|---|---|--:|--:|--:|--:|--:|--:|"
+    return "\n".join([head, *(line for _, line in sorted(lines))])
+
+
+COLUMNS = ("fid_ema", "is_ema", "fid_raw", "is_raw", "step")
+
+
+def main() -> None:
+    """Trains what is not there yet, then prints the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--data_dir", help="folder of spoken digits")
+    parser.add_argument("--classifier", help="of eval.train_classifier")
+    parser.add_argument("--out", required=True, help="rows, JSON lines")
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--n", type=int, default=1000, help="clips to score")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
+    parser.add_argument("--report", action="store_true", help="table alone")
+    args = parser.parse_args()
+    out = pathlib.Path(args.out)
+
+    def rows() -> list[dict[str, Any]]:
+        lines = out.read_text().splitlines() if out.exists() else []
+        return [json.loads(line) for line in lines]
+
+    if not args.report:
+        paths = loader.find_audio(args.data_dir)
+        scorer = incept.Scorer(
+            classifier.load(pathlib.Path(args.classifier)),
+            modes.sample_z(args.n, wavegan.WaveGANConfig().latent_dim, seed=0),
+            DATA["sample_rate"],
+            trainer.real_clips(
+                {"data": {"dir": args.data_dir, **DATA}, "model": SHAPE},
+                incept.MAX_REAL_CLIPS,
+            ),
+            splits=1,
+        )
+        for seed in args.seeds:
+            for name in args.variants:
+                done = {(row["variant"], row["seed"]) for row in rows()}
+                if (name, seed) in done:
+                    continue
+                row = train(name, seed, args.minutes, paths, scorer)
+                with out.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+    print(report(rows()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Scores a generator while it trains, by what a classifier hears."""
+
+import itertools
+import json
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+import gan as gan_lib
+import modes
+import traindir
+import trainer
+from eval import classifier, features, frechet, inception, recipes
+
+MAX_REAL_CLIPS = 5000  # that the Frechet distance compares with
+
+
+class Scorer:
+    """Scores generators by the same latent vectors.
+
+    Args:
+      judge: Listens.
+      z: Latent vectors, `[num_clips, latent_dim]`.
+      sample_rate: Of what the generator makes, in Hz.
+      real: Real clips at that rate, `[num_clips, num_samples, channels]`;
+        without them there is no Frechet distance.
+      splits: Of the inception score.
+    """
+
+    def __init__(
+        self,
+        judge: classifier.Judge,
+        z: np.ndarray,
+        sample_rate: int,
+        real: np.ndarray | None,
+        splits: int = 10,
+    ) -> None:
+        self._judge = judge
+        self._z = z
+        self._sample_rate = sample_rate
+        self._splits = splits
+        self._real = None if real is None else self._listen(real)[1]
+
+    def __call__(self, generator: keras.Model) -> dict[str, float]:
+        """Gives `mean` and `std`, the inception score's, and maybe `fid`."""
+        audio = modes.generate_audio(generator, self._z)
+        heard = []
+        while clips := list(itertools.islice(audio, modes.BATCH_SIZE)):
+            heard.append(self._listen(np.stack(clips)))
+        probs, embeddings = map(np.concatenate, zip(*heard, strict=True))
+        mean, std = inception.inception_score(probs, self._splits)
+        if self._real is None:
+            return {"mean": mean, "std": std}
+        fid = frechet.frechet_distance(embeddings, self._real)
+        return {"mean": mean, "std": std, "fid": fid}
+
+    def _listen(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Probabilities and features of each clip."""
+        return classifier.predict_and_embed(
+            self._judge.model, features.fit(audio, self._sample_rate)
+        )
+
+
+def incept(
+    gan: gan_lib.GAN,
+    directory: traindir.TrainDir,
+    *,
+    classifier_dir: pathlib.Path | None = None,
+    num_clips: int = 5000,
+    splits: int = 10,
+    once: bool = False,
+) -> None:
+    """Scores every new checkpoint, by the same latent vectors; keeps the best.
+
+    Writes a line of `incept/scores.jsonl` and TensorBoard scalars for each, and
+    copies the best so far to `incept/best`, a train dir for the other modes.
+    Best is the inception score; the Frechet distance from the training data
+    stands beside it while they are there.
+
+    Args:
+      gan: Built as the train dir's config says.
+      directory: A train dir; it may be training.
+      classifier_dir: What `eval.train_classifier` made. If left out, one is
+        trained from the names of the training files, in `incept/classifier`.
+      num_clips: To score. Latent vectors are drawn once and kept.
+      splits: Of the inception score.
+      once: Stop after the newest checkpoint there is.
+
+    Raises:
+      FileNotFoundError: There is no classifier; or `once`, and no checkpoint.
+      ValueError: Names tell no words; or there are too few clips for a split.
+
+    Source: the paper, section 6.1; the mode `incept` of the authors' code.
+    """
+    if num_clips < 10 * splits or splits < 1:
+        raise ValueError(
+            f"--incept_n is {num_clips}: expected at least 10 clips for each "
+            f"of --incept_k={splits} splits, 1 or more"
+        )
+    config = directory.read_config()
+    folder = directory.path / "incept"
+    folder.mkdir(exist_ok=True)
+    judge = _find_judge(classifier_dir, folder, config["data"]["dir"])
+    settings = {"n": num_clips, "k": splits, "classifier": judge.name}
+    path = folder / "scores.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows = [
+        row for row in map(json.loads, lines) if settings.items() <= row.items()
+    ]
+    writer = tf.summary.create_file_writer(str(folder / "logs"))
+    scorer = None
+    for step in modes.watch(gan, directory, once):
+        row = next((row for row in rows if row["step"] == step), None)
+        best = max((row["mean"] for row in rows), default=0.0)
+        if row is None:
+            # At once: the trainer keeps but a few.
+            draft = directory.copy(step, folder / "draft")
+            scorer = scorer or Scorer(
+                judge,
+                modes.fixed_z(folder / "z.npy", num_clips, gan.latent_dim),
+                config["data"]["sample_rate"],
+                trainer.real_clips(config, MAX_REAL_CLIPS),
+                splits,
+            )
+            scores = scorer(gan.ema_generator)
+            # Differs from the original: the best is a train dir of its own.
+            if scores["mean"] > best:
+                shutil.rmtree(folder / "best", ignore_errors=True)
+                draft.rename(folder / "best")
+            row = {"step": step, **scores, **settings}
+            rows.append(row)
+            lines.append(json.dumps(row))
+            traindir.write_atomically(path, "\n".join([*lines, ""]).encode())
+            with writer.as_default(step=step):
+                for name, value in scores.items():
+                    tf.summary.scalar(f"incept_{name}", value)
+            writer.flush()
+        best_row = max(rows, key=lambda row: row["mean"])
+        fid = f", FID {row['fid']:.2f}" if "fid" in row else ""
+        print(
+            f"step {step}: inception score {row['mean']:.3f} ± "
+            f"{row['std']:.3f}{fid} ({num_clips} clips, {splits} splits, "
+            f"classifier {judge.name}); best {best_row['mean']:.3f} at step "
+            f"{best_row['step']}: {folder / 'best'}",
+            flush=True,
+        )
+
+
+def _find_judge(
+    classifier_dir: pathlib.Path | None, folder: pathlib.Path, data_dir: str
+) -> classifier.Judge:
+    """Loads the judge that was given, or trained before; or trains one."""
+    own = folder / "classifier"
+    if classifier_dir or own.exists():
+        return classifier.load(classifier_dir or own)
+    logging.info("no --incept_classifier: training one on %s", data_dir)
+    try:
+        judge, _ = recipes.train(pathlib.Path(data_dir))
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(
+            f"no classifier can be trained ({error}); give one by "
+            "--incept_classifier"
+        ) from None
+    judge.save(own)
+    return judge

@@ -1,0 +1,70 @@
+"""Weights that travel: both networks, without what only their run needs.
+
+A folder of them is a train dir that cannot be resumed: every mode but `train`
+takes it, and `train --pretrained` starts from it.
+"""
+
+import io
+import pathlib
+import zipfile
+
+import keras
+import numpy as np
+
+import gan as gan_lib
+
+FOLDER = pathlib.Path(__file__).resolve().with_name("pretrained")
+GENERATOR, DISCRIMINATOR = "generator.npz", "discriminator.npz"
+
+
+def pack(network: keras.Model, step: int) -> bytes:
+    """Makes an NPZ file of a network's weights, as float16, and its step.
+
+    Of 11 significant bits the ear misses none: the error is 66 dB below each
+    weight.
+    """
+    file = io.BytesIO()
+    weights = {
+        weight.path: np.asarray(weight, np.float16)
+        for weight in network.weights
+    }
+    np.savez_compressed(file, step=np.int64(step), **weights)
+    return file.getvalue()
+
+
+def unpack(network: keras.Model, path: pathlib.Path) -> int:
+    """Gives a network the weights that `pack` took; returns their step.
+
+    Raises:
+      ValueError: The file is damaged, or of a network of another shape.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            for weight in network.weights:
+                weight.assign(file[weight.path].astype(np.float32))
+            return int(file["step"])
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} does not fit the network of its config.json ({error}): "
+            "fetch it again"
+        ) from None
+
+
+def load(gan: gan_lib.GAN, folder: pathlib.Path) -> int:
+    """Gives a GAN the weights in a folder, the average's too.
+
+    Args:
+      gan: Built as the folder's config says.
+      folder: Holds `generator.npz` and `discriminator.npz`.
+
+    Returns:
+      Generator updates behind them.
+
+    Raises:
+      ValueError: A file is damaged, or of networks of another shape.
+    """
+    step = unpack(gan.generator, folder / GENERATOR)
+    unpack(gan.discriminator, folder / DISCRIMINATOR)
+    if gan.ema_decay:
+        gan.ema_generator.set_weights(gan.generator.get_weights())
+    return step

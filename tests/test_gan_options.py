@@ -1,0 +1,136 @@
+"""What the training step can do beyond the paper."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import recording
+import reference
+import reference_training
+import small_gan
+import tensorflow as tf
+
+import losses
+import wavegan
+
+STILL = dataclasses.replace(small_gan.SMALL, phaseshuffle=0)
+
+
+def discriminator_after(update: int, **fields: object) -> np.ndarray:
+    """Weights of a discriminator behind one update, the number `update`."""
+    interval = fields.pop("penalty_interval", 1)
+    model = small_gan.build(
+        dataclasses.replace(losses.OBJECTIVES["wgan-gp"], **fields),  # type: ignore[arg-type]
+        penalty_interval=interval,
+    )
+    batch = tf.constant(small_gan.batches_of(model)[0])
+    model._discriminator_update(batch, tf.constant(update, tf.int64))
+    return small_gan.flat(model.discriminator)
+
+
+@pytest.mark.parametrize("update", range(4))
+def test_a_lazy_penalty_comes_each_nth_time_n_times_heavier(
+    update: int,
+) -> None:
+    lazy = discriminator_after(update, penalty_weight=5.0, penalty_interval=3)
+    weight = 15.0 if update % 3 == 0 else 0.0
+    twin = discriminator_after(update, penalty_weight=weight)
+    np.testing.assert_array_equal(lazy, twin)
+    other = discriminator_after(update, penalty_weight=15.0 - weight)
+    assert np.any(lazy != other)
+
+
+def test_lazy_penalties_are_counted_across_steps() -> None:
+    """Two updates a step, one penalty in three: updates 0, 3, 6 of all."""
+    model = small_gan.build(penalty_interval=3)
+    seen = []
+    original = model.objective.penalty
+
+    def note(*args: object, **kwargs: object) -> tf.Tensor:
+        seen.append(int(model.step) * 2 + len(updates) - 1)
+        return original(*args, **kwargs)
+
+    updates: list[int] = []
+    update_once = model._update_discriminator
+
+    def count(real: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
+        updates.append(int(update))
+        return update_once(real, update)
+
+    model.objective = dataclasses.replace(model.objective, penalty=note)
+    model._discriminator_update = count
+    tf.config.run_functions_eagerly(True)
+    try:
+        for i in range(4):
+            updates.clear()
+            model.train_step(tf.constant(small_gan.batches_of(model, i)))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    assert seen == [0, 3, 6]
+
+
+@pytest.mark.usefixtures("eagerly")
+def test_a_relativistic_generator_is_told_real_scores() -> None:
+    model = small_gan.build("r3gan", config=STILL, critic_steps=1)
+    batches = small_gan.batches_of(model)
+    calls = recording.Recording(model)
+    g_loss = float(model.train_step(tf.constant(batches))["g_loss"])
+    *_, real, fake = calls.discriminator
+    np.testing.assert_array_equal(real.inputs, batches[-1])
+    weights = model.discriminator.get_weights()
+    scores = (
+        reference.discriminator(weights, STILL, call.inputs)
+        for call in (fake, real)
+    )
+    twin = reference_training.relativistic_generator(*scores)
+    np.testing.assert_allclose(g_loss, twin, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["r1", "r3gan"])
+def test_younger_objectives_tell_real_from_fake(name: str) -> None:
+    model = small_gan.build(config=STILL, critic_steps=1)
+    model.compile(name, learning_rate=1e-9, disc_learning_rate=1e-2)
+    rng = np.random.default_rng(0)
+    wave = np.sin(np.arange(128) / 3)[:, None]
+    real = np.float32(wave * rng.uniform(0.5, 1, (1, 4, 1, 1)))
+    step = tf.function(model.train_step)
+    losses_of_d = [float(step(real)["d_loss"]) for _ in range(60)]
+    np.testing.assert_allclose(losses_of_d[0], np.log(2), atol=0.1)
+    assert losses_of_d[-1] < 0.5
+
+
+def test_each_network_has_its_own_rate_and_the_penalty_its_weight() -> None:
+    model = small_gan.build()
+    for given, rates in (
+        ({}, (1e-4, 1e-4)),
+        ({"learning_rate": 3e-4}, (3e-4, 3e-4)),
+        ({"disc_learning_rate": 5e-4}, (1e-4, 5e-4)),
+        ({"learning_rate": 3e-4, "disc_learning_rate": 5e-4}, (3e-4, 5e-4)),
+    ):
+        model.compile("wgan-gp", **given)  # type: ignore[arg-type]
+        optimizers = model.generator_optimizer, model.discriminator_optimizer
+        found = [float(optimizer.learning_rate) for optimizer in optimizers]
+        np.testing.assert_allclose(found, rates)
+        assert model.objective.penalty_weight == 10
+    model.compile("wgan-gp", penalty_weight=2.5)
+    assert model.objective.penalty_weight == 2.5
+    assert losses.OBJECTIVES["wgan-gp"].penalty_weight == 10
+
+
+def test_an_interval_below_one_is_refused() -> None:
+    with pytest.raises(ValueError, match="penalty_interval is 0"):
+        small_gan.build(penalty_interval=0)
+
+
+@pytest.mark.parametrize("per_example", [False, True])
+def test_the_config_says_for_whom_a_shift_is_drawn(per_example: bool) -> None:
+    config = dataclasses.replace(
+        small_gan.SMALL, phaseshuffle_per_example=per_example
+    )
+    model: keras.Model = wavegan.build_discriminator(config)
+    batch = tf.tile(tf.random.stateless_normal([1, 128, 1], [1, 2]), [32, 1, 1])
+    scores = model(batch, training=True).numpy()
+    assert (np.ptp(scores) > 1e-6) == per_example
