@@ -104,7 +104,7 @@ def predict_and_embed(
     run = _graph(classifier)
     size = features.BATCH_SIZE
     parts = [
-        run(features.log_mel(audio[i : i + size]))
+        run(features.log_mel(features.add_room_tone(audio[i : i + size])))
         for i in range(0, len(audio), size)
     ]
     probs, embeddings = zip(*parts, strict=True)

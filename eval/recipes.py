@@ -104,7 +104,10 @@ def train(
         _batches(audio["train"], splits["train"].labels, recipe, seed),
         steps_per_epoch=recipe.check_every,
         epochs=-(-recipe.num_updates // recipe.check_every),
-        validation_data=(features.log_mel(valid), np.eye(len(words))[said]),
+        validation_data=(
+            features.log_mel(features.add_room_tone(valid)),
+            np.eye(len(words))[said],
+        ),
         callbacks=[_KeepBest(), keras.callbacks.TerminateOnNaN()],
         shuffle=False,  # the batches are, already
         verbose=0,
@@ -196,6 +199,7 @@ def _batches(
             key = tf.stack([tf.cast(seed, tf.int64), step])
             batch, drowned = augment(batch, key)
             target = tf.where(drowned, 1 / target.shape[1], target)
+        batch = features.add_room_tone(batch)
         return features.log_mel_tensor(batch), target
 
     steps = tf.data.Dataset.from_tensor_slices(order).enumerate()
