@@ -49,22 +49,38 @@ EMA_DECAY = 0.999
 MARKS = (0.25, 0.5, 1.0)  # shares of the budget at which to score
 
 # What differs from the paper, in the words of the flags' fields.
-PAIR = {"learning_rate": 2e-4, "disc_learning_rate": 4e-4}
+FAST = {"learning_rate": 5e-4}
 ONE = {"critic_steps": 1}
+R3GAN = {**ONE, "loss": "r3gan"}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "rate 5e-4": {"learning_rate": 5e-4},
-    "rates 2e-4, 4e-4": PAIR,
-    "1 critic update": {**ONE, "learning_rate": 5e-4},
-    "lazy 5": {"penalty_interval": 5, "learning_rate": 5e-4},
-    "per example": {"phaseshuffle_per_example": True, "learning_rate": 5e-4},
-    "bf16": {"precision": "bf16", "learning_rate": 5e-4},
-    "r1": {**ONE, "loss": "r1"},
-    "r3gan": {**ONE, "loss": "r3gan"},
-    "r3gan w.1": {**ONE, "loss": "r3gan", "penalty_weight": 0.1},
-    "r3gan w10": {**ONE, "loss": "r3gan", "penalty_weight": 10.0},
-    "r3gan 5e-4": {**ONE, "loss": "r3gan", "learning_rate": 5e-4},
-    "r3gan 1e-3": {**ONE, "loss": "r3gan", "learning_rate": 1e-3},
+    "the paper's": {},
+    "rate": FAST,
+    "pair of rates": {"learning_rate": 2e-4, "disc_learning_rate": 5e-4},
+    "lazy penalty": {**FAST, "penalty_interval": 5},
+    "one update": {**FAST, **ONE},
+    "shifts per example": {**FAST, "phaseshuffle_per_example": True},
+    "bf16": {**FAST, "precision": "bf16"},
+    "R1": {**ONE, **FAST, "loss": "r1", "penalty_weight": 0.1},
+    "R3GAN": {**R3GAN, "learning_rate": 2e-4, "penalty_weight": 0.1},
+    "R3GAN, weight 1": {**R3GAN, "learning_rate": 2e-4, "penalty_weight": 1.0},
+    "R3GAN, weight .01": {
+        **R3GAN,
+        "learning_rate": 2e-4,
+        "penalty_weight": 0.01,
+    },
+    "R3GAN, rate": {**R3GAN, **FAST, "penalty_weight": 0.1},
+    "R3GAN, lazy": {
+        **R3GAN,
+        **FAST,
+        "penalty_weight": 0.1,
+        "penalty_interval": 4,
+    },
+    "R3GAN, per example": {
+        **R3GAN,
+        **FAST,
+        "penalty_weight": 0.1,
+        "phaseshuffle_per_example": True,
+    },
 }
 
 

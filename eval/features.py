@@ -17,7 +17,7 @@ LOWER_HZ, UPPER_HZ = 40.0, 7800.0
 FLOOR = 1e-6  # keeps the logarithm of silence finite
 FRAME_LEN = 1024  # samples, of the classifier; of distances, twice as many
 HOP_LEN = 128  # samples
-ROOM_TONE_RMS = 1e-4
+ROOM_TONE_RMS = 1e-3
 BATCH_SIZE = 64  # clips at once
 
 
@@ -102,7 +102,7 @@ def round_to_16_bits(audio: np.ndarray) -> np.ndarray:
 
 
 def add_room_tone(audio: np.ndarray | tf.Tensor) -> Any:
-    """Adds faint noise, always the same, 80 dB below full scale.
+    """Adds faint noise, always the same, 60 dB below full scale.
 
     To log(mel + 1e-6), the zeros that fill up a short clip are as far from
     noise that nobody hears as that noise is from speech: without a common

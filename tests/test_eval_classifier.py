@@ -71,6 +71,33 @@ def test_clips_are_rounded_as_files_are(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(ours, np.round(ours))
 
 
+def test_the_room_tone_is_faint_and_the_same_for_all(
+    rng: np.random.Generator,
+) -> None:
+    audio = rng.normal(size=[3, 16384]).astype(np.float32)
+    tones = features.add_room_tone(audio.astype(np.float64)) - audio
+    np.testing.assert_array_equal(tones[0], tones[2])
+    level = 20 * np.log10(tones[0].std())
+    np.testing.assert_allclose(level, -60, atol=0.2)
+
+
+def test_what_hides_in_the_room_tone_tells_no_clips_apart(
+    tmp_path: pathlib.Path, rng: np.random.Generator
+) -> None:
+    """Zeros behind a word, or noise at -90 dB: -13.8 or -4 in log-mels."""
+    clips = spoken(tmp_path)
+    clips[:, 8000:] = 0
+    hiss = rng.normal(0, 10**-4.5, clips.shape).astype(np.float32)
+    bare = features.log_mel(clips + hiss) - features.log_mel(clips)
+    assert np.abs(bare).max() > 5
+    model = judges.untrained().model
+    ours, theirs = (
+        classifier.predict_and_embed(model, audio)[1]
+        for audio in (clips, clips + hiss)
+    )
+    assert np.abs(ours - theirs).max() < 0.02 * np.abs(ours).max()
+
+
 def test_the_papers_network_has_its_shapes_and_parameters() -> None:
     model = classifier.build_classifier()
     assert model.input_shape == (None, 128, 128)
