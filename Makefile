@@ -1,4 +1,5 @@
-# Two commands, each from nothing but Python with venv, make and a package index:
+# Each from nothing but Python with venv, make and a package index:
+#   make speak  writes spoken digits by the weights that come with this repository
 #   make demo   trains a small WaveGAN on spoken digits and lets you hear it
 #   make test   lint, format, types, tests
 # Another Python: make demo PYTHON=python3.12
@@ -7,7 +8,10 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: demo test clean
+.PHONY: speak demo test clean
+
+speak: $(VENV)/runtime
+	$(RUN) train_wavegan.py generate --pretrained --n 20
 
 demo: $(VENV)/runtime
 	$(RUN) train_wavegan.py train ./demo --flagfile=flagfiles/demo.cfg

@@ -68,6 +68,8 @@ CONFIG_FLAGS = (
     ("wavegan_batchnorm", "model", "batchnorm", "use batch normalisation"),
     ("wavegan_genr_upsample", "model", "upsample", "zeros (transposed "
      "convolution), nn, linear or cubic"),
+    ("wavegan_genr_fade_len", "model", "fade_len", "samples at the end of "
+     "what the generator makes that fade to silence; 0: none"),
     ("wavegan_disc_phaseshuffle", "model", "phaseshuffle", "radius; 0: none"),
     ("wavegan_disc_phaseshuffle_per_example", "model",
      "phaseshuffle_per_example", "draw each example's shifts apart, not one "

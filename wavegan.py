@@ -40,6 +40,8 @@ class WaveGANConfig:
         code draws one for a batch.
       post_filter_len: Taps of the learned filter behind the generator's tanh;
         0: none, 512 in the paper.
+      fade_len: Samples at the end of the generator's output that fade to
+        silence, for clips that end in it; 0: none, as in the paper.
       dropout: Share of the critic's activations to drop; 0.5 in table 1.
 
     Raises:
@@ -57,6 +59,7 @@ class WaveGANConfig:
     post_filter_len: int = 0
     dropout: float = 0.0
     phaseshuffle_per_example: bool = False
+    fade_len: int = 0
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -86,6 +89,11 @@ class WaveGANConfig:
             raise ValueError(
                 f"post_filter_len is {self.post_filter_len}: expected a number "
                 "of taps, or 0 for none"
+            )
+        if not 0 <= self.fade_len <= self.slice_len:
+            raise ValueError(
+                f"fade_len is {self.fade_len}: expected 0 (none) to "
+                f"{self.slice_len} samples"
             )
         if not 0 <= self.dropout < 1:
             raise ValueError(
@@ -145,6 +153,8 @@ def build_generator(config: WaveGANConfig) -> keras.Model:
             dtype="float32",
             name="pp_filt",
         )(x)
+    if config.fade_len:
+        x = FadeOut(config.fade_len, dtype="float32", name="fade")(x)
     return keras.Model(z, x, name="generator")
 
 
@@ -189,6 +199,34 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
     x = keras.layers.Dense(1, dtype="float32", name="output")(x)
     score = keras.layers.Reshape((), dtype="float32")(x)
     return keras.Model(audio, score, name="discriminator")
+
+
+@keras.saving.register_keras_serializable("wavegan")
+class FadeOut(keras.layers.Layer):
+    """Lets a signal fall to zero at its end, in a straight line.
+
+    A transposed convolution cannot be silent there: fewer taps reach the last
+    samples, so that biases which cancel elsewhere do not. The click is faint,
+    and penalties on the critic's slope keep it from minding faint things.
+
+    Args:
+      length: Of the fade, in samples.
+      **kwargs: Of `keras.layers.Layer`.
+    """
+
+    def __init__(self, length: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.length = length
+
+    def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Maps `[batch, time, channels]` to the same shape."""
+        gain = np.ones((x.shape[1], 1), np.float32)
+        gain[-self.length :, 0] = np.linspace(1, 0, self.length + 1)[1:]
+        return x * gain
+
+    def get_config(self) -> dict[str, Any]:
+        """Everything that `from_config` needs."""
+        return {**super().get_config(), "length": self.length}
 
 
 @keras.saving.register_keras_serializable("wavegan")

@@ -38,7 +38,7 @@ import trainer
 import wavegan
 from eval import classifier
 
-SHAPE: dict[str, Any] = {"slice_len": 8192, "dim": 16}
+SHAPE: dict[str, Any] = {"slice_len": 8192, "dim": 16, "fade_len": 256}
 DATA: dict[str, Any] = {
     "sample_rate": 8000,
     "first_slice": True,
@@ -49,38 +49,26 @@ EMA_DECAY = 0.999
 MARKS = (0.25, 0.5, 1.0)  # shares of the budget at which to score
 
 # What differs from the paper, in the words of the flags' fields.
-FAST = {"learning_rate": 5e-4}
-ONE = {"critic_steps": 1}
-R3GAN = {**ONE, "loss": "r3gan"}
+RATE = {"learning_rate": 5e-4}
+R1 = {"loss": "r1", "critic_steps": 1, "penalty_weight": 0.1, **RATE}
+R3GAN = {**R1, "loss": "r3gan"}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "the paper's": {},
-    "rate": FAST,
-    "pair of rates": {"learning_rate": 2e-4, "disc_learning_rate": 5e-4},
-    "lazy penalty": {**FAST, "penalty_interval": 5},
-    "one update": {**FAST, **ONE},
-    "shifts per example": {**FAST, "phaseshuffle_per_example": True},
-    "bf16": {**FAST, "precision": "bf16"},
-    "R1": {**ONE, **FAST, "loss": "r1", "penalty_weight": 0.1},
-    "R3GAN": {**R3GAN, "learning_rate": 2e-4, "penalty_weight": 0.1},
-    "R3GAN, weight 1": {**R3GAN, "learning_rate": 2e-4, "penalty_weight": 1.0},
-    "R3GAN, weight .01": {
-        **R3GAN,
-        "learning_rate": 2e-4,
-        "penalty_weight": 0.01,
-    },
-    "R3GAN, rate": {**R3GAN, **FAST, "penalty_weight": 0.1},
-    "R3GAN, lazy": {
-        **R3GAN,
-        **FAST,
-        "penalty_weight": 0.1,
-        "penalty_interval": 4,
-    },
-    "R3GAN, per example": {
-        **R3GAN,
-        **FAST,
-        "penalty_weight": 0.1,
-        "phaseshuffle_per_example": True,
-    },
+    "paper": {},
+    "rate": RATE,
+    "two rates": {"learning_rate": 2e-4, "disc_learning_rate": 5e-4},
+    "lazy": {**RATE, "penalty_interval": 5},
+    "one update": {**RATE, "critic_steps": 1},
+    "per example": {**RATE, "phaseshuffle_per_example": True},
+    "bf16": {**RATE, "precision": "bf16"},
+    "R1": R1,
+    "R3GAN": R3GAN,
+    "R3GAN, rate 2e-4": {**R3GAN, "learning_rate": 2e-4},
+    "R3GAN, rate 1e-3": {**R3GAN, "learning_rate": 1e-3},
+    "R3GAN, weight .01": {**R3GAN, "penalty_weight": 0.01},
+    "R3GAN, weight 1": {**R3GAN, "penalty_weight": 1.0},
+    "R3GAN, lazy": {**R3GAN, "penalty_interval": 4},
+    "R3GAN, per example": {**R3GAN, "phaseshuffle_per_example": True},
+    "R3GAN, bf16": {**R3GAN, "precision": "bf16"},
 }
 
 

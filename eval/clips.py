@@ -83,6 +83,17 @@ def from_folder(
     return from_files(name or str(folder), paths)
 
 
+def normalized(source: Source) -> Source:
+    """The same clips, the peak of each brought to 1; silence stays silence."""
+
+    def load(start: int, stop: int) -> np.ndarray:
+        audio = source.load(start, stop)
+        peak = np.abs(audio).max(axis=1, keepdims=True)
+        return audio / np.where(peak > 0, peak, 1).astype(audio.dtype)
+
+    return dataclasses.replace(source, load=load)
+
+
 def baselines(reference: Source, num_clips: int, seed: int = 0) -> list[Source]:
     """What no score should take for a good generator.
 

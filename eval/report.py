@@ -77,6 +77,8 @@ def footnote(settings: dict[str, Any]) -> str:
         f"{settings['splits']} splits",
         f"seed {settings['seed']}",
     ]
+    if settings["normalize"]:
+        parts.append("the peak of each clip at 1")
     for source in settings["real"].values():
         parts.append(f"{source['name']} ({source['num_clips']:,} clips)")
     return "; ".join(parts) + "."

@@ -45,6 +45,11 @@ def find_heldout(reference_dir: pathlib.Path) -> pathlib.Path | None:
 def make_job(arguments: argparse.Namespace) -> scoring.Job:
     """Finds the clips that a command line asks for."""
     seed = arguments.seed
+
+    def read(folder: pathlib.Path, **options: Any) -> clips.Source:
+        source = clips.from_folder(folder, seed=seed, **options)
+        return clips.normalized(source) if arguments.normalize else source
+
     folders = {
         "reference": arguments.reference_dir,
         "heldout": arguments.heldout_dir,
@@ -52,13 +57,12 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
     if arguments.reference_dir and not arguments.heldout_dir:
         folders["heldout"] = find_heldout(arguments.reference_dir)
     real = {
-        kind: clips.from_folder(folder, seed=seed, name=f"{kind} {folder}")
+        kind: read(folder, name=f"{kind} {folder}")
         for kind, folder in folders.items()
         if folder
     }
     systems = [
-        clips.from_folder(folder, arguments.n, seed)
-        for folder in arguments.audio_dir
+        read(folder, limit=arguments.n) for folder in arguments.audio_dir
     ]
     if arguments.baselines:
         if "reference" not in real:
@@ -93,6 +97,7 @@ def describe(
             "dir": str(arguments.classifier),
         },
         "splits": job.splits,
+        "normalize": arguments.normalize,
         "seed": job.seed,
         "real": {
             kind: {"name": source.name, "num_clips": source.num_clips}
@@ -167,6 +172,12 @@ def parser() -> console.Parser:
     add("--n", type=console.positive, default=0, help="clips to score; all")
     add("--k", type=console.positive, default=10, help="splits of inception")
     add("--seed", type=int, default=0, help="of order and draws")
+    add(
+        "--normalize",
+        action="store_true",
+        help="bring the peak of each clip to 1, as training with "
+        "--data_normalize does, real clips too",
+    )
     add(
         "--baselines",
         action="store_true",

@@ -8,7 +8,14 @@ import reference_eval
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval import bootstrap, coverage, frechet, inception, similarity
+from eval import (
+    bootstrap,
+    clips,
+    coverage,
+    frechet,
+    inception,
+    similarity,
+)
 
 seeds = st.integers(0, 2**31)
 
@@ -300,3 +307,18 @@ def test_an_interval_of_a_biased_statistic_is_around_the_value(
         100, lambda i: float(len(np.unique(values[i]))), 100
     )
     assert low < 100 < high  # repeats leave about 63 of them
+
+
+def test_normalized_clips_peak_at_1_and_silence_stays_silent(
+    rng: np.random.Generator,
+) -> None:
+    audio = rng.uniform(-1, 1, [5, 16384]).astype(np.float32)
+    audio *= np.array([1, 0.3, 1e-3, 0, 1e-9], np.float32)[:, None]
+    source = clips.Source("a", 5, lambda start, stop: audio[start:stop])
+    ours = clips.normalized(source)
+    peaks = np.abs(ours.load(0, 5)).max(axis=1)
+    np.testing.assert_allclose(peaks, [1, 1, 1, 0, 1], rtol=1e-6)
+    np.testing.assert_allclose(
+        ours.load(1, 3), audio[1:3] / np.abs(audio[1:3]).max(1)[:, None]
+    )
+    assert (ours.name, ours.num_clips) == ("a", 5)

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import reference
@@ -329,3 +330,28 @@ def test_transposed_layer_is_the_adjoint_of_the_strided_one(
     y = rng.normal(size=(1, 16, 3)).astype(np.float32)
     left, right = np.sum(down(x) * y), np.sum(x * up(y))
     np.testing.assert_allclose(left, right, rtol=1e-4)
+
+
+def test_a_fade_is_a_straight_line_to_zero_at_the_end(rng: Random) -> None:
+    plain = wavegan.WaveGANConfig(slice_len=64, dim=1, latent_dim=3)
+    config = dataclasses.replace(plain, fade_len=8)
+    generator, faded = map(wavegan.build_generator, (plain, config))
+    assert [w.path for w in faded.weights] == [
+        w.path for w in generator.weights
+    ], "a fade has no weights"
+    faded.set_weights(generator.get_weights())
+    z = rng.uniform(-1, 1, (5, 3)).astype(np.float32)
+    gain = np.concatenate([np.ones(56), 1 - np.arange(1, 9) / 8])
+    np.testing.assert_allclose(
+        faded(z), generator(z) * gain[:, None].astype(np.float32), atol=1e-7
+    )
+    assert np.all(faded(z)[:, -1] == 0)
+    again = keras.Model.from_config(faded.get_config())
+    again.set_weights(faded.get_weights())
+    np.testing.assert_array_equal(again(z), faded(z))
+
+
+@pytest.mark.parametrize("length", [-1, 65])
+def test_a_fade_longer_than_the_clip_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match=f"fade_len is {length}"):
+        wavegan.WaveGANConfig(slice_len=64, fade_len=length)
