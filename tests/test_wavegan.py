@@ -78,6 +78,8 @@ def test_defaults_are_the_papers() -> None:
         "phaseshuffle": 2,
         "post_filter_len": 0,
         "dropout": 0.0,
+        "phaseshuffle_per_example": False,
+        "fade_len": 0,
     }
     with pytest.raises(dataclasses.FrozenInstanceError):
         wavegan.WaveGANConfig().dim = 3  # type: ignore[misc]
