@@ -117,7 +117,7 @@ def test_probabilities_sum_to_1_and_features_are_means_of_maps(
     np.testing.assert_allclose(probs.sum(1), 1, rtol=1e-5)
     maps = keras.Model(
         judge.model.inputs, judge.model.get_layer("pool_3").output
-    )([features.log_mel(audio[:5])])
+    )([features.log_mel(features.add_room_tone(audio[:5]))])
     np.testing.assert_allclose(
         embeddings[:5], np.mean(maps, axis=(1, 2)), rtol=1e-4, atol=1e-5
     )
