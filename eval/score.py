@@ -46,9 +46,11 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
     """Finds the clips that a command line asks for."""
     seed = arguments.seed
 
-    def read(folder: pathlib.Path, **options: Any) -> clips.Source:
-        source = clips.from_folder(folder, seed=seed, **options)
+    def level(source: clips.Source) -> clips.Source:
         return clips.normalized(source) if arguments.normalize else source
+
+    def read(folder: pathlib.Path, **options: Any) -> clips.Source:
+        return level(clips.from_folder(folder, seed=seed, **options))
 
     folders = {
         "reference": arguments.reference_dir,
@@ -72,7 +74,8 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
             )
         num_clips = max(source.num_clips for source in systems)
         systems += real.values()
-        systems += clips.baselines(real["reference"], num_clips, seed)
+        made = clips.baselines(real["reference"], num_clips, seed)
+        systems += map(level, made)
     names = arguments.metrics
     if ALL in names:
         names = list(metrics.METRICS)

@@ -12,6 +12,7 @@ import sys
 from types import ModuleType
 
 import judges
+import numpy as np
 import pytest
 import soundfile
 
@@ -77,6 +78,28 @@ def rows_of(markdown: str) -> dict[str, dict[str, str]]:
     }
 
 
+@pytest.mark.parametrize("flags", [[], ["--normalize"]])
+def test_all_clips_are_brought_to_one_peak_or_none(
+    tmp_path: pathlib.Path, flags: list[str]
+) -> None:
+    judges.write_tones(tmp_path / "tones/train", 4)
+    judges.write_tones(tmp_path / "tones/valid", 2)
+    folders = ["--audio_dir", tmp_path / "tones/valid"]
+    folders += ["--reference_dir", tmp_path / "tones", "--classifier", "clf"]
+    job = score.make_job(
+        score.parser().parse_args(
+            ["inception", *map(str, folders), "--baselines", *flags]
+        )
+    )
+    assert len(job.systems) == 6
+    for source in job.sets():
+        peaks = np.abs(source.load(0, 6)).max(axis=1)
+        if source.name == "silence":
+            assert np.all(peaks == 0)
+        else:
+            assert np.allclose(peaks, 1) == bool(flags), source.name
+
+
 @pytest.mark.slow
 def test_all_metrics_tell_real_clips_from_noise_silence_and_copies(
     tones: pathlib.Path,
@@ -97,8 +120,10 @@ def test_all_metrics_tell_real_clips_from_noise_silence_and_copies(
     real, noise = values["tones/valid"], values["white noise"]
     copies, silence = values["copies of the reference"], values["silence"]
     reference = values["reference tones"]
-    for key in ("inception", "precision", "recall", "coverage"):
+    for key in ("inception", "recall", "coverage"):
         assert real[key] > noise[key] and real[key] > silence[key], key
+    # Silence lies between these tones: it is precise, and covers nothing.
+    assert real["precision"] > 0.9 > noise["precision"]
     for key in ("am", "frechet", "kernel", "ndb", "train_distance"):
         assert real[key] < noise[key] and real[key] < silence[key], key
     assert silence["inception"] == pytest.approx(1)

@@ -1,0 +1,203 @@
+"""Weights that travel, and those that come with the program."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+
+import commandline
+import matplotlib.image
+import numpy as np
+import pytest
+import small_gan
+import soundfile
+from commandline import EMA, TINY
+
+import modes
+import pretrained
+import traindir
+import wavegan
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory, audio: pathlib.Path
+) -> pathlib.Path:
+    """A train dir of four steps, averaged."""
+    path = tmp_path_factory.mktemp("trained") / "t"
+    done = commandline.run(
+        *("train", path, f"--data_dir={audio}", *TINY, EMA),
+        "--train_max_steps=4",
+    )
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture(scope="module")
+def released(trained: pathlib.Path) -> pathlib.Path:
+    """What `release` made of it."""
+    done = commandline.run("release", trained, "--preview_n=5")
+    assert done.returncode == 0, done.stderr
+    return trained / "release"
+
+
+def test_released_weights_are_the_runs_to_float16(
+    trained: pathlib.Path, released: pathlib.Path
+) -> None:
+    weights = commandline.weights(trained)
+    for file, part in (
+        (pretrained.GENERATOR, "ema_generator"),
+        (pretrained.DISCRIMINATOR, "discriminator"),
+    ):
+        with np.load(released / file, allow_pickle=False) as packed:
+            assert int(packed["step"]) == 4
+            for name in set(packed.files) - {"step"}:
+                key = name.replace("/", ".S")
+                full = weights[f"{part}/{key}/.ATTRIBUTES/VARIABLE_VALUE"]
+                assert packed[name].dtype == np.float16
+                np.testing.assert_allclose(
+                    packed[name].astype(float), full, rtol=5e-4, atol=1e-7
+                )
+
+
+def test_a_release_is_heard_seen_and_used_like_a_train_dir(
+    trained: pathlib.Path, released: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    config = json.loads((released / "config.json").read_text())
+    assert config["data"]["dir"] == "", "it travels"
+    samples, rate = soundfile.read(released / "samples.wav")
+    assert rate == 16000 and len(samples) == 5 * (256 + 8000)
+    assert matplotlib.image.imread(released / "samples.png").std() > 0
+    moved = tmp_path / "moved"
+    shutil.copytree(released, moved)
+    clips = {}
+    for path in (trained, moved):
+        done = commandline.run("generate", path, "--n=3")
+        assert "step 4: 3 clips" in done.stdout, done.stderr
+        wavs = sorted((path / "generated").glob("*.wav"))
+        clips[path] = np.stack([soundfile.read(wav)[0] for wav in wavs])
+    assert clips[moved].shape == (3, 256)
+    scale = np.abs(clips[trained]).max()
+    np.testing.assert_allclose(
+        clips[moved], clips[trained], atol=0.01 * scale + 1e-4
+    )
+
+
+def test_weights_pack_and_unpack(tmp_path: pathlib.Path) -> None:
+    ours, theirs = small_gan.build(init=1), small_gan.build(init=2)
+    path = tmp_path / "g.npz"
+    path.write_bytes(pretrained.pack(ours.generator, 7))
+    assert pretrained.unpack(theirs.generator, path) == 7
+    np.testing.assert_array_equal(
+        small_gan.flat(theirs.generator),
+        small_gan.flat(ours.generator).astype(np.float16).astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize("fault", ["cut", "text", "shape", "absent"])
+def test_weights_that_do_not_fit_are_named(
+    tmp_path: pathlib.Path, fault: str
+) -> None:
+    model = small_gan.build()
+    path = tmp_path / "g.npz"
+    content = pretrained.pack(model.generator, 7)
+    if fault == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    if fault == "text":
+        path.write_text("not found")
+    if fault == "shape":
+        path.write_bytes(pretrained.pack(model.discriminator, 7))
+    with pytest.raises(ValueError, match="g.npz does not fit"):
+        pretrained.unpack(model.generator, path)
+
+
+# What comes with the program -------------------------------------------------
+
+FOLDER = pretrained.FOLDER
+CONFIG = traindir.TrainDir(FOLDER).read_config()
+
+
+def test_its_files_are_small_and_all_there() -> None:
+    files = {path.name: path.stat().st_size for path in FOLDER.iterdir()}
+    assert {
+        pretrained.GENERATOR,
+        pretrained.DISCRIMINATOR,
+        "config.json",
+        "README.md",
+        "samples.wav",
+        "samples.png",
+    } == set(files)
+    assert max(files.values()) < 16 * 2**20
+    card = (FOLDER / "README.md").read_text()
+    assert "CC BY-SA 4.0" in card and "Free Spoken Digit Dataset" in card
+
+
+def test_it_says_the_same_in_another_process(tmp_path: pathlib.Path) -> None:
+    hashes = []
+    for folder in ("a", "b"):
+        done = commandline.run(
+            *("generate", "--pretrained", "--n=4", "--seed=3"),
+            f"--out_dir={tmp_path / folder}",
+        )
+        assert done.returncode == 0, done.stderr
+        wavs = sorted((tmp_path / folder).iterdir())
+        assert [wav.name for wav in wavs] == [f"0000{i}.wav" for i in range(4)]
+        hashes.append(
+            [hashlib.sha256(wav.read_bytes()).hexdigest() for wav in wavs]
+        )
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes[0])) == 4
+
+
+def test_its_clips_are_words_not_hum(tmp_path: pathlib.Path) -> None:
+    """Loud somewhere, silent behind the word, and unlike one another."""
+    config = wavegan.WaveGANConfig(**CONFIG["model"])
+    generator = wavegan.build_generator(config)
+    pretrained.unpack(generator, FOLDER / pretrained.GENERATOR)
+    z = modes.sample_z(16, config.latent_dim, seed=0)
+    clips = np.stack(list(modes.generate_audio(generator, z)))[..., 0]
+    assert clips.shape == (16, config.slice_len)
+    loudness = np.abs(clips).max(axis=1)
+    assert np.median(loudness) > 0.3
+    frames = clips.reshape(16, 32, -1).std(axis=2)
+    assert np.median(frames[:, -4:] / frames.max(axis=1, keepdims=True)) < 0.1
+    likeness = np.corrcoef(np.abs(np.fft.rfft(clips)))
+    assert np.median(likeness[~np.eye(16, dtype=bool)]) < 0.9
+
+
+def test_training_goes_on_from_it(
+    tmp_path: pathlib.Path, audio: pathlib.Path
+) -> None:
+    done = commandline.run(
+        *("train", tmp_path / "t", "--pretrained", f"--data_dir={audio}"),
+        *("--train_max_steps=1", "--train_batch_size=2"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"starting from {FOLDER}" in done.stderr
+    config = traindir.TrainDir(tmp_path / "t").read_config()
+    assert config["model"] == CONFIG["model"]
+    assert config["train"]["batch_size"] == 2
+    ours = commandline.weights(tmp_path / "t")
+    with np.load(FOLDER / pretrained.GENERATOR, allow_pickle=False) as packed:
+        for name in set(packed.files) - {"step"}:
+            key = name.replace("/", ".S")
+            moved = ours[f"generator/{key}/.ATTRIBUTES/VARIABLE_VALUE"]
+            # One step of Adam moves no weight by much more than its rate.
+            np.testing.assert_allclose(moved, packed[name], atol=4e-3)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("preview", "--pretrained"), ("--pretrained", "preview")),
+        (("generate", "t", "--pretrained"), ("t and --pretrained",)),
+        (
+            ("train", "t", "--pretrained", "--wavegan_dim=3"),
+            ("--wavegan_dim is 3",),
+        ),
+    ],
+)
+def test_odd_uses_end_in_one_line(
+    args: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    commandline.assert_one_line(commandline.run(*args), *words)
