@@ -118,7 +118,7 @@ def float64(weights: Sequence[Any]) -> list[Array]:
     return [np.asarray(weight, np.float64) for weight in weights]
 
 
-@pytest.mark.parametrize("name", losses.OBJECTIVES)
+@pytest.mark.parametrize("name", training.LOSSES)
 def test_gradients_of_one_step_are_the_twins(
     name: str, step: Callable[..., Any]
 ) -> None:
