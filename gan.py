@@ -45,7 +45,7 @@ class GAN(keras.Model):
       ValueError: A number is out of its range.
 
     Source: section 3 and appendix D of the paper; Karras et al. (2020), section
-    2.2, for the interval.
+    3.1, for the interval.
     """
 
     def __init__(

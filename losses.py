@@ -63,7 +63,7 @@ def non_saturating_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
 def relativistic_generator(fake: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
     """Cross-entropy of "this fake is more real than that real example".
 
-    Source: Jolicoeur-Martineau (2019); Huang et al. (2024), equation 2.
+    Source: Jolicoeur-Martineau (2019); Huang et al. (2024).
     """
     return tf.reduce_mean(tf.nn.softplus(real - fake))
 
@@ -71,7 +71,7 @@ def relativistic_generator(fake: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
 def relativistic_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
     """Cross-entropy of "this real example is more real than that fake".
 
-    Source: Jolicoeur-Martineau (2019); Huang et al. (2024), equation 2.
+    Source: Jolicoeur-Martineau (2019); Huang et al. (2024).
     """
     return tf.reduce_mean(tf.nn.softplus(fake - real))
 
@@ -243,8 +243,8 @@ class Objective:
 
 
 # Source: table 7 of the paper for "wgan-gp", the authors' code for the first
-# three. The last two are younger; their rates and weights were found on spoken
-# digits (docs/efficiency.md).
+# three. The last two are younger; docs/efficiency.md tells which rates and
+# weights suited small networks.
 OBJECTIVES = {
     "dcgan": Objective(
         non_saturating_generator,

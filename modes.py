@@ -168,7 +168,7 @@ def release(
       gan: Built as the train dir's config says.
       directory: A train dir.
       num_clips: In the samples.
-      out_dir: Where to; made if missing. It is a train dir for other modes.
+      out_dir: Where to; made if missing. `generate` and `infer` take it.
 
     Raises:
       FileNotFoundError: There is no checkpoint.

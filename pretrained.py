@@ -1,7 +1,7 @@
 """Weights that travel: both networks, without what only their run needs.
 
-A folder of them is a train dir that cannot be resumed: every mode but `train`
-takes it, and `train --pretrained` starts from it.
+`generate` and `infer` take a folder of them as they take a train dir; `train
+--pretrained` starts from the one that comes with the program.
 """
 
 import io
@@ -20,8 +20,7 @@ GENERATOR, DISCRIMINATOR = "generator.npz", "discriminator.npz"
 def pack(network: keras.Model, step: int) -> bytes:
     """Makes an NPZ file of a network's weights, as float16, and its step.
 
-    Of 11 significant bits the ear misses none: the error is 66 dB below each
-    weight.
+    Of 11 significant bits: the error is 66 dB below each weight.
     """
     file = io.BytesIO()
     weights = {

@@ -21,14 +21,12 @@ from eval import console
 
 console.quiet_tensorflow()  # its notes would bury ours
 
-import keras
 import tensorflow as tf
 from absl import app, flags, logging
 
 import gan as gan_lib
 import incept as incept_lib
 import modes
-import precision
 import pretrained
 import synthesizer
 import traindir
@@ -147,18 +145,13 @@ def build(config: dict[str, dict[str, Any]]) -> gan_lib.GAN:
         model = wavegan.WaveGANConfig(**config["model"])
     except TypeError as error:
         raise ValueError(f"config.json is damaged: {error}") from None
-    keras.utils.set_random_seed(settings.seed)
-    with precision.of_layers(settings.precision):
-        generator = wavegan.build_generator(model)
-        discriminator = wavegan.build_discriminator(model)
-    return gan_lib.GAN(
-        generator,
-        discriminator,
-        latent_dim=model.latent_dim,
-        critic_steps=settings.critic_steps,
-        ema_decay=settings.ema_decay,
-        penalty_interval=settings.penalty_interval,
-        seed=settings.seed,
+    return traindir.build_gan(
+        settings,
+        lambda: (
+            wavegan.build_generator(model),
+            wavegan.build_discriminator(model),
+        ),
+        model.latent_dim,
     )
 
 
@@ -224,14 +217,7 @@ def train(directory: traindir.TrainDir) -> None:
     if FLAGS.pretrained and directory.latest_step() is None:
         step = pretrained.load(gan, pretrained.FOLDER)
         logging.info("starting from %s, step %d", pretrained.FOLDER, step)
-    settings = traindir.TrainConfig(**config["train"])
-    gan.compile(
-        settings.loss,
-        jit_compile=settings.jit,
-        learning_rate=settings.learning_rate or None,
-        disc_learning_rate=settings.disc_learning_rate or None,
-        penalty_weight=settings.penalty_weight or None,
-    )
+    traindir.compile_gan(gan, traindir.TrainConfig(**config["train"]))
     if not config["data"]["dir"]:
         logging.info("no --data_dir: learning digits made in %s", DIGITS_DIR)
         synthesizer.synthesize(DIGITS_DIR)

@@ -25,14 +25,12 @@ from eval import console
 
 console.quiet_tensorflow()
 
-import keras
 import tensorflow as tf
 
 import gan as gan_lib
 import incept
 import loader
 import modes
-import precision
 import traindir
 import trainer
 import wavegan
@@ -79,28 +77,19 @@ def build(variant: dict[str, Any], seed: int) -> gan_lib.GAN:
         **SHAPE, **{k: v for k, v in variant.items() if k in fields}
     )
     settings = traindir.TrainConfig(
-        **{k: v for k, v in variant.items() if k not in fields}
+        ema_decay=EMA_DECAY,
+        seed=seed,
+        **{k: v for k, v in variant.items() if k not in fields},
     )
-    keras.utils.set_random_seed(seed)
-    with precision.of_layers(settings.precision):
-        networks = (
+    gan = traindir.build_gan(
+        settings,
+        lambda: (
             wavegan.build_generator(model),
             wavegan.build_discriminator(model),
-        )
-    gan = gan_lib.GAN(
-        *networks,
-        latent_dim=model.latent_dim,
-        critic_steps=settings.critic_steps,
-        ema_decay=EMA_DECAY,
-        penalty_interval=settings.penalty_interval,
-        seed=seed,
+        ),
+        model.latent_dim,
     )
-    gan.compile(
-        settings.loss,
-        learning_rate=settings.learning_rate or None,
-        disc_learning_rate=settings.disc_learning_rate or None,
-        penalty_weight=settings.penalty_weight or None,
-    )
+    traindir.compile_gan(gan, settings)
     return gan
 
 

@@ -18,8 +18,7 @@ from eval import classifier, features, labels
 
 CHUNK_LEN = 512  # clips that are decoded at once
 MAX_SHIFT = 1600  # samples, a tenth of a second
-# Above the clip's RMS. The least is none: padded clips end in digital silence,
-# which a judge that learnt with noise alone does not know.
+# Above the clip's RMS. The least is none that shows over the room tone.
 NOISE_DB = (-110.0, -10.0)
 GAIN_DB = (-12.0, 6.0)
 # What a drowned clip says, loud or quiet, is each word with equal probability.
