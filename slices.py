@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
+import tensorflow as tf
 
-import audio_files
+import headers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +18,7 @@ class SliceIndex:
     (all in samples at `sample_rate`).
     """
 
-    infos: Sequence[audio_files.AudioInfo]
+    infos: Sequence[headers.AudioInfo]
     slice_len: int
     sample_rate: int
     channels: int
@@ -43,7 +44,7 @@ class SliceIndex:
 
 
 def index_slices(
-    infos: Sequence[audio_files.AudioInfo],
+    infos: Sequence[headers.AudioInfo],
     slice_len: int,
     *,
     sample_rate: int = 16000,
@@ -56,7 +57,7 @@ def index_slices(
     """Lists every slice of every file, in the order of the files.
 
     Args:
-      infos: Usable files, from `audio_files.scan_audio`.
+      infos: Usable files, from `headers.scan_audio`.
       slice_len: Samples in a slice.
       sample_rate: Target rate, Hz.
       channels: Target channels: 1 is the mean, n takes n, or n times 1.
@@ -78,7 +79,7 @@ def index_slices(
             "from 0 up to, but not including, 1"
         )
     for info in infos:
-        audio_files.check_target(info, sample_rate, channels)
+        headers.check_target(info, sample_rate, channels)
     lens = np.array([i.num_samples_at(sample_rate) for i in infos], np.int64)
     counts = -(-lens // hop) if pad_end else (lens - slice_len) // hop + 1
     # Differs from the original: a clip shorter than a slice gives one slice;
@@ -92,3 +93,27 @@ def index_slices(
     span = np.minimum(end - offset, slice_len + slack)
     rule = infos, slice_len, sample_rate, channels
     return SliceIndex(*rule, file, offset, slack, span)
+
+
+def shuffle(positions: tf.Tensor, size: int, seed: int) -> tf.Tensor:
+    """Numbers of the slices that stand at positions of the shuffled stream.
+
+    Args:
+      positions: Counted from the start of the first epoch, int64, `[n]`.
+      size: Slices in an epoch, each of which comes once.
+      seed: Of the orders.
+
+    Returns:
+      Numbers from 0 to size - 1, int64, `[n]`.
+    """
+    # Differs from the original: a permutation, no shuffle buffer. It is
+    # tf.random.experimental.index_shuffle with its constant: that wrapper does
+    # not take a batch of seeds (TensorFlow 2.17).
+    fixed = tf.ones_like(positions)
+    epochs = positions // size
+    return tf.raw_ops.RandomIndexShuffle(
+        index=positions % size,
+        seed=tf.stack([498247692 * fixed, seed * fixed, epochs], axis=1),
+        max_index=tf.constant(size - 1, tf.int64),
+        rounds=4,
+    )

@@ -1,4 +1,4 @@
-"""Which files are found, what is read of them, and what goes wrong."""
+"""What is read of audio files, and what goes wrong."""
 
 import os
 import pathlib
@@ -7,7 +7,6 @@ from typing import Any
 import hypothesis
 import numpy as np
 import pytest
-import soundfile
 import tensorflow as tf
 import wavs
 from hypothesis import strategies as st
@@ -22,51 +21,6 @@ def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     keep = lambda text, *args: said.append(text % args)  # noqa: E731
     monkeypatch.setattr(loader.logging, "warning", keep)
     return said
-
-
-# Which files
-
-
-def test_audio_is_found_at_any_depth_in_order(tmp_path: pathlib.Path) -> None:
-    wanted = [
-        "B.WAV",
-        "a/1.flac",
-        "a/b/[1]*.ogg",
-        "c.d/x.Mp3",
-        "y.aif",
-        "z.aiff",
-    ]
-    others = [
-        ".x.wav",
-        ".git/y.wav",
-        "a/._b.wav",
-        "notes.txt",
-        "wav",
-        "a.wav.gz",
-    ]
-    for name in wanted + others:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    os.mkfifo(tmp_path / "pipe.wav")
-    (tmp_path / "folder.wav").mkdir()
-    (tmp_path / "link.wav").symlink_to(tmp_path / "B.WAV")
-    found = sorted(str(tmp_path / name) for name in [*wanted, "link.wav"])
-    assert loader.find_audio(tmp_path) == found
-
-
-def test_a_train_folder_is_used_alone(tmp_path: pathlib.Path) -> None:
-    inside = wavs.write(tmp_path / "train" / "a.wav", wavs.noise(9))
-    wavs.write(tmp_path / "valid" / "b.wav", wavs.noise(9))
-    assert loader.find_audio(tmp_path) == [inside]
-
-
-def test_bad_folders_are_named_in_one_line(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "a.txt").touch()
-    cases = {"none": FileNotFoundError, "a.txt": ValueError, "": ValueError}
-    for name, error in cases.items():
-        with pytest.raises(error, match=tmp_path.name) as caught:
-            loader.find_audio(tmp_path / name)
-        assert "\n" not in str(caught.value)
 
 
 # What files hold
@@ -225,47 +179,6 @@ def test_cut_files_give_what_is_there(
     )
 
 
-def test_unusable_files_are_skipped_and_named(
-    tmp_path: pathlib.Path, warnings: list[str]
-) -> None:
-    good = wavs.write(tmp_path / "good.wav", wavs.noise(64))
-    whole = pathlib.Path(good).read_bytes()
-    bad = {
-        "empty.ogg": b"",
-        "random.mp3": np.random.default_rng(0).bytes(3000),
-        "page.wav": b"<html>no</html>",
-        "header.wav": whole[:20],
-        "no data.wav": whole[:40] + bytes(4),
-    }
-    for name, contents in bad.items():
-        (tmp_path / name).write_bytes(contents)
-    os.mkfifo(tmp_path / "pipe.wav")
-    names = [*bad, "pipe.wav", "missing.wav"]
-    paths = [str(tmp_path / name) for name in names]
-    infos, skipped = loader.scan_audio([*paths, good])
-    assert [info.path for info in infos] == [good]
-    assert list(skipped) == paths
-    assert all(why and "\n" not in why for why in skipped.values())
-    slices = wavs.epoch([*paths, good])
-    np.testing.assert_array_equal(slices, wavs.noise(64)[None])
-    assert len(warnings) == 1 and "skipped 7 of 8" in warnings[0]
-    assert paths[0] in warnings[0] and skipped[paths[0]] in warnings[0]
-    with pytest.raises(ValueError, match="none of 7 files .*empty.ogg"):
-        wavs.epoch(paths)
-
-
-def test_headers_are_read_once_until_the_file_changes(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = wavs.write(tmp_path / "a.wav", wavs.noise(64))
-    before = loader.scan_audio([path])
-    with monkeypatch.context() as patch:
-        patch.setattr(soundfile, "SoundFile", None)
-        assert loader.scan_audio([path]) == before
-    wavs.write(tmp_path / "a.wav", wavs.noise(99))
-    assert loader.scan_audio([path])[0][0].num_samples == 99
-
-
 @pytest.mark.parametrize("value", [np.nan, -np.inf])
 def test_samples_that_are_no_numbers_are_errors(
     tmp_path: pathlib.Path, value: float
@@ -340,16 +253,3 @@ def test_bad_settings_are_errors_in_one_line(
     assert "\n" not in str(caught.value)
     with pytest.raises(FileNotFoundError):
         loader.decode_audio(tmp_path / "none.wav")
-
-
-def test_fast_wav_is_16_bit_or_float_at_the_rate(
-    tmp_path: pathlib.Path,
-) -> None:
-    for codec in wavs.CODECS:
-        path = wavs.write(
-            tmp_path / "-".join(codec), wavs.noise(9), codec=codec
-        )
-        info = loader.scan_audio([path])[0][0]
-        standard = codec[0][:3] == "WAV" and codec[1] in ("PCM_16", "FLOAT")
-        assert info.is_standard_wav(wavs.RATE) == standard
-        assert not info.is_standard_wav(22050)

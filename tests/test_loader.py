@@ -277,12 +277,16 @@ def test_the_graph_sees_only_intact_wav(tmp_path: pathlib.Path) -> None:
             False,
         ),
         "cut": (whole[:-20], False),
+        "RIFF size": (whole[:4] + b"\0\1\0\0" + whole[8:], False),
         "block align 0": (whole[:32] + b"\0\0" + whole[34:], False),
         "bytes a second 0": (whole[:28] + bytes(4) + whole[32:], False),
         "data size unknown": (whole[:40] + b"\xff" * 4 + whole[44:], False),
     }
     for name, (contents, intact) in files.items():
         path = tmp_path / f"{name}.wav"
+        if name != "RIFF size":
+            size = struct.pack("<I", len(contents) - 8)
+            contents = contents[:4] + size + contents[8:]
         path.write_bytes(contents)
         infos, _ = loader.scan_audio([path])
         assert infos[0].intact == intact, name

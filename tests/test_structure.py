@@ -26,7 +26,7 @@ FACES = {
 }
 CLI = "cli"
 LEAVES = {"losses", "phaseshuffle", "layers", "precision"}
-LEAVES |= {"audio_files", "spectral"}
+LEAVES |= {"headers", "spectral"}
 LEAVES |= {"formants"}
 MODELS = {"wavegan", "specgan"}
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib"}

@@ -1,0 +1,280 @@
+"""What the loader makes of audio files that chance has damaged.
+
+  python benchmarks/fuzz.py DIR --count 20000 --seed 0
+
+Takes short audio files from a folder, writes them in all codecs, and makes
+mutants: bytes flipped or set to extremes, most of them in headers, runs
+inserted, doubled and taken out, ends cut off. Child processes with an address
+space of limited growth scan, decode and stream the mutants by the loader's own
+functions, some hundreds at a time, beside one good file.
+
+Each mutant should be used, skipped by the scan, or dropped from the stream.
+What must not be: a crash, a hang, memory out of bounds, another error than the
+loader's own, a sample that is not finite or beyond 1. Such mutants are named
+and kept, and the exit code is 1. A mutant is a function of folder, seed and
+number. About six minutes.
+"""
+
+import argparse
+import collections
+import io
+import multiprocessing
+import multiprocessing.connection
+import os
+import pathlib
+import resource
+import sys
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import soundfile
+
+KINDS = (
+    ("wav", "WAV", "PCM_U8"),
+    ("wav", "WAV", "PCM_16"),
+    ("wav", "WAVEX", "PCM_16"),
+    ("wav", "WAV", "PCM_24"),
+    ("wav", "WAV", "FLOAT"),
+    ("wav", "WAV", "ULAW"),
+    ("wav", "WAV", "IMA_ADPCM"),
+    ("wav", "WAV", "MS_ADPCM"),
+    ("flac", "FLAC", "PCM_16"),
+    ("ogg", "OGG", "VORBIS"),
+    ("ogg", "OGG", "OPUS"),
+    ("mp3", "MP3", "MPEG_LAYER_III"),
+    ("aiff", "AIFF", "PCM_16"),
+    ("aiff", "AIFF", "FLOAT"),
+)
+GOOD = ("used", "skipped", "dropped")
+GROUP = 400  # mutants in one stream
+LIFE = 4000  # mutants in the life of a child
+MOST_BATCHES = 100
+HEADER_LEN = 128
+EXTREMES = (
+    b"\0\0\0\0",
+    b"\xff\xff\xff\xff",
+    b"\xff\xff\xff\x7f",
+    b"\0\0\0\x80",
+)
+SPARE_BYTES = 1 << 30  # by which a child's address space may grow
+LIMIT_SECS = 120.0
+
+
+def read_sources(
+    folder: pathlib.Path, count: int = 8
+) -> list[tuple[str, bytes]]:
+    """Reads some files and writes them in all codecs: ending, contents."""
+    paths = sorted(p for p in folder.rglob("*") if p.suffix == ".wav")
+    sources = []
+    for path in paths[:: max(1, len(paths) // count)][:count]:
+        audio, rate = soundfile.read(path, frames=8000)
+        for ending, form, codec in KINDS:
+            file = io.BytesIO()
+            soundfile.write(file, audio, rate, format=form, subtype=codec)
+            sources.append((ending, file.getvalue()))
+    return sources
+
+
+def mutate(contents: bytes, rng: np.random.Generator) -> bytes:
+    """Damages a file in one to three ways."""
+    data = bytearray(contents)
+    for _ in range(rng.integers(1, 4)):
+        header = rng.random() < 0.7
+        at = int(
+            rng.integers(min(len(data), HEADER_LEN) if header else len(data))
+        )
+        run = int(2 ** rng.uniform(0, 10))
+        way = rng.integers(6)
+        if way <= 1:
+            for i in range(at, min(at + int(rng.integers(1, 9)), len(data))):
+                data[i] ^= int(rng.integers(1, 256))
+        elif way == 2:
+            extreme = EXTREMES[rng.integers(len(EXTREMES))]
+            data[at : at + 4] = extreme[: int(rng.choice([2, 4]))]
+        elif way == 3:
+            data[at:at] = rng.bytes(run) if header else data[at : at + run]
+        elif way == 4:
+            del data[at : at + run]
+        else:
+            del data[int(rng.integers(len(data))) :]
+        data = data or bytearray(1)
+    return bytes(data)
+
+
+class Mutants:
+    """The mutants of a folder, by their number.
+
+    `sources`: what they are made of, pairs of file ending and contents.
+    """
+
+    def __init__(self, folder: pathlib.Path, seed: int) -> None:
+        self._seed = seed
+        self.sources = read_sources(folder)
+
+    def write(self, number: int, folder: pathlib.Path) -> str:
+        """Writes one; returns its path."""
+        rng = np.random.default_rng([self._seed, number])
+        ending, contents = self.sources[rng.integers(len(self.sources))]
+        path = folder / f"mutant_{self._seed}_{number}.{ending}"
+        path.write_bytes(mutate(contents, rng))
+        return str(path)
+
+
+def judge(paths: list[str], good: str) -> dict[str, str]:
+    """Scans, decodes and streams files beside a good one.
+
+    Returns:
+      {path: what became of it}.
+    """
+    import loader  # here, since it takes seconds, and the parent needs none
+
+    outcomes = dict.fromkeys(paths, "used")
+    infos, skipped = loader.scan_audio([*paths, good])
+    outcomes.update(dict.fromkeys(skipped, "skipped"))
+    for info in infos[:-1]:
+        try:
+            audio = loader.decode_audio(info.path)
+            if not np.isfinite(audio).all():
+                outcomes[info.path] = "not finite"
+        except loader.BadAudioError:
+            outcomes[info.path] = "dropped"
+    # Only then: of a damaged file, some slices may still be good.
+    batches = loader.make_dataset(
+        [info.path for info in infos],
+        slice_len=2048,
+        batch_size=64,
+        sample_rate=infos[-1].sample_rate,
+        shuffle=False,
+        repeat=False,
+        drop_remainder=False,
+        max_bad=1.0,
+        on_skip=lambda path, _: outcomes.update({path: "dropped"}),
+    )
+    for batch in batches.take(MOST_BATCHES):
+        if not np.all(np.abs(batch.numpy()) <= 1):
+            outcomes = dict.fromkeys(paths, "not finite")
+    return outcomes
+
+
+def work(
+    pipe: multiprocessing.connection.Connection,
+    folder: pathlib.Path,
+    seed: int,
+    scratch: pathlib.Path,
+) -> None:
+    """Judges groups of mutants, as a child, until the parent ends it."""
+    import reader
+
+    reader.RETRY_SECS = 0.0
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)  # decoders chatter
+    mutants = Mutants(folder, seed)
+    good = scratch / "good.wav"
+    good.write_bytes(mutants.sources[1][1])
+    judge([], str(good))  # loads what there is to load
+    size = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
+    limit = size * os.sysconf("SC_PAGE_SIZE") + SPARE_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    while True:
+        paths = [mutants.write(n, scratch) for n in pipe.recv()]
+        try:
+            outcomes = judge(paths, str(good))
+            pipe.send([outcomes[path] for path in paths])
+        except Exception as error:  # none is right but the loader's own
+            text = f"{type(error).__name__}: {error}"
+            pipe.send([" ".join(text.split())[:200]] * len(paths))
+        for path in paths:
+            pathlib.Path(path).unlink()
+
+
+class Child:
+    """A process that judges mutants, and may die of it."""
+
+    def __init__(self, folder: pathlib.Path, seed: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._scratch = tempfile.TemporaryDirectory()
+        self._pipe, end = context.Pipe()
+        self._process = context.Process(
+            target=work,
+            args=(end, folder, seed, pathlib.Path(self._scratch.name)),
+            daemon=True,
+        )
+        self._process.start()
+        end.close()
+
+    def judge(self, numbers: list[int]) -> list[str]:
+        """Returns what became of each: if the child dies, that of all."""
+        try:
+            self._pipe.send(numbers)
+            if self._pipe.poll(LIMIT_SECS):
+                return self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join()
+            return [f"crash {self._process.exitcode}"] * len(numbers)
+        return ["hang"] * len(numbers)
+
+    def end(self) -> None:
+        """Ends it, whatever it does."""
+        self._process.kill()
+        self._process.join()
+        self._scratch.cleanup()
+
+
+def judge_all(folder: pathlib.Path, seed: int, count: int) -> dict[int, str]:
+    """Judges all mutants by groups; a group that failed, by its halves."""
+    outcomes: dict[int, str] = {}
+    groups = [
+        list(range(first, min(first + GROUP, count)))
+        for first in range(0, count, GROUP)
+    ]
+    child, age = None, 0
+    while groups:
+        group = groups.pop(0)
+        child = child or Child(folder, seed)
+        found = child.judge(group)
+        failed = not set(found) <= set(GOOD)
+        if failed and len(group) > 1:
+            half = len(group) // 2
+            groups[:0] = [group[:half], group[half:]]
+        else:
+            outcomes.update(zip(group, found, strict=True))
+            print(f"{len(outcomes):,} of {count:,}", file=sys.stderr)
+        age += len(group)
+        died = found[0].startswith(("crash", "hang"))
+        if died or age >= LIFE or not groups:
+            child.end()
+            child, age = None, 0
+    return outcomes
+
+
+def main() -> None:
+    """Counts outcomes; keeps the mutants that should not be."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("dir", type=pathlib.Path, help="folder of WAV files")
+    parser.add_argument("--count", type=int, default=20000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=pathlib.Path, default="fuzz_failures")
+    args = parser.parse_args()
+    start = time.monotonic()
+    outcomes = judge_all(args.dir, args.seed, args.count)
+    counts = collections.Counter(outcomes.values())
+    for outcome in sorted({*GOOD, *counts}):
+        print(f"{outcome:12}{counts[outcome]:8,}")
+    print(f"{len(outcomes):,} mutants, {time.monotonic() - start:.0f} s")
+    mutants = Mutants(args.dir, args.seed)
+    failures = {n: o for n, o in outcomes.items() if o not in GOOD}
+    for number, outcome in failures.items():
+        args.keep.mkdir(parents=True, exist_ok=True)
+        print(f"{outcome}: {mutants.write(number, args.keep)}")
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
