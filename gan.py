@@ -38,6 +38,8 @@ class GAN(keras.Model):
 
     Attributes:
       step: Generator updates so far, an int64 variable, `[]`.
+      broken_at: The first step with a loss or gradient that is no number, an
+        int64 variable, `[]`; above all steps while there is none.
       generator_optimizer: Made by `compile`, slots included.
       discriminator_optimizer: Likewise.
 
@@ -77,6 +79,9 @@ class GAN(keras.Model):
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self.seed = tf.Variable(
             seed, trainable=False, dtype=tf.int64, name="seed"
+        )
+        self.broken_at = tf.Variable(
+            tf.int64.max, trainable=False, name="broken_at"
         )
         self._average = None
         if ema_decay:
@@ -193,6 +198,7 @@ class GAN(keras.Model):
                 first + second
                 for first, second in zip(gradients, additions, strict=True)
             ]
+        self._check_numbers(loss, gradients)
         self.discriminator_optimizer.apply_gradients(
             zip(gradients, variables, strict=True)
         )
@@ -273,8 +279,10 @@ class GAN(keras.Model):
             scores = self.discriminator(fake, training=True)
             loss = self.objective.generator(scores, *scores_to_beat)
         variables = self.generator.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        self._check_numbers(loss, gradients)
         self.generator_optimizer.apply_gradients(
-            zip(tape.gradient(loss, variables), variables, strict=True)
+            zip(gradients, variables, strict=True)
         )
         if self._average is not None:
             # A young average forgets faster: it is no older than the run.
@@ -285,6 +293,17 @@ class GAN(keras.Model):
             ):
                 average.assign(decay * average + (1 - decay) * variable)
         return loss
+
+    def _check_numbers(
+        self, loss: tf.Tensor, gradients: list[tf.Tensor]
+    ) -> None:
+        """Notes the first step whose loss or gradients are no numbers.
+
+        Nothing waits for the answer: whoever saves weights asks for it.
+        """
+        finite = tf.math.is_finite(loss + tf.linalg.global_norm(gradients))
+        step = tf.where(finite, tf.int64.max, self.step + 1)
+        self.broken_at.assign(tf.minimum(self.broken_at, step))
 
     def _draw_z(self, batch: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
         """Latent vectors, uniform in [-1, 1), `[batch, latent_dim]`."""

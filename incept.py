@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+import atomic
+import corpus
 import gan as gan_lib
 import modes
 import traindir
-import trainer
 from eval import classifier, features, frechet, inception, recipes
 
 MAX_REAL_CLIPS = 5000  # that the Frechet distance compares with
@@ -123,7 +124,7 @@ def incept(
                 judge,
                 modes.fixed_z(folder / "z.npy", num_clips, gan.latent_dim),
                 config["data"]["sample_rate"],
-                trainer.real_clips(config, MAX_REAL_CLIPS),
+                corpus.real_clips(config, MAX_REAL_CLIPS),
                 splits,
             )
             scores = scorer(gan.ema_generator)
@@ -134,7 +135,7 @@ def incept(
             row = {"step": step, **scores, **settings}
             rows.append(row)
             lines.append(json.dumps(row))
-            traindir.write_atomically(path, "\n".join([*lines, ""]).encode())
+            atomic.write(path, "\n".join([*lines, ""]).encode())
             with writer.as_default(step=step):
                 for name, value in scores.items():
                     tf.summary.scalar(f"incept_{name}", value)

@@ -241,6 +241,11 @@ class Objective:
     penalty: Callable[..., tf.Tensor] = gradient_penalty
     relativistic: bool = False
 
+    @property
+    def bounded(self) -> bool:
+        """Whether 0 is the loss of a discriminator that is always right."""
+        return self.discriminator is not wasserstein_discriminator
+
 
 # Source: table 7 of the paper for "wgan-gp", the authors' code for the first
 # three. The last two are younger; docs/efficiency.md tells which rates and

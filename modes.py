@@ -16,12 +16,13 @@ import soundfile
 import tensorflow as tf
 from absl import logging
 
+import atomic
+import corpus
 import gan as gan_lib
 import loader
 import pictures
 import pretrained
 import traindir
-import trainer
 
 BATCH_SIZE = 64  # clips that go through the generator at once
 SHOWN_CLIPS = 16  # in a picture
@@ -59,7 +60,7 @@ def write_wav(path: pathlib.Path, audio: np.ndarray, sample_rate: int) -> None:
     soundfile.write(
         wav, loader.to_int16(audio), sample_rate, "PCM_16", format="WAV"
     )
-    traindir.write_atomically(path, wav.getvalue())
+    atomic.write(path, wav.getvalue())
 
 
 def preview(
@@ -92,7 +93,7 @@ def preview(
         folder.mkdir(exist_ok=True)
         z = fixed_z(folder / "z.npy", num_clips, gan.latent_dim)
         if real is None:
-            real = trainer.real_clips(config, min(num_clips, SHOWN_CLIPS))
+            real = corpus.real_clips(config, min(num_clips, SHOWN_CLIPS))
         wav = folder / f"{step:08d}.wav"
         clips = np.stack(list(generate_audio(gan.ema_generator, z)))
         rate = config["data"]["sample_rate"]
@@ -116,9 +117,7 @@ def _write_clips(
     write_wav(wav, np.concatenate([a for c in clips for a in (c, gap)]), rate)
     groups = {} if real is None else {"real": real}
     groups[f"generated, step {step}"] = clips[:SHOWN_CLIPS]
-    traindir.write_atomically(
-        wav.with_suffix(".png"), pictures.draw_clips(groups, rate)
-    )
+    atomic.write(wav.with_suffix(".png"), pictures.draw_clips(groups, rate))
 
 
 def generate(
@@ -181,11 +180,9 @@ def release(
         (pretrained.GENERATOR, gan.ema_generator),
         (pretrained.DISCRIMINATOR, gan.discriminator),
     ):
-        traindir.write_atomically(
-            out_dir / name, pretrained.pack(network, step)
-        )
+        atomic.write(out_dir / name, pretrained.pack(network, step))
     # The folder of the data means nothing on another machine.
-    real = trainer.real_clips(config, min(num_clips, SHOWN_CLIPS))
+    real = corpus.real_clips(config, min(num_clips, SHOWN_CLIPS))
     config["data"]["dir"] = ""
     traindir.TrainDir(out_dir).write_config(config)
     # As whoever unpacks them will hear them.
@@ -245,7 +242,7 @@ def fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
     z = sample_z(num_clips, latent_dim, seed=0)
     buffer = io.BytesIO()
     np.save(buffer, z, allow_pickle=False)
-    traindir.write_atomically(path, buffer.getvalue())
+    atomic.write(path, buffer.getvalue())
     return z
 
 
@@ -256,17 +253,20 @@ def watch(
     if once:
         yield traindir.restore(gan, directory)
         return
-    seen, waiting = -1, None
+    seen, tried, waiting = -1, -1, False
     while True:
-        step = directory.latest_step()
-        if step is not None and step > seen:
-            seen = traindir.restore(gan, directory)
-            yield seen
-        elif waiting != seen:
-            waiting = seen
+        newest = directory.checkpoints.latest_step()
+        # The newest may be damaged, and restore the one that was seen.
+        if newest is not None and newest > tried:
+            tried, step = newest, traindir.restore(gan, directory)
+            if step > seen:
+                seen, waiting = step, False
+                yield step
+        elif not waiting:
+            waiting = True
             logging.info(
                 "waiting for a checkpoint in %s (Ctrl-C stops)",
-                directory.checkpoints,
+                directory.checkpoints.folder,
             )
         else:
             time.sleep(POLL_SECS)

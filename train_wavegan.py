@@ -12,6 +12,7 @@ TRAIN_DIR is ./train if left out. `train` goes on with a run that is there; the
 other modes know its flags from its config.json.
 """
 
+import errno
 import pathlib
 import re
 import sys
@@ -24,6 +25,8 @@ console.quiet_tensorflow()  # its notes would bury ours
 import tensorflow as tf
 from absl import app, flags, logging
 
+import checkpoints
+import corpus
 import gan as gan_lib
 import incept as incept_lib
 import modes
@@ -95,6 +98,8 @@ CONFIG_FLAGS = (
     ("train_save_secs", "train", "save_secs", "between two checkpoints"),
     ("train_summary_secs", "train", "summary_secs", "between two sounds and "
      "pictures for TensorBoard"),
+    ("deterministic", "train", "deterministic", "the same bits from the same "
+     "seed on a GPU too, which costs time; a CPU does so anyway"),
     ("seed", "train", "seed", "of the run; in generate, of the clips"),
 )  # fmt: skip
 FLAG_OF = {field: flag for flag, _, field, _ in CONFIG_FLAGS}
@@ -214,7 +219,7 @@ def train(directory: traindir.TrainDir) -> None:
         saved = traindir.TrainDir(pretrained.FOLDER).read_config()
     config = read_flags(saved, resuming)
     gan = build(config)
-    if FLAGS.pretrained and directory.latest_step() is None:
+    if FLAGS.pretrained and directory.checkpoints.latest_step() is None:
         step = pretrained.load(gan, pretrained.FOLDER)
         logging.info("starting from %s, step %d", pretrained.FOLDER, step)
     traindir.compile_gan(gan, traindir.TrainConfig(**config["train"]))
@@ -223,9 +228,9 @@ def train(directory: traindir.TrainDir) -> None:
         synthesizer.synthesize(DIGITS_DIR)
         config["data"]["dir"] = DIGITS_DIR
     config["data"]["dir"] = str(pathlib.Path(config["data"]["dir"]).resolve())
-    paths = trainer.find_data(config)
+    found = corpus.find(config, directory)
     with directory.lock():
-        trainer.train(gan, directory, config, paths)
+        trainer.train(gan, directory, config, found)
 
 
 def preview(directory: traindir.TrainDir) -> None:
@@ -286,6 +291,17 @@ MODES = {
     "infer": infer,
     "release": release,
 }
+EXIT_CODES = {  # what is wrong: a scheduler may start some again
+    checkpoints.CorruptError: 2,
+    FloatingPointError: 3,
+    traindir.LockedError: 75,
+    Exception: 1,
+}
+REMEDIES = {
+    errno.ENOSPC: "free some space, then run the same command",
+    errno.EACCES: "give yourself access to it, or name another folder",
+    errno.EROFS: "make it writable, or name another folder",
+}
 PRETRAINED_MODES = ("train", "generate", "infer")
 
 
@@ -315,7 +331,8 @@ def main(argv: list[str]) -> None:
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError, tf.errors.OpError) as error:
         logging.debug("", exc_info=True)
-        sys.exit(f"train_wavegan.py: {_in_one_line(error)}")
+        print(f"train_wavegan.py: {_in_one_line(error)}", file=sys.stderr)
+        sys.exit(next(c for k, c in EXIT_CODES.items() if isinstance(error, k)))
 
 
 def _in_one_line(error: Exception) -> str:
@@ -325,6 +342,8 @@ def _in_one_line(error: Exception) -> str:
         lines = error.message.strip().splitlines()
         ours = [line for line in lines if "cannot decode" in line]
         return re.sub(r"^.*?(?=cannot decode)", "", (ours or lines)[0])
+    if isinstance(error, OSError) and error.errno in REMEDIES:
+        return f"{error.filename}: {error.strerror}: {REMEDIES[error.errno]}"
     field, *rest = str(error).split()
     if rest[:1] == ["is"] and field in FLAG_OF:
         field = f"--{FLAG_OF[field]}"

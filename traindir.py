@@ -1,4 +1,4 @@
-"""The train dir: what a run is made of, and how it is kept on disk."""
+"""The train dir: what a run is made of, and where it is kept on disk."""
 
 import contextlib
 import dataclasses
@@ -8,8 +8,8 @@ import math
 import os
 import pathlib
 import platform
-import re
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+import atomic
+import checkpoints
 import gan as gan_lib
 import loader
 import precision
@@ -80,6 +82,7 @@ class TrainConfig:
       penalty_interval: Discriminator updates from one penalty to the next.
       ema_decay: Of the generator's running average, a step; 0: none.
       seed: Of weights, data order and all other draws.
+      deterministic: Use no operation whose result depends on its timing.
       jit: Compile the step by XLA, which draws other numbers from a seed.
       precision: A key of `precision.POLICIES`.
       max_steps: Generator updates to stop after; 0: never.
@@ -99,6 +102,7 @@ class TrainConfig:
     penalty_interval: int = 1
     ema_decay: float = 0.0
     seed: int = 0
+    deterministic: bool = False
     jit: bool = False
     precision: str = "fp32"
     max_steps: int = 0
@@ -132,6 +136,8 @@ def build_gan(
       latent_dim: Size of z.
     """
     keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
     with precision.of_layers(settings.precision):
         generator, discriminator = build_networks()
     return gan_lib.GAN(
@@ -175,6 +181,10 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
         raise ValueError(f"{name} is {value}: expected {low}{limit}")
 
 
+class LockedError(ValueError):
+    """Another process trains in that train dir."""
+
+
 class TrainDir:
     """One run on disk.
 
@@ -184,9 +194,11 @@ class TrainDir:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = pathlib.Path(path)
-        self.checkpoints = self.path / "checkpoints"
+        self.checkpoints = checkpoints.Checkpoints(self.path / "checkpoints")
         self.metrics = self.path / "metrics.jsonl"
+        self.skipped = self.path / "skipped.txt"
         self._config = self.path / "config.json"
+        self._lock = self.path / ".lock"
 
     def read_config(self) -> dict[str, dict[str, Any]]:
         """Reads `config.json`: model, data, train, versions.
@@ -205,7 +217,7 @@ class TrainDir:
                 f"{self.path} holds no training ({self._config} is missing): "
                 f"start one with `train_wavegan.py train {self.path}`"
             ) from None
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ValueError(
                 f"{self._config} is damaged ({error}): restore it, or start "
                 "anew in another train dir"
@@ -213,8 +225,16 @@ class TrainDir:
         return config
 
     def exists(self) -> bool:
-        """Whether a run was started here."""
-        return self._config.exists()
+        """Whether a run was started here.
+
+        Raises:
+          PermissionError: That cannot be seen.
+        """
+        try:
+            self._config.stat()
+        except FileNotFoundError:
+            return False
+        return True
 
     def write_config(self, config: dict[str, dict[str, Any]]) -> None:
         """Writes `config.json`, whole or not at all, with the versions."""
@@ -225,25 +245,9 @@ class TrainDir:
             "numpy": np.__version__,
         }
         text = json.dumps({**config, "versions": versions}, indent=2) + "\n"
-        write_atomically(self._config, text.encode())
-
-    def steps(self) -> list[int]:
-        """Steps of all checkpoints there are, in order."""
-        # The files tell, not CheckpointManager's list of them, which may be
-        # lost. TensorFlow renames the index into place last.
-        found = (
-            re.fullmatch(r"ckpt-(\d+)\.index", name.name)
-            for name in self.checkpoints.glob("ckpt-*.index")
-        )
-        return sorted(int(match[1]) for match in found if match)
-
-    def latest_step(self) -> int | None:
-        """Step of the newest checkpoint, or None."""
-        return max(self.steps(), default=None)
-
-    def checkpoint(self, step: int) -> str:
-        """Path of a checkpoint as TensorFlow wants it."""
-        return str(self.checkpoints / f"ckpt-{step}")
+        # A full disk has no room for what is there already.
+        if not self.exists() or self._config.read_text() != text:
+            atomic.write(self._config, text.encode())
 
     def copy(self, step: int, target: pathlib.Path) -> pathlib.Path:
         """Copies config and one checkpoint into a train dir of their own.
@@ -252,11 +256,7 @@ class TrainDir:
           FileNotFoundError: There is no such checkpoint.
         """
         shutil.rmtree(target, ignore_errors=True)
-        copied = TrainDir(target)
-        copied.checkpoints.mkdir(parents=True)
-        # The index last, by which a checkpoint is found.
-        for name in sorted(self.checkpoints.glob(f"ckpt-{step}.*")):
-            shutil.copy(name, copied.checkpoints)
+        self.checkpoints.copy(step, TrainDir(target).checkpoints.folder)
         shutil.copy(self._config, target)
         return target
 
@@ -267,81 +267,59 @@ class TrainDir:
         The lock dies with its process.
 
         Raises:
-          ValueError: Another process trains here.
+          LockedError: Another process trains here.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a+") as file:
+        with self._lock.open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
-                raise ValueError(
+                raise LockedError(
                     f"{self.path} is being trained by process {file.read()}: "
                     "stop it, or choose another train dir"
                 ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            with contextlib.suppress(OSError):  # a full disk has no room for it
+                file.truncate(0)
+                owner = f"{os.getpid()} on {socket.gethostname()}"
+                os.write(file.fileno(), owner.encode())
+            self._lock_file = os.fstat(file.fileno())
             yield
 
+    def check_place(self) -> None:
+        """Checks that the folder is the one that was locked.
 
-def write_atomically(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    draft = path.with_name(path.name + ".part")
-    draft.write_bytes(content)
-    draft.replace(path)
+        Raises:
+          FileNotFoundError: It was removed, and maybe made anew by others.
+        """
+        try:
+            if os.path.samestat(self._lock.stat(), self._lock_file):
+                return
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return  # out of reach, not gone: a save will tell
+        raise FileNotFoundError(
+            f"{self.path} was removed or replaced while it was trained: "
+            "nothing more is written there; start anew"
+        )
 
 
 def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
-    """Restores the newest checkpoint, or released weights, into a GAN.
+    """Restores the newest sound checkpoint, or released weights, into a GAN.
 
     Args:
-      gan: Of the shape that was trained; if it is compiled, the optimizers are
-        restored as well.
-      directory: Where the checkpoint is.
+      gan: Of the shape that was trained.
+      directory: Where the weights are.
 
     Returns:
-      Its step.
+      Their step.
 
     Raises:
       FileNotFoundError: There is no checkpoint.
-      ValueError: It is of another shape.
+      ValueError: It is of another shape, or damaged as all others are.
     """
-    step = directory.latest_step()
-    if step is None and (directory.path / pretrained.GENERATOR).exists():
+    released = (directory.path / pretrained.GENERATOR).exists()
+    if released and directory.checkpoints.latest_step() is None:
         return pretrained.load(gan, directory.path)
-    if step is None:
-        raise FileNotFoundError(
-            f"{directory.checkpoints} holds no checkpoint yet: train first, "
-            "or wait for the first save"
-        )
-    status = checkpoint(gan).read(directory.checkpoint(step))
-    try:
-        status.assert_existing_objects_matched().expect_partial()
-    except AssertionError:
-        raise ValueError(
-            f"{directory.checkpoint(step)} does not fit the networks of "
-            "config.json: one of the two comes from another run"
-        ) from None
-    return step
-
-
-def checkpoint(gan: gan_lib.GAN) -> tf.train.Checkpoint:
-    """All that a run is: variables by name, whatever Keras calls its parts."""
-
-    def weights(network: keras.Model) -> dict[str, tf.Variable]:
-        return {weight.path: weight.value for weight in network.weights}
-
-    parts: dict[str, Any] = {
-        "generator": weights(gan.generator),
-        "discriminator": weights(gan.discriminator),
-        "step": gan.step,
-        "seed": gan.seed,
-    }
-    if gan.ema_decay:
-        parts["ema_generator"] = weights(gan.ema_generator)
-    if gan.compiled:
-        for name in ("generator_optimizer", "discriminator_optimizer"):
-            variables = getattr(gan, name).variables
-            parts[name] = [variable.value for variable in variables]
-    return tf.train.Checkpoint(**parts)
+    return directory.checkpoints.restore(gan)

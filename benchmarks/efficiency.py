@@ -27,12 +27,12 @@ console.quiet_tensorflow()
 
 import tensorflow as tf
 
+import corpus
 import gan as gan_lib
 import incept
 import loader
 import modes
 import traindir
-import trainer
 import wavegan
 from eval import classifier
 
@@ -185,7 +185,7 @@ def main() -> None:
             classifier.load(pathlib.Path(args.classifier)),
             modes.sample_z(args.n, wavegan.WaveGANConfig().latent_dim, seed=0),
             DATA["sample_rate"],
-            trainer.real_clips(
+            corpus.real_clips(
                 {"data": {"dir": args.data_dir, **DATA}, "model": SHAPE},
                 incept.MAX_REAL_CLIPS,
             ),

@@ -49,7 +49,7 @@ def test_checkpoints_are_scored_once_and_the_best_is_kept(
     assert list((train_dir / "incept/logs").iterdir())
     best = max(rows, key=lambda row: row["mean"])["step"]
     kept = traindir.TrainDir(train_dir / "incept/best")
-    assert kept.steps() == [best]
+    assert kept.checkpoints.steps() == [best]
     done = commandline.run("generate", kept.path, "--n=2")
     assert f"step {best}: 2 clips" in done.stdout
     # It can be trained on: moments and all are there.

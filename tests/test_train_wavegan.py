@@ -91,7 +91,7 @@ def test_a_stopped_and_resumed_run_ends_as_an_uninterrupted_one(
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code, stderr
-    stopped = traindir.TrainDir(tmp_path).latest_step()
+    stopped = traindir.TrainDir(tmp_path).checkpoints.latest_step()
     assert stopped is not None
     assert stopped < STEPS
     assert f"saved at step {stopped}" in stderr
@@ -119,7 +119,7 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(
     )
     process = commandline.start(*args)
     deadline = time.monotonic() + 60
-    while traindir.TrainDir(tmp_path).latest_step() is None:
+    while traindir.TrainDir(tmp_path).checkpoints.latest_step() is None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.kill()

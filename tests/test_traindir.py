@@ -2,12 +2,11 @@
 
 import dataclasses
 import pathlib
+import shutil
 
-import numpy as np
 import pytest
 import tensorflow as tf
 
-import gan
 import traindir
 import wavegan
 
@@ -16,21 +15,6 @@ CONFIG = {
     "data": dataclasses.asdict(traindir.DataConfig()),
     "train": dataclasses.asdict(traindir.TrainConfig()),
 }
-
-
-def build(**kwargs: float) -> gan.GAN:
-    config = wavegan.WaveGANConfig(slice_len=64, dim=1, latent_dim=3)
-    return gan.GAN(
-        wavegan.build_generator(config),
-        wavegan.build_discriminator(config),
-        latent_dim=3,
-        **kwargs,  # type: ignore[arg-type]
-    )
-
-
-def save(model: gan.GAN, directory: traindir.TrainDir, step: int) -> None:
-    model.step.assign(step)
-    traindir.checkpoint(model).write(directory.checkpoint(step))
 
 
 def test_config_round_trips_with_versions(tmp_path: pathlib.Path) -> None:
@@ -62,40 +46,6 @@ def test_resumable_fields_exist() -> None:
         assert field in CONFIG[section]
 
 
-def test_a_failed_write_leaves_the_old_file(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a"
-    traindir.write_atomically(path, b"old")
-
-    def fail(self: pathlib.Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[:1])
-        raise OSError("disk full")
-
-    monkeypatch.setattr(pathlib.Path, "write_bytes", fail)
-    with pytest.raises(OSError, match="disk full"):
-        traindir.write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-
-
-def test_steps_are_numbers_of_complete_checkpoints(
-    tmp_path: pathlib.Path,
-) -> None:
-    directory = traindir.TrainDir(tmp_path)
-    assert directory.latest_step() is None
-    directory.checkpoints.mkdir()
-    for name in (
-        "ckpt-9.index",
-        "ckpt-100.index",
-        "ckpt-200.data-00000-of-00001",
-        "ckpt-x.index",
-    ):
-        (directory.checkpoints / name).touch()
-    assert directory.steps() == [9, 100]
-    assert directory.latest_step() == 100
-
-
 def test_the_lock_keeps_a_second_trainer_out(tmp_path: pathlib.Path) -> None:
     directory = traindir.TrainDir(tmp_path / "new")
     other = traindir.TrainDir(tmp_path / "new")
@@ -109,52 +59,25 @@ def test_the_lock_keeps_a_second_trainer_out(tmp_path: pathlib.Path) -> None:
         pass
 
 
-def test_restore_takes_the_newest(tmp_path: pathlib.Path) -> None:
-    directory = traindir.TrainDir(tmp_path)
-    model = build()
-    for step in (20, 3):
-        for weight in model.generator.weights:
-            weight.assign(tf.fill(weight.shape, float(step)))
-        save(model, directory, step)
-    other = build()
-    assert traindir.restore(other, directory) == 20
-    assert int(other.step) == 20
-    assert all(np.all(w == 20) for w in other.generator.get_weights())
-
-
-def test_restore_without_a_checkpoint_says_what_to_do(
+def test_a_removed_train_dir_is_noticed_even_if_made_anew(
     tmp_path: pathlib.Path,
 ) -> None:
-    with pytest.raises(FileNotFoundError, match="train first"):
-        traindir.restore(build(), traindir.TrainDir(tmp_path))
+    directory = traindir.TrainDir(tmp_path / "t")
+    with directory.lock():
+        directory.check_place()
+        shutil.rmtree(directory.path)
+        with pytest.raises(FileNotFoundError, match="removed or replaced"):
+            directory.check_place()
+        with (
+            traindir.TrainDir(directory.path).lock(),
+            pytest.raises(FileNotFoundError, match="removed or replaced"),
+        ):
+            directory.check_place()
 
 
-def test_restore_refuses_another_shape(tmp_path: pathlib.Path) -> None:
+def test_the_same_config_is_not_written_again(tmp_path: pathlib.Path) -> None:
     directory = traindir.TrainDir(tmp_path)
-    save(build(), directory, 1)
-    config = wavegan.WaveGANConfig(slice_len=256, dim=1, latent_dim=3)
-    other = gan.GAN(
-        wavegan.build_generator(config),
-        wavegan.build_discriminator(config),
-        latent_dim=3,
-    )
-    with pytest.raises(ValueError, match="shape|does not fit"):
-        traindir.restore(other, directory)
-
-
-def test_checkpoints_name_variables_by_layer(tmp_path: pathlib.Path) -> None:
-    directory = traindir.TrainDir(tmp_path)
-    model = build(ema_decay=0.5)
-    model.compile()
-    save(model, directory, 1)
-    names = {
-        name.removesuffix("/.ATTRIBUTES/VARIABLE_VALUE").replace(".S", "/")
-        for name, _ in tf.train.list_variables(directory.checkpoint(1))
-    }
-    for network in ("generator", "ema_generator"):
-        assert f"{network}/z_project/kernel" in names
-        assert f"{network}/upconv_0/kernel" in names
-    assert {"discriminator/output/bias", "step", "seed"} <= names
-    moments = 2 + 2 * len(model.generator.trainable_variables)
-    for i in range(moments):
-        assert f"generator_optimizer/{i}" in names
+    directory.write_config(CONFIG)
+    before = (tmp_path / "config.json").stat().st_ino
+    directory.write_config(CONFIG)
+    assert (tmp_path / "config.json").stat().st_ino == before

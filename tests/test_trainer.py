@@ -12,6 +12,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
+import corpus
 import gan
 import loader
 import traindir
@@ -42,6 +43,15 @@ def build(config: dict[str, dict], **kwargs: float) -> gan.GAN:
     return model
 
 
+def train(
+    model: gan.GAN, directory: traindir.TrainDir, config: dict[str, dict]
+) -> None:
+    """Trains as the command does."""
+    found = corpus.find(config, directory)
+    with directory.lock():
+        trainer.train(model, directory, config, found)
+
+
 def steps_of(path: pathlib.Path) -> list[int]:
     """Steps in metrics.jsonl."""
     return [json.loads(a)["step"] for a in path.read_text().splitlines()]
@@ -52,14 +62,13 @@ def test_metrics_hold_each_step_once_after_a_kill(
 ) -> None:
     directory = traindir.TrainDir(tmp_path)
     config = config_of(audio, max_steps=20)
-    paths = trainer.find_data(config)
-    trainer.train(build(config), directory, config, paths)
+    train(build(config), directory, config)
     assert steps_of(directory.metrics) == [1, 10, 20]
     with directory.metrics.open("a") as file:
         file.write(json.dumps({"step": 30, "seconds": 1.0}) + "\n")
         file.write('{"step": 40, "d_lo')  # what a kill leaves
     config = config_of(audio, max_steps=30)
-    trainer.train(build(config), directory, config, paths)
+    train(build(config), directory, config)
     assert steps_of(directory.metrics) == [1, 10, 20, 30]
     lines = directory.metrics.read_text().splitlines()
     seconds = [json.loads(line)["seconds"] for line in lines]
@@ -71,24 +80,76 @@ def test_a_reached_goal_needs_no_step(
 ) -> None:
     directory = traindir.TrainDir(tmp_path)
     config = config_of(audio, max_steps=1)
-    paths = trainer.find_data(config)
     for _ in range(2):
         model = build(config)
-        trainer.train(model, directory, config, paths)
+        train(model, directory, config)
         assert int(model.step) == 1
-    assert directory.steps() == [1]
+    assert directory.checkpoints.steps() == [1]
 
 
 def test_losses_that_are_no_numbers_are_not_saved(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     directory = traindir.TrainDir(tmp_path)
+    config = config_of(audio, max_steps=4, save_secs=0)
+    train(build(config), directory, config)
     config = config_of(audio, max_steps=12, save_secs=0)
+    for _ in range(2):  # it breaks at the same step again
+        model = build(config, penalty_weight=1e38)
+        with pytest.raises(FloatingPointError, match=r"step 5: .*step 4 is"):
+            train(model, directory, config)
+        assert int(model.broken_at) == 5
+        assert directory.checkpoints.steps() == [2, 3, 4]
+    lines = (tmp_path / "broken_step_5.txt").read_text().splitlines()
+    found = corpus.find(config, directory)
+    paths = corpus.files_of_step(found, config, 5)
+    assert lines == [repr(path) for path in paths]
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+def test_a_disk_may_refuse_two_saves_in_a_row(
+    audio: pathlib.Path,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failures: int,
+) -> None:
+    directory = traindir.TrainDir(tmp_path)
+    config = config_of(audio, max_steps=9, save_secs=0)
+    save, asked = directory.checkpoints.save, []
+
+    def refuse(model: gan.GAN, step: int) -> None:
+        asked.append(step)
+        if 4 <= step < 4 + failures:
+            raise OSError("the disk is full")
+        save(model, step)
+
+    monkeypatch.setattr(directory.checkpoints, "save", refuse)
+    if failures == 2:
+        train(build(config), directory, config)
+        assert directory.checkpoints.steps() == [7, 8, 9]
+    else:
+        with pytest.raises(OSError, match="step 6 .*full.* step 3 is kept"):
+            train(build(config), directory, config)
+        assert asked[-1] == 6
+        assert directory.checkpoints.steps() == [1, 2, 3]
+
+
+def test_what_breaks_on_the_way_is_named_and_left_out(
+    tmp_path: pathlib.Path,
+) -> None:
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    for i in range(20):
+        samples = np.full(300, np.nan if i == 7 else 0.1)
+        soundfile.write(folder / f"{i}.wav", samples, 16000, subtype="FLOAT")
+    directory = traindir.TrainDir(tmp_path / "t")
+    config = config_of(folder, max_steps=40)
+    config["data"]["max_bad"] = 0.05
     model = build(config)
-    model.discriminator_optimizer.learning_rate = 1e38
-    with pytest.raises(FloatingPointError, match="step"):
-        trainer.train(model, directory, config, trainer.find_data(config))
-    assert directory.latest_step() is None
+    train(model, directory, config)
+    assert int(model.step) == 40
+    lines = directory.skipped.read_text().splitlines()
+    assert len(lines) == 1 and "7.wav" in lines[0] and "NaN" in lines[0]
 
 
 def test_the_learning_rate_is_the_one_asked_for(audio: pathlib.Path) -> None:
@@ -100,20 +161,6 @@ def test_the_learning_rate_is_the_one_asked_for(audio: pathlib.Path) -> None:
             model.discriminator_optimizer,
         ):
             assert float(optimizer.learning_rate) == pytest.approx(rate or 1e-4)
-
-
-def test_real_clips_are_those_of_the_folder(
-    audio: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    config = config_of(audio)
-    clips = trainer.real_clips(config, 11)
-    assert clips is not None
-    assert clips.shape == (11, 64, 1)
-    found = {clip.tobytes() for clip in clips}
-    for path in audio.iterdir():
-        samples, _ = soundfile.read(path, dtype="float32")
-        assert samples[:64, np.newaxis].tobytes() in found
-    assert trainer.real_clips(config_of(tmp_path / "gone"), 3) is None
 
 
 def test_the_share_of_time_that_a_step_waits_for_data_is_reported(
@@ -143,10 +190,8 @@ def test_the_share_of_time_that_a_step_waits_for_data_is_reported(
             lambda *args, s=seconds, **kw: Slow(make_dataset(*args, **kw), s),
         )
         directory = traindir.TrainDir(tmp_path / str(seconds))
-        directory.path.mkdir()
         config = config_of(audio, max_steps=10)
-        paths = trainer.find_data(config)
-        trainer.train(build(config), directory, config, paths)
+        train(build(config), directory, config)
         line = directory.metrics.read_text().splitlines()[-1]
         shares.append(json.loads(line)["data_wait"])
     assert 0 <= shares[0] < shares[1] <= 1

@@ -1,0 +1,265 @@
+"""Checkpoints: flushed, renamed into place, with checksums, newest sound first.
+
+`ckpt-STEP.index`, `ckpt-STEP.data-*` are TensorFlow's; `ckpt-STEP.sha256` is
+what `sha256sum -c` reads.
+"""
+
+import contextlib
+import hashlib
+import pathlib
+import re
+import shutil
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+import atomic
+import gan as gan_lib
+
+KEPT = 3  # of a run's checkpoints, the newest
+
+
+class CorruptError(ValueError):
+    """There are checkpoints, and none can be read."""
+
+
+class Checkpoints:
+    """The checkpoints of one run.
+
+    Args:
+      folder: Where they are; made by the first `save`.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+
+    def steps(self) -> list[int]:
+        """Steps of all checkpoints there are, in order."""
+        # The files tell, not TensorFlow's list of them, which may be lost. A
+        # folder that cannot be read is an error: it is not empty.
+        try:
+            names = [file.name for file in self.folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        found = [re.fullmatch(r"ckpt-(\d+)\.index", name) for name in names]
+        return sorted(int(match[1]) for match in found if match)
+
+    def latest_step(self) -> int | None:
+        """Step of the newest checkpoint, or None."""
+        return max(self.steps(), default=None)
+
+    def path(self, step: int) -> str:
+        """Path of a checkpoint as TensorFlow wants it."""
+        return str(self.folder / f"ckpt-{step}")
+
+    def save(self, gan: gan_lib.GAN, step: int) -> None:
+        """Saves a run's state, whole or not at all; drops the oldest.
+
+        Where the disk is too small for one more, only the newest is kept.
+
+        Raises:
+          OSError: It cannot be saved; the newest that was there still is.
+        """
+        draft = self._draft
+        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            self.folder.mkdir(exist_ok=True)
+            draft.mkdir()
+            if shutil.disk_usage(draft).free < size(gan):
+                self._drop_all_but(1)
+            variables(gan).write(str(draft / f"ckpt-{step}"))
+            sums = draft / f"ckpt-{step}.sha256"
+            sums.write_bytes(_checksums(_files(draft, step)))
+            self._drop(step)
+            # The index last, by which a checkpoint is found.
+            files = sorted(draft.iterdir(), key=lambda f: f.suffix == ".index")
+            atomic.move(files, [self.folder / file.name for file in files])
+        except tf.errors.OpError as error:
+            # Without TensorFlow's names of its own operations.
+            text = re.sub(r"{{.*?}} ?| ?\[Op:.*", "", error.message)
+            raise OSError(" ".join(text.split())) from None
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        self._drop_all_but(KEPT)
+
+    def restore(self, gan: gan_lib.GAN, repair: bool = False) -> int:
+        """Restores the newest checkpoint that is sound, with a warning if late.
+
+        Args:
+          gan: Of the shape that was trained; if it is compiled, the optimizers
+            are restored as well.
+          repair: Put what cannot be read aside, as `*.corrupt`. Only a run's
+            trainer may.
+
+        Returns:
+          Its step.
+
+        Raises:
+          FileNotFoundError: There is no checkpoint.
+          CorruptError: None of them can be read.
+          ValueError: It is of another shape.
+        """
+        faults: dict[int, str] = {}
+        while steps := [step for step in self.steps() if step not in faults]:
+            step = steps[-1]
+            fault = self._fault(step) or _read(gan, self.path(step))
+            if not fault:
+                return step
+            # What a trainer dropped meanwhile has newer ones behind it.
+            if step in self.steps():
+                logging.warning(
+                    "%s is damaged (%s): trying the one before",
+                    self.path(step),
+                    fault,
+                )
+                if repair:
+                    self._put_aside(step)
+            faults[step] = fault
+        if not faults:
+            raise FileNotFoundError(
+                f"{self.folder} holds no checkpoint yet: train first, or wait "
+                "for the first save"
+            )
+        raise CorruptError(
+            f"no checkpoint in {self.folder} can be read ({fault}): restore "
+            "one from a backup, or start anew in another train dir"
+        )
+
+    def clear(self) -> None:
+        """Removes what a killed trainer left half done. Only a trainer may."""
+        shutil.rmtree(self._draft, ignore_errors=True)
+        whole = {f"ckpt-{step}" for step in self.steps()}
+        for file in self.folder.glob("ckpt-*"):
+            if file.stem not in whole and file.suffix != ".corrupt":
+                file.unlink()
+
+    def copy(self, step: int, folder: pathlib.Path) -> None:
+        """Copies one checkpoint into another folder, which is made."""
+        folder.mkdir(parents=True)
+        sums = self.folder / f"ckpt-{step}.sha256"
+        for file in [sums, *_files(self.folder, step)]:
+            if file.exists():
+                shutil.copy(file, folder)
+
+    def check_room(self, gan: gan_lib.GAN) -> None:
+        """Raises an OSError unless the disk holds two checkpoints of a GAN."""
+        self.folder.mkdir(exist_ok=True)
+        room = shutil.disk_usage(self.folder).free
+        room += sum(file.stat().st_size for file in self.folder.glob("ckpt-*"))
+        if room < 2 * size(gan):
+            raise OSError(
+                f"{self.folder} has room for {room / 1e6:.1f} MB, but two "
+                f"checkpoints take {2 * size(gan) / 1e6:.1f} MB: free some "
+                "space, or choose another train dir"
+            )
+
+    @property
+    def _draft(self) -> pathlib.Path:
+        return self.folder / ".part"
+
+    def _fault(self, step: int) -> str:
+        """What is wrong with a checkpoint's files, or nothing."""
+        sums = self.folder / f"ckpt-{step}.sha256"
+        try:
+            # Without checksums, TensorFlow's own have to do.
+            wanted = sums.read_bytes() if sums.exists() else None
+            found = _checksums(_files(self.folder, step))
+        except FileNotFoundError as error:
+            return f"{error.filename} is missing"
+        return "" if wanted in (None, found) else f"{sums} does not match"
+
+    def _put_aside(self, step: int) -> None:
+        for file in reversed(self._all_files(step)):
+            file.rename(file.with_name(file.name + ".corrupt"))
+
+    def _drop(self, step: int) -> None:
+        for file in reversed(self._all_files(step)):
+            file.unlink()
+
+    def _drop_all_but(self, number: int) -> None:
+        """Drops the oldest, and tells TensorFlow of the others."""
+        for step in self.steps()[:-number]:
+            self._drop(step)
+        names = [f'"ckpt-{step}"' for step in self.steps()]
+        lines = [f"all_model_checkpoint_paths: {name}\n" for name in names]
+        lines[:0] = [f"model_checkpoint_path: {name}\n" for name in names[-1:]]
+        with contextlib.suppress(OSError):  # nothing here depends on it
+            atomic.write(self.folder / "checkpoint", "".join(lines).encode())
+
+    def _all_files(self, step: int) -> list[pathlib.Path]:
+        """The index last: without it there is no checkpoint."""
+        return sorted(
+            (
+                file
+                for file in self.folder.glob(f"ckpt-{step}.*")
+                if file.suffix != ".corrupt"
+            ),
+            key=lambda file: file.suffix == ".index",
+        )
+
+
+def _files(folder: pathlib.Path, step: int) -> list[pathlib.Path]:
+    """The files that TensorFlow wrote, the index last."""
+    index = folder / f"ckpt-{step}.index"
+    return [*sorted(folder.glob(f"ckpt-{step}.data-*-of-?????")), index]
+
+
+def _checksums(files: list[pathlib.Path]) -> bytes:
+    """SHA-256 of files, as `sha256sum` writes them."""
+    lines = []
+    for path in files:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        lines.append(f"{digest.hexdigest()}  {path.name}\n")
+    return "".join(lines).encode()
+
+
+def _read(gan: gan_lib.GAN, path: str) -> str:
+    """Reads a checkpoint; returns what kept it from being read, or nothing."""
+    try:
+        status = variables(gan).read(path)
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError):
+        raise ValueError(
+            f"{path} does not fit the networks of config.json: one of the two "
+            "comes from another run"
+        ) from None
+    except Exception as error:  # TensorFlow has many words for damage
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
+def size(gan: gan_lib.GAN) -> int:
+    """Bytes that a checkpoint of a GAN takes."""
+    return sum(
+        variable.shape.num_elements() * variable.dtype.size
+        for variable in tf.nest.flatten(_parts(gan))
+    )
+
+
+def variables(gan: gan_lib.GAN) -> tf.train.Checkpoint:
+    """All that a run is: variables by name, whatever Keras calls its parts."""
+    return tf.train.Checkpoint(**_parts(gan))
+
+
+def _parts(gan: gan_lib.GAN) -> dict[str, Any]:
+    def weights(network: keras.Model) -> dict[str, tf.Variable]:
+        return {weight.path: weight.value for weight in network.weights}
+
+    parts: dict[str, Any] = {
+        "generator": weights(gan.generator),
+        "discriminator": weights(gan.discriminator),
+        "step": gan.step,
+        "seed": gan.seed,
+    }
+    if gan.ema_decay:
+        parts["ema_generator"] = weights(gan.ema_generator)
+    if gan.compiled:
+        for name in ("generator_optimizer", "discriminator_optimizer"):
+            variables = getattr(gan, name).variables
+            parts[name] = [variable.value for variable in variables]
+    return parts

@@ -1,0 +1,235 @@
+"""The audio of a run: found, checked, remembered, streamed."""
+
+import collections
+import contextlib
+import dataclasses
+import json
+import math
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tqdm
+from absl import logging
+
+import atomic
+import loader
+import traindir
+
+
+@dataclasses.dataclass(frozen=True)
+class Corpus:
+    """What a folder holds.
+
+    Attributes:
+      infos: The usable files.
+      skipped: The others, and why.
+    """
+
+    infos: list[loader.AudioInfo]
+    skipped: dict[str, str]
+
+    @property
+    def paths(self) -> list[str]:
+        """Of the usable files."""
+        return [info.path for info in self.infos]
+
+
+def find(
+    config: dict[str, dict[str, Any]], directory: traindir.TrainDir
+) -> Corpus:
+    """Finds the audio files of a run, and says what it found.
+
+    Args:
+      config: Of the run.
+      directory: Its train dir, which may remember them.
+
+    Raises:
+      FileNotFoundError: The folder is missing.
+      ValueError: It holds no audio, or too many files that cannot be used.
+    """
+    data = traindir.DataConfig(**config["data"])
+    paths = loader.find_audio(data.dir)
+    known = _recall(directory)
+    infos, skipped = loader.scan_audio(
+        paths, known, lambda names: _show_progress(names, "reading headers")
+    )
+    if len(skipped) > data.max_bad * len(paths):
+        path, reason = next(iter(skipped.items()))
+        share = math.ceil(100 * len(skipped) / len(paths)) / 100
+        raise ValueError(
+            f"{len(skipped)} of {len(paths)} audio files cannot be used, the "
+            f"first is {path!r}: {reason} - mend or remove them, or accept "
+            f"more by --data_max_bad={share}"
+        )
+    for info in infos:
+        if data.fast_wav and not info.is_standard_wav(data.sample_rate):
+            raise ValueError(
+                f"--data_fast_wav takes 16-bit or float WAV at "
+                f"{data.sample_rate} Hz alone, which {info.path!r} is not: "
+                "leave the flag out, and files are converted"
+            )
+    index = loader.index_slices(infos, **_slicing(config))
+    rates = collections.Counter(info.sample_rate for info in infos)
+    del rates[data.sample_rate]
+    logging.info(
+        "data: %d files, %.1f minutes, %d slices; %d files skipped%s",
+        len(infos),
+        index.seconds / 60,
+        index.num_slices,
+        len(skipped),
+        "".join(f"; {n} at {rate} Hz" for rate, n in rates.most_common()),
+    )
+    _compare(known, infos)
+    return Corpus(infos, skipped)
+
+
+def remember(corpus: Corpus, directory: traindir.TrainDir) -> None:
+    """Writes down what was found, and what was skipped, in a train dir."""
+    rows = [dataclasses.astuple(info) for info in corpus.infos]
+    atomic.write(directory.path / "files.json", json.dumps(rows).encode())
+    lines = (f"{path!r}: {why}\n" for path, why in corpus.skipped.items())
+    atomic.write(directory.skipped, "".join(lines).encode())
+
+
+def _recall(directory: traindir.TrainDir) -> list[loader.AudioInfo]:
+    """What `remember` wrote, or nothing."""
+    try:
+        rows = json.loads((directory.path / "files.json").read_bytes())
+        return [loader.AudioInfo(*row) for row in rows]
+    except (OSError, ValueError, TypeError, RecursionError):
+        return []
+
+
+def _compare(
+    before: list[loader.AudioInfo], now: list[loader.AudioInfo]
+) -> None:
+    """Warns where the files are no longer those that a run began with."""
+    old = {info.path: info.num_bytes for info in before}
+    new = {info.path: info.num_bytes for info in now}
+    moved = not old.keys() & new.keys()  # the whole folder, maybe
+    changed = sum(new[path] != old[path] for path in old.keys() & new.keys())
+    if before and (changed or old.keys() != new.keys()) and not moved:
+        logging.warning(
+            "the data are not those that this run began with: %d files more, "
+            "%d gone, %d changed; it goes on, but not as it would have",
+            len(new.keys() - old.keys()),
+            len(old.keys() - new.keys()),
+            changed,
+        )
+
+
+def _show_progress(names: Iterable[str], what: str) -> Iterable[str]:
+    """Shows a bar on a terminal, unless it is done in a second."""
+    return tqdm.tqdm(names, what, unit=" files", delay=1.0, disable=None)
+
+
+def _slicing(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """How files are cut, in the words of `loader`."""
+    data = traindir.DataConfig(**config["data"])
+    return {
+        "slice_len": config["model"]["slice_len"],
+        "channels": config["model"]["channels"],
+        "sample_rate": data.sample_rate,
+        "overlap_ratio": data.overlap_ratio,
+        "first_slice": data.first_slice,
+        "pad_end": data.pad_end,
+        # As the original: slices start anywhere, unless only the first counts.
+        "random_offset": not data.first_slice,
+    }
+
+
+def stream(
+    corpus: Corpus,
+    config: dict[str, dict[str, Any]],
+    directory: traindir.TrainDir,
+    step: int,
+    on_skip: Callable[[str, str], None],
+) -> tf.data.Dataset:
+    """Streams what a run learns from, from a step on.
+
+    Args:
+      corpus: Of the run.
+      config: Of the run.
+      directory: Where a cache on disk may live.
+      step: Steps that are done.
+      on_skip: Told of each file that breaks on the way, and why.
+
+    Returns:
+      Audio, `[critic_steps, batch, slice_len, channels]`, without end.
+    """
+    data = traindir.DataConfig(**config["data"])
+    settings = traindir.TrainConfig(**config["train"])
+    dataset = loader.make_dataset(
+        corpus.paths,
+        batch_size=settings.batch_size,
+        normalize=data.normalize,
+        cache=data.cache,
+        seed=settings.seed,
+        start=step * settings.critic_steps * settings.batch_size,
+        cache_dir=directory.path,
+        max_bad=data.max_bad,
+        on_skip=on_skip,
+        **_slicing(config),
+    ).batch(settings.critic_steps)
+    gpus = tf.config.list_logical_devices("GPU")
+    if 0 <= data.prefetch_gpu_num < len(gpus):
+        device = gpus[data.prefetch_gpu_num].name
+        dataset = dataset.apply(tf.data.experimental.prefetch_to_device(device))
+    return dataset
+
+
+def files_of_step(
+    corpus: Corpus, config: dict[str, dict[str, Any]], step: int
+) -> list[str]:
+    """Paths of the files that a step learns from, each once, in order.
+
+    Args:
+      corpus: Of the run.
+      config: Of the run.
+      step: Its number; the first is 1.
+    """
+    settings = traindir.TrainConfig(**config["train"])
+    count = settings.critic_steps * settings.batch_size
+    index = loader.index_slices(corpus.infos, **_slicing(config))
+    positions = tf.range((step - 1) * count, step * count, dtype=tf.int64)
+    keys = loader.shuffle_slices(positions, index.num_slices, settings.seed)
+    paths = [corpus.paths[i] for i in index.file[keys.numpy()]]
+    return list(dict.fromkeys(paths))
+
+
+def real_clips(
+    config: dict[str, dict[str, Any]], num_clips: int
+) -> np.ndarray | None:
+    """Real clips as a run sees them, or None if its data are gone.
+
+    Args:
+      config: Of a train dir.
+      num_clips: How many.
+
+    Returns:
+      Mono audio, `[num_clips, slice_len, 1]`, from starts of random files.
+    """
+    data = traindir.DataConfig(**config["data"])
+    try:
+        paths = loader.find_audio(data.dir)
+    except (OSError, ValueError) as error:
+        logging.info("no real clips to compare with: %s", error)
+        return None
+    random.Random(0).shuffle(paths)
+    length = config["model"]["slice_len"]
+    clips: list[np.ndarray] = []
+    for path in paths:
+        with contextlib.suppress(OSError, ValueError):  # a broken file
+            clips.append(loader.load_clips([path], length, data.sample_rate)[0])
+        if len(clips) == num_clips:
+            break
+    if not clips:
+        logging.info("no real clips to compare with: none can be read")
+        return None
+    audio = np.stack(clips)[..., np.newaxis]
+    if data.normalize:
+        audio /= np.maximum(np.abs(audio).max(axis=1, keepdims=True), 1e-9)
+    return audio

@@ -1,0 +1,58 @@
+"""Files whole or not at all, and on the disk."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+import atomic
+
+
+def test_what_is_written_is_there_and_nothing_else(
+    tmp_path: pathlib.Path,
+) -> None:
+    atomic.write(tmp_path / "a", b"one")
+    atomic.write(tmp_path / "a", b"two")
+    assert (tmp_path / "a").read_bytes() == b"two"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_failed_write_leaves_the_old_file_alone(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    atomic.write(path, b"old")
+
+    def fail(self: pathlib.Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[:1])
+        raise OSError("disk full")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", fail)
+    with pytest.raises(OSError, match="disk full"):
+        atomic.write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_files_are_on_the_disk_before_they_get_their_names(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+    fsync, replace = os.fsync, pathlib.Path.replace
+
+    def note_fsync(number: int) -> None:
+        events.append(os.readlink(f"/proc/self/fd/{number}"))  # noqa: PTH115
+        fsync(number)
+
+    def note_replace(self: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
+        events.append(f"name {path.name}")
+        return replace(self, path)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    monkeypatch.setattr(pathlib.Path, "replace", note_replace)
+    atomic.write(tmp_path / "a", b"one")
+    folder = str(tmp_path.resolve())
+    assert events == [f"{folder}/a.part", "name a", folder]

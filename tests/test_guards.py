@@ -1,0 +1,190 @@
+"""What disks, schedulers and other processes do to a run: never much."""
+
+from __future__ import annotations
+
+import pathlib
+import resource
+import shutil
+import signal
+import subprocess
+import time
+
+import commandline
+import pytest
+
+import checkpoints
+
+OFTEN = "--train_save_secs=0"
+ENDLESS = "--train_max_steps=0"
+
+
+@pytest.fixture(scope="module")
+def saved(
+    audio: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> pathlib.Path:
+    """A train dir of three steps, each saved."""
+    path = tmp_path_factory.mktemp("saved") / "t"
+    done = commandline.run(
+        "train",
+        path,
+        f"--data_dir={audio}",
+        *commandline.TINY,
+        OFTEN,
+        "--train_max_steps=3",
+    )
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+@pytest.fixture
+def train_dir(saved: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
+    """A copy of it, to harm."""
+    shutil.copytree(saved, tmp_path / "t")
+    return tmp_path / "t"
+
+
+def store_of(train_dir: pathlib.Path) -> checkpoints.Checkpoints:
+    return checkpoints.Checkpoints(train_dir / "checkpoints")
+
+
+def test_a_damaged_newest_costs_what_came_after_the_one_before(
+    train_dir: pathlib.Path,
+) -> None:
+    path = store_of(train_dir).folder / "ckpt-3.data-00000-of-00001"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    done = commandline.run("preview", train_dir, "--once", "--preview_n=2")
+    assert done.returncode == 0, done.stderr
+    assert "ckpt-3 is damaged" in done.stderr
+    assert done.stdout.startswith("step 2:")
+    done = commandline.run("train", train_dir, "--train_max_steps=4", OFTEN)
+    assert done.returncode == 0, done.stderr
+    assert "ckpt-3 is damaged" in done.stderr
+    assert "at step 2" in done.stderr
+    assert store_of(train_dir).steps() == [2, 3, 4]
+
+
+def test_if_all_are_damaged_it_ends_in_2_and_keeps_them(
+    train_dir: pathlib.Path,
+) -> None:
+    for path in store_of(train_dir).folder.glob("*.index"):
+        path.write_bytes(b"no index")
+    for mode in ("generate", "train"):
+        done = commandline.run(mode, train_dir, "--train_max_steps=9")
+        assert done.returncode == 2, done.stderr
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("train_wavegan.py: no checkpoint in")
+        assert "Traceback" not in done.stderr
+    left = store_of(train_dir).folder.glob("*.corrupt")
+    assert len(list(left)) == 3 * 3
+
+
+def test_the_lock_keeps_others_out_and_dies_with_its_process(
+    train_dir: pathlib.Path,
+) -> None:
+    process = commandline.start("train", train_dir, OFTEN, ENDLESS)
+    while store_of(train_dir).latest_step() == 3:
+        assert process.poll() is None
+        time.sleep(0.05)
+    done = commandline.run("train", train_dir)
+    commandline.assert_one_line(done, f"by process {process.pid} on", code=75)
+    # A pause does no harm.
+    process.send_signal(signal.SIGSTOP)
+    paused_at = store_of(train_dir).latest_step()
+    assert paused_at is not None
+    time.sleep(0.5)
+    process.send_signal(signal.SIGCONT)
+    while store_of(train_dir).latest_step() in (paused_at, paused_at + 1):
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    latest = store_of(train_dir).latest_step()
+    assert latest is not None
+    done = commandline.run("train", train_dir, f"--train_max_steps={latest}")
+    assert done.returncode == 0, done.stderr
+    assert "nothing to do" in done.stderr
+
+
+def test_a_removed_train_dir_ends_the_run_and_stays_removed(
+    train_dir: pathlib.Path,
+) -> None:
+    process = commandline.start("train", train_dir, OFTEN, ENDLESS)
+    while store_of(train_dir).latest_step() == 3:
+        assert process.poll() is None
+        time.sleep(0.05)
+    train_dir.rename(train_dir.with_name("away"))
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    last = stderr.splitlines()[-1]
+    assert last.startswith(f"train_wavegan.py: {train_dir} was removed")
+    assert "Traceback" not in stderr
+    assert not train_dir.exists()
+
+
+def test_a_full_disk_stops_it_and_leaves_no_half_file(
+    train_dir: pathlib.Path,
+) -> None:
+    def fill_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    done = subprocess.run(
+        commandline.command("train", train_dir, OFTEN, ENDLESS),
+        preexec_fn=fill_disk,
+        timeout=120,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    lines = done.stderr.splitlines()
+    assert sum("training goes on" in line for line in lines) == 2
+    assert lines[-1].startswith("train_wavegan.py: step 6 cannot be saved")
+    assert "step 3 is kept: free some space" in lines[-1]
+    folder = store_of(train_dir).folder
+    assert not list(folder.rglob("*part*"))
+    done = commandline.run("train", train_dir, "--train_max_steps=4")
+    assert done.returncode == 0, done.stderr
+    assert "at step 3" in done.stderr
+
+
+def test_numbers_that_are_none_end_in_3(
+    train_dir: pathlib.Path, audio: pathlib.Path
+) -> None:
+    path = train_dir.with_name("new")
+    done = commandline.run(
+        "train",
+        path,
+        f"--data_dir={audio}",
+        *commandline.TINY,
+        "--wavegan_loss=r1",
+        "--train_penalty_weight=1e38",
+        OFTEN,
+    )
+    commandline.assert_one_line(done, "step 1: a loss", "broken", code=3)
+    assert store_of(path).latest_step() is None
+    names = (path / "broken_step_1.txt").read_text().splitlines()
+    assert 1 <= len(names) <= 8
+    assert all(repr(str(audio))[:-1] in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("mode", "place"),
+    [("train", ""), ("train", "checkpoints"), ("preview", "checkpoints")],
+)
+def test_a_train_dir_out_of_reach_is_not_an_empty_one(
+    train_dir: pathlib.Path, mode: str, place: str
+) -> None:
+    closed = train_dir / place
+    closed.chmod(0)
+    done = subprocess.run(
+        commandline.command(mode, train_dir, "--once"),
+        preexec_fn=commandline.bind_permissions,
+        timeout=120,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    closed.chmod(0o755)
+    commandline.assert_one_line(done, "Permission denied", str(closed))
