@@ -80,9 +80,9 @@ class Journal:
         kept = []
         for line in text.splitlines():
             # A killed process may have left half a line, the last.
-            with contextlib.suppress(json.JSONDecodeError):
+            with contextlib.suppress(ValueError, KeyError, TypeError):
                 row = json.loads(line)
-                if row["step"] <= step:
+                if row["step"] <= step and row["seconds"] >= 0:
                     kept.append(row)
         whole = "".join(json.dumps(row) + "\n" for row in kept)
         if whole != text:

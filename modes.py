@@ -4,6 +4,7 @@ Each mode is a plain function of a GAN and the train dir that it was restored
 from (`traindir.restore`), or is to be.
 """
 
+import contextlib
 import io
 import pathlib
 import shutil
@@ -235,10 +236,11 @@ def infer(gan: gan_lib.GAN, directory: traindir.TrainDir) -> None:
 def fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
     """Latent vectors kept in a file, `[num_clips, latent_dim]`."""
     # Differs from the original: no pickle, which runs what it reads.
-    if path.exists():
-        z = np.load(path, allow_pickle=False)
-        if z.shape == (num_clips, latent_dim):
-            return z
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        # Mapped, a file whose header asks for more than it holds is an error.
+        z = np.load(path, mmap_mode="r", allow_pickle=False)
+        if z.shape == (num_clips, latent_dim) and z.dtype == np.float32:
+            return np.array(z)
     z = sample_z(num_clips, latent_dim, seed=0)
     buffer = io.BytesIO()
     np.save(buffer, z, allow_pickle=False)

@@ -7,6 +7,7 @@
 import io
 import pathlib
 import zipfile
+import zlib
 
 import keras
 import numpy as np
@@ -15,6 +16,8 @@ import gan as gan_lib
 
 FOLDER = pathlib.Path(__file__).resolve().with_name("pretrained")
 GENERATOR, DISCRIMINATOR = "generator.npz", "discriminator.npz"
+DAMAGE: tuple[type[Exception], ...] = (OSError, KeyError, TypeError, ValueError)
+DAMAGE += EOFError, zipfile.BadZipFile, zlib.error
 
 
 def pack(network: keras.Model, step: int) -> bytes:
@@ -38,11 +41,18 @@ def unpack(network: keras.Model, path: pathlib.Path) -> int:
       ValueError: The file is damaged, or of a network of another shape.
     """
     try:
+        room = sum(
+            4 * weight.value.shape.num_elements() + 4096
+            for weight in network.weights
+        )
+        with zipfile.ZipFile(path) as archive:
+            if sum(part.file_size for part in archive.infolist()) > room + 4096:
+                raise ValueError("it unpacks to too much")
         with np.load(path, allow_pickle=False) as file:
             for weight in network.weights:
-                weight.assign(file[weight.path].astype(np.float32))
+                weight.assign(np.asarray(file[weight.path], np.float32))
             return int(file["step"])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise ValueError(
             f"{path} does not fit the network of its config.json ({error}): "
             "fetch it again"

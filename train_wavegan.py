@@ -147,7 +147,7 @@ def build(config: dict[str, dict[str, Any]]) -> gan_lib.GAN:
     """Builds the networks of a config, with the weights of its seed."""
     settings = traindir.TrainConfig(**config["train"])
     try:
-        model = wavegan.WaveGANConfig(**config["model"])
+        model = traindir.from_json(wavegan.WaveGANConfig, config["model"])
     except TypeError as error:
         raise ValueError(f"config.json is damaged: {error}") from None
     return traindir.build_gan(

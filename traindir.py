@@ -11,7 +11,7 @@ import platform
 import shutil
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -23,6 +23,8 @@ import gan as gan_lib
 import loader
 import precision
 import pretrained
+
+Section = TypeVar("Section")  # a dataclass
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +183,25 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
         raise ValueError(f"{name} is {value}: expected {low}{limit}")
 
 
+def from_json(kind: type[Section], values: dict[str, Any]) -> Section:
+    """Makes a section of a config from what a file, maybe a stranger's, holds.
+
+    Raises:
+      ValueError: A field is of the wrong type, or out of its range.
+      TypeError: There is no such field.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"{values!r} is no section")
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        value = values.get(field.name, field.default)
+        wanted = type(field.default)
+        if type(value) is not wanted and (type(value), wanted) != (int, float):
+            raise ValueError(
+                f"{field.name} is {value!r}: expected {wanted.__name__}"
+            )
+    return kind(**values)
+
+
 class LockedError(ValueError):
     """Another process trains in that train dir."""
 
@@ -209,8 +230,8 @@ class TrainDir:
         """
         try:
             config = json.loads(self._config.read_text())
-            DataConfig(**config["data"])
-            TrainConfig(**config["train"])
+            from_json(DataConfig, config["data"])
+            from_json(TrainConfig, config["train"])
             dict(**config["model"])
         except FileNotFoundError:
             raise FileNotFoundError(

@@ -7,6 +7,7 @@ Source: appendix D of the paper (tables 3 and 4).
 """
 
 import dataclasses
+import itertools
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ import layers
 import phaseshuffle
 
 FIRST_LEN = 16  # time steps of the generator's first feature map
+MAX_WEIGHTS = 2**31  # of a network
 UPSAMPLES = ("zeros", "nn", "linear", "cubic")
 SLICE_LENS = tuple(2**k for k in range(6, 21))
 
@@ -98,6 +100,17 @@ class WaveGANConfig:
         if not 0 <= self.dropout < 1:
             raise ValueError(
                 f"dropout is {self.dropout}: expected 0 to below 1"
+            )
+        # A stranger's config must not take all memory.
+        widths = (self.channels, *self.widths)
+        num_weights = FIRST_LEN * widths[-1] * self.latent_dim + sum(
+            self.kernel_len * first * second
+            for first, second in itertools.pairwise(widths)
+        )
+        if num_weights > MAX_WEIGHTS:
+            raise ValueError(
+                f"dim is {self.dim}: with the other settings, a network would "
+                f"have {num_weights:,} weights, more than {MAX_WEIGHTS:,}"
             )
 
     @property
