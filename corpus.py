@@ -18,6 +18,8 @@ import atomic
 import loader
 import traindir
 
+NAMED = 10  # skipped files that the terminal names; a file lists them all
+
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
@@ -71,15 +73,20 @@ def find(
                 f"{data.sample_rate} Hz alone, which {info.path!r} is not: "
                 "leave the flag out, and files are converted"
             )
+    for path, reason in list(skipped.items())[:NAMED]:
+        logging.warning("skipped: %r: %s", path, reason)
+    if len(skipped) > NAMED:
+        logging.warning("skipped: %d more", len(skipped) - NAMED)
     index = loader.index_slices(infos, **_slicing(config))
     rates = collections.Counter(info.sample_rate for info in infos)
     del rates[data.sample_rate]
     logging.info(
-        "data: %d files, %.1f minutes, %d slices; %d files skipped%s",
+        "data: %d files, %.1f minutes, %d slices; %d files skipped%s%s",
         len(infos),
         index.seconds / 60,
         index.num_slices,
         len(skipped),
+        f" (listed in {directory.skipped})" if skipped else "",
         "".join(f"; {n} at {rate} Hz" for rate, n in rates.most_common()),
     )
     _compare(known, infos)

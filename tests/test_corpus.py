@@ -128,7 +128,9 @@ def test_skipped_files_are_counted_and_listed(
         corpus.find(config_of(folder), directory)
     found = corpus.find(config_of(folder, max_bad=0.2), directory)
     assert "data: 4 files" in said[-1]
-    assert "1 files skipped; 1 at 8000 Hz" in said[-1]
+    assert "1 files skipped (listed in" in said[-1]
+    assert said[-1].endswith("skipped.txt); 1 at 8000 Hz")
+    assert "bad\\nname.wav" in said[-2]
     corpus.remember(found, directory)
     lines = directory.skipped.read_text().splitlines()
     assert len(lines) == 1

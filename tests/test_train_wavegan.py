@@ -251,25 +251,6 @@ def test_other_model_flags_are_refused_by_name(
     assert (trained / "config.json").read_bytes() == before
 
 
-def test_a_second_trainer_is_refused(
-    audio: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
-    process = commandline.start(
-        "train", tmp_path, f"--data_dir={audio}", *commandline.TINY
-    )
-    try:
-        commandline.wait_for_step(process, 1)
-        done = commandline.run(
-            "train", tmp_path, f"--data_dir={audio}", *commandline.TINY
-        )
-        commandline.assert_one_line(
-            done, str(tmp_path), f"process {process.pid}"
-        )
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def test_the_original_command_line_runs(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
