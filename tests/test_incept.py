@@ -1,5 +1,6 @@
 """The mode that scores checkpoints as they come."""
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -9,6 +10,7 @@ import judges
 import numpy as np
 import pytest
 import small_gan
+import tensorflow as tf
 from commandline import EMA, TINY
 
 import incept
@@ -53,10 +55,10 @@ def test_checkpoints_are_scored_once_and_the_best_is_kept(
     done = commandline.run("generate", kept.path, "--n=2")
     assert f"step {best}: 2 clips" in done.stdout
     # It can be trained on: moments and all are there.
-    done = commandline.run(
-        "train", kept.path, "--train_max_steps=5", timeout=120
-    )
-    assert f"at step {best}" in done.stderr
+    names = {
+        name for name, _ in tf.train.list_variables(kept.checkpoints.path(best))
+    }
+    assert any(name.startswith("discriminator_optimizer/") for name in names)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,8 @@ def test_a_refusal_is_one_line(nameless: traindir.TrainDir) -> None:
 def test_a_judge_is_trained_on_the_spot_once(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(recipes.RECIPES, "quick", judges.RECIPE)
+    hasty = dataclasses.replace(judges.RECIPE, num_updates=8, check_every=4)
+    monkeypatch.setitem(recipes.RECIPES, "quick", hasty)
     judges.write_tones(tmp_path / "tones", 12)
     commandline.run(
         *("train", tmp_path / "t", f"--data_dir={tmp_path / 'tones'}", *TINY),
