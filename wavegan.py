@@ -15,11 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 import layers
+import norms as norms_lib
 import phaseshuffle
+import upsampling
 
 FIRST_LEN = 16  # time steps of the generator's first feature map
 MAX_WEIGHTS = 2**31  # of a network
-UPSAMPLES = ("zeros", "nn", "linear", "cubic")
 SLICE_LENS = tuple(2**k for k in range(6, 21))
 
 
@@ -75,10 +76,10 @@ class WaveGANConfig:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}: expected at least 1"
                 )
-        if self.upsample not in UPSAMPLES:
+        if self.upsample not in upsampling.KINDS:
             raise ValueError(
                 f"upsample is {self.upsample!r}: expected one of "
-                + ", ".join(UPSAMPLES)
+                + ", ".join(upsampling.KINDS)
             )
         # The shuffled map behind the last but one layer is the shortest.
         shortest = FIRST_LEN * self.strides[-1]
@@ -141,7 +142,9 @@ def build_generator(config: WaveGANConfig) -> keras.Model:
 
     Source: table 3 of the paper.
     """
-    norms = _BatchNorms(config.batchnorm, keras.layers.BatchNormalization)
+    norms = norms_lib.BatchNorms(
+        config.batchnorm, keras.layers.BatchNormalization
+    )
     widths = config.widths[::-1]
     z = keras.Input((config.latent_dim,), name="z")
     x = keras.layers.Dense(FIRST_LEN * widths[0], name="z_project")(z)
@@ -185,7 +188,9 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
 
     Source: table 4 of the paper.
     """
-    norms = _BatchNorms(config.batchnorm, BatchOnlyNormalization)
+    norms = norms_lib.BatchNorms(
+        config.batchnorm, norms_lib.BatchOnlyNormalization
+    )
     audio = x = keras.Input((config.slice_len, config.channels), name="audio")
     last = len(config.strides) - 1
     for i, (width, stride) in enumerate(
@@ -242,43 +247,6 @@ class FadeOut(keras.layers.Layer):
         return {**super().get_config(), "length": self.length}
 
 
-@keras.saving.register_keras_serializable("wavegan")
-class BatchOnlyNormalization(keras.layers.BatchNormalization):
-    """Normalises by the batch at hand, in training and in inference.
-
-    Its moving averages are there for the layout's sake; they never move.
-
-    Source: the authors' code, for the discriminator.
-    """
-
-    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Maps `[..., channels]` to the same shape."""
-        del training
-        mean, variance = tf.nn.moments(x, list(range(x.shape.rank - 1)))
-        return tf.nn.batch_normalization(
-            x, mean, variance, self.beta, self.gamma, self.epsilon
-        )
-
-
-class _BatchNorms:
-    """Makes batch norms named in the order of use, or nothing at all."""
-
-    def __init__(self, enabled: bool, kind: type[keras.layers.Layer]) -> None:
-        self._enabled = enabled
-        self._kind = kind
-        self._count = 0
-
-    def __call__(self, x: Any) -> Any:
-        if not self._enabled:
-            return x
-        # TF1's constants, which are Keras's defaults too: said, not assumed.
-        norm = self._kind(
-            momentum=0.99, epsilon=1e-3, name=f"batchnorm_{self._count}"
-        )
-        self._count += 1
-        return norm(x)
-
-
 def _upconv(
     x: Any, width: int, stride: int, config: WaveGANConfig, name: str
 ) -> Any:
@@ -288,83 +256,7 @@ def _upconv(
             width, config.kernel_len, strides=stride, padding="same", name=name
         )(x)
     # Differs from the original: its code has zeros and nn alone.
-    x = Interpolate(stride, config.upsample)(x)
+    x = upsampling.Interpolate(stride, config.upsample)(x)
     return keras.layers.Conv1D(
         width, config.kernel_len, padding="same", name=name
     )(x)
-
-
-def _cubic(distance: np.ndarray) -> np.ndarray:
-    """Keys's cubic convolution kernel with a = -0.75, TensorFlow's choice."""
-    a, d = -0.75, np.abs(distance)
-    near = (a + 2) * d**3 - (a + 3) * d**2 + 1
-    far = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
-    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
-
-
-# Weight of an input sample at a signed distance (in input steps) from an output
-# sample, and the input samples that count, from the one at or before it.
-_KERNELS = {
-    "nn": (lambda d: np.where((d <= 0) & (d > -1), 1.0, 0.0), (0,)),
-    "linear": (lambda d: np.maximum(0, 1 - np.abs(d)), (0, 1)),
-    "cubic": (_cubic, (-1, 0, 1, 2)),
-}
-
-
-@keras.saving.register_keras_serializable("wavegan")
-class Interpolate(keras.layers.Layer):
-    """Makes a signal `stride` times as long by interpolation.
-
-    Output sample i lies at input position i / stride, and the edges repeat,
-    which is how TF1's image resizing aligned the authors' upsampling.
-
-    Args:
-      stride: Output samples for each input sample.
-      kind: "nn", "linear" or "cubic".
-      **kwargs: Of `keras.layers.Layer`.
-
-    Source: section 5.2 of the paper; Keys (1981) for "cubic".
-    """
-
-    def __init__(self, stride: int, kind: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.stride = stride
-        self.kind = kind
-
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, time, channels]` to `[batch, stride * time, ...]`."""
-        kernel, taps = _KERNELS[self.kind]
-        before, after = -taps[0], taps[-1]
-        time, channels = x.shape[1:]
-        x = tf.concat([x[:, :1]] * before + [x] + [x[:, -1:]] * after, axis=1)
-        neighbours = [x[:, k : k + time] for k in range(len(taps))]
-        phases = []
-        for phase in range(self.stride):
-            weights = kernel(np.array(taps) - phase / self.stride)
-            phases.append(
-                sum(
-                    float(weight) * neighbour
-                    for weight, neighbour in zip(
-                        weights, neighbours, strict=True
-                    )
-                    if weight
-                )
-            )
-        return tf.reshape(
-            tf.stack(phases, axis=2), [-1, self.stride * time, channels]
-        )
-
-    def compute_output_shape(
-        self, input_shape: tuple[int | None, ...]
-    ) -> tuple[int | None, ...]:
-        """Time grows by the stride."""
-        batch, time, channels = input_shape
-        return batch, None if time is None else self.stride * time, channels
-
-    def get_config(self) -> dict[str, Any]:
-        """Everything that `from_config` needs."""
-        return {
-            **super().get_config(),
-            "stride": self.stride,
-            "kind": self.kind,
-        }

@@ -56,7 +56,8 @@ def test_checkpoints_are_scored_once_and_the_best_is_kept(
     assert f"step {best}: 2 clips" in done.stdout
     # It can be trained on: moments and all are there.
     names = {
-        name for name, _ in tf.train.list_variables(kept.checkpoints.path(best))
+        name
+        for name, _ in tf.train.list_variables(kept.checkpoints.path(int(best)))
     }
     assert any(name.startswith("discriminator_optimizer/") for name in names)
 
