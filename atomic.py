@@ -27,14 +27,18 @@ def move(drafts: list[pathlib.Path], paths: list[pathlib.Path]) -> None:
       OSError: The disk refuses.
     """
     for draft in drafts:
-        _flush(draft)
+        flush(draft)
     for draft, path in zip(drafts, paths, strict=True):
         draft.replace(path)
-    _flush(paths[-1].parent)
+    flush(paths[-1].parent)
 
 
-def _flush(path: pathlib.Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk."""
+def flush(path: pathlib.Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk.
+
+    Raises:
+      OSError: The disk refuses.
+    """
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)

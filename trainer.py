@@ -146,6 +146,8 @@ class _Saver:
         """Saves; if the disk refuses, warns the first times."""
         self.check(step)
         self._saved_at = time.monotonic()
+        with contextlib.suppress(OSError):  # lost lines are told of elsewhere
+            atomic.flush(self._directory.metrics)
         try:
             self._directory.checkpoints.save(self._gan, step)
         except OSError as error:
