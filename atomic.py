@@ -15,7 +15,8 @@ def write(path: pathlib.Path, content: bytes) -> None:
         draft.write_bytes(content)
         move([draft], [path])
     except OSError as error:
-        error.filename = error.filename or str(path)
+        if error.errno and not error.filename:
+            error.filename = str(path)
         draft.unlink(missing_ok=True)
         raise
 

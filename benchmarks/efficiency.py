@@ -136,27 +136,30 @@ def train(
 
 
 def report(rows: list[dict[str, Any]]) -> str:
-    """A Markdown table: means over seeds at the last mark, best FID first."""
+    """A Markdown table: means over seeds, best last FID first."""
     lines = []
     for name, variant in VARIANTS.items():
-        last = [row["scores"][-1] for row in rows if row["variant"] == name]
-        if not last:
+        runs = [row["scores"] for row in rows if row["variant"] == name]
+        if not runs:
             continue
-        columns = [[row[key] for row in last] for key in COLUMNS]
-        means = [statistics.mean(column) for column in columns]
-        spread = max(columns[0]) - min(columns[0])
+
+        def mean(key: str, mark: int = -1, runs: list[Any] = runs) -> float:
+            return statistics.mean(run[mark][key] for run in runs)
+
+        fids = [mean("fid_ema", mark) for mark in range(len(MARKS))]
+        last = [run[-1]["fid_ema"] for run in runs]
         what = ", ".join(f"{k} {v}" for k, v in variant.items()) or "defaults"
-        cells = [name, what, str(len(last)), f"{means[0]:.1f} ({spread:.1f})"]
-        cells += [f"{mean:.2f}" for mean in means[1:-1]] + [f"{means[-1]:.0f}"]
-        lines.append((means[0], "| " + " | ".join(cells) + " |"))
-    head = (
-        "| variant | differs in | seeds | FID, EMA (range) | IS, EMA | FID | "
-    )
-    head += "IS | updates of G |\n|---|---|--:|--:|--:|--:|--:|--:|"
-    return "\n".join([head, *(line for _, line in sorted(lines))])
-
-
-COLUMNS = ("fid_ema", "is_ema", "fid_raw", "is_raw", "step")
+        cells = [name, what, str(len(runs))]
+        cells += [f"{fid:.0f}" for fid in fids]
+        cells += [f"{min(last):.0f} to {max(last):.0f}"]
+        cells += [f"{mean(key):.2f}" for key in ("is_ema", "is_raw")]
+        cells += [f"{mean('fid_raw'):.0f}", f"{mean('step'):,.0f}"]
+        lines.append((fids[-1], "| " + " | ".join(cells) + " |"))
+    marks = " | ".join(f"FID at {mark:.0%}" for mark in MARKS)
+    head = f"| variant | differs in | seeds | {marks} | range | IS | "
+    head += "IS, no EMA | FID, no EMA | updates of G |"
+    rule = "|---|---" + "|--:" * 9 + "|"
+    return "\n".join([head, rule, *(line for _, line in sorted(lines))])
 
 
 def main() -> None:

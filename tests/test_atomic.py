@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 
@@ -28,10 +29,10 @@ def test_a_failed_write_leaves_the_old_file_alone(
     def fail(self: pathlib.Path, content: bytes) -> int:
         with self.open("wb") as file:
             file.write(content[:1])
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(pathlib.Path, "write_bytes", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(OSError, match=f"No space left on device: '{path}'"):
         atomic.write(path, b"new")
     assert path.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
