@@ -55,9 +55,7 @@ def find(
     data = traindir.DataConfig(**config["data"])
     paths = loader.find_audio(data.dir)
     known = _recall(directory)
-    infos, skipped = loader.scan_audio(
-        paths, known, lambda names: _show_progress(names, "reading headers")
-    )
+    infos, skipped = loader.scan_audio(paths, known, _show_progress)
     if len(skipped) > data.max_bad * len(paths):
         path, reason = next(iter(skipped.items()))
         share = math.ceil(100 * len(skipped) / len(paths)) / 100
@@ -128,9 +126,11 @@ def _compare(
         )
 
 
-def _show_progress(names: Iterable[str], what: str) -> Iterable[str]:
+def _show_progress(names: Iterable[str]) -> Iterable[str]:
     """Shows a bar on a terminal, unless it is done in a second."""
-    return tqdm.tqdm(names, what, unit=" files", delay=1.0, disable=None)
+    return tqdm.tqdm(
+        names, "reading headers", unit=" files", delay=1.0, disable=None
+    )
 
 
 def _slicing(config: dict[str, dict[str, Any]]) -> dict[str, Any]:

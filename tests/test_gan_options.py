@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -134,3 +135,23 @@ def test_the_config_says_for_whom_a_shift_is_drawn(per_example: bool) -> None:
     batch = tf.tile(tf.random.stateless_normal([1, 128, 1], [1, 2]), [32, 1, 1])
     scores = model(batch, training=True).numpy()
     assert (np.ptp(scores) > 1e-6) == per_example
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_a_gradient_that_is_no_number_is_noted_though_its_loss_is(
+    network: str,
+) -> None:
+    def flat(*scores: tf.Tensor) -> tf.Tensor:
+        # 0, with the slope of a root at 0.
+        return tf.reduce_mean(tf.sqrt(tf.nn.relu(0 * scores[-1])))
+
+    sound = losses.OBJECTIVES["wgan"]
+    changes: dict[str, Any] = {network: flat}
+    broken = dataclasses.replace(sound, **changes)
+    model = small_gan.build(broken, critic_steps=1)
+    rows = small_gan.train(model, 2)
+    assert rows[0][f"{network[0]}_loss"] == 0
+    assert int(model.broken_at) == 1
+    model = small_gan.build(sound)
+    small_gan.train(model, 2)
+    assert int(model.broken_at) > 2
