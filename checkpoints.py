@@ -9,6 +9,7 @@ import hashlib
 import pathlib
 import re
 import shutil
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -37,14 +38,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Steps of all checkpoints there are, in order."""
-        # The files tell, not TensorFlow's list of them, which may be lost. A
-        # folder that cannot be read is an error: it is not empty.
-        try:
-            names = [file.name for file in self.folder.iterdir()]
-        except FileNotFoundError:
-            return []
-        found = [re.fullmatch(r"ckpt-(\d+)\.index", name) for name in names]
-        return sorted(int(match[1]) for match in found if match)
+        return self._find_steps("index")
 
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint, or None."""
@@ -73,8 +67,7 @@ class Checkpoints:
             sums = draft / f"ckpt-{step}.sha256"
             sums.write_bytes(_checksums(_files(draft, step)))
             self._drop(step)
-            # The index last, by which a checkpoint is found.
-            files = sorted(draft.iterdir(), key=lambda f: f.suffix == ".index")
+            files = _index_last(draft.iterdir())
             atomic.move(files, [self.folder / file.name for file in files])
         except tf.errors.OpError as error:
             # Without TensorFlow's names of its own operations.
@@ -90,8 +83,8 @@ class Checkpoints:
         Args:
           gan: Of the shape that was trained; if it is compiled, the optimizers
             are restored as well.
-          repair: Put what cannot be read aside, as `*.corrupt`. Only a run's
-            trainer may.
+          repair: Put what cannot be read aside, as `*.corrupt`, if there is
+            one that can. Only a run's trainer may.
 
         Returns:
           Its step.
@@ -102,20 +95,21 @@ class Checkpoints:
           ValueError: It is of another shape.
         """
         faults: dict[int, str] = {}
-        while steps := [step for step in self.steps() if step not in faults]:
+        # What lost its index is no checkpoint any more, but it was one.
+        while steps := [s for s in self._find_steps(".*") if s not in faults]:
             step = steps[-1]
             fault = self._fault(step) or _read(gan, self.path(step))
             if not fault:
+                for damaged in faults if repair else ():
+                    self._put_aside(damaged)
                 return step
             # What a trainer dropped meanwhile has newer ones behind it.
-            if step in self.steps():
+            if step in self._find_steps(".*"):
                 logging.warning(
                     "%s is damaged (%s): trying the one before",
                     self.path(step),
                     fault,
                 )
-                if repair:
-                    self._put_aside(step)
             faults[step] = fault
         if not faults:
             raise FileNotFoundError(
@@ -127,13 +121,16 @@ class Checkpoints:
             "one from a backup, or start anew in another train dir"
         )
 
-    def clear(self) -> None:
-        """Removes what a killed trainer left half done. Only a trainer may."""
+    def recover(self) -> None:
+        """Ends or undoes a save that was killed. Only a run's trainer may."""
+        files = _index_last(self._draft.glob("ckpt-*.*"))
+        begun = [file for file in files if file.suffix == ".index"]
+        for index in begun:
+            outside = self._all_files(int(index.stem.split("-")[1]))
+            # All are flushed before the first is moved.
+            if outside and outside[-1].suffix != ".index":
+                atomic.move(files, [self.folder / file.name for file in files])
         shutil.rmtree(self._draft, ignore_errors=True)
-        whole = {f"ckpt-{step}" for step in self.steps()}
-        for file in self.folder.glob("ckpt-*"):
-            if file.stem not in whole and file.suffix != ".corrupt":
-                file.unlink()
 
     def copy(self, step: int, folder: pathlib.Path) -> None:
         """Copies one checkpoint into another folder, which is made."""
@@ -180,8 +177,10 @@ class Checkpoints:
 
     def _drop_all_but(self, number: int) -> None:
         """Drops the oldest, and tells TensorFlow of the others."""
-        for step in self.steps()[:-number]:
-            self._drop(step)
+        kept = self.steps()[-number:]
+        for step in self._find_steps(".*"):
+            if kept and step < kept[0]:
+                self._drop(step)
         names = [f'"ckpt-{step}"' for step in self.steps()]
         lines = [f"all_model_checkpoint_paths: {name}\n" for name in names]
         lines[:0] = [f"model_checkpoint_path: {name}\n" for name in names[-1:]]
@@ -189,15 +188,26 @@ class Checkpoints:
             atomic.write(self.folder / "checkpoint", "".join(lines).encode())
 
     def _all_files(self, step: int) -> list[pathlib.Path]:
-        """The index last: without it there is no checkpoint."""
-        return sorted(
-            (
-                file
-                for file in self.folder.glob(f"ckpt-{step}.*")
-                if file.suffix != ".corrupt"
-            ),
-            key=lambda file: file.suffix == ".index",
-        )
+        files = self.folder.glob(f"ckpt-{step}.*")
+        return _index_last(f for f in files if f.suffix != ".corrupt")
+
+    def _find_steps(self, ending: str) -> list[int]:
+        """Steps of the files with an ending, a pattern, in order.
+
+        The files tell, not TensorFlow's list of them, which may be lost. A
+        folder that cannot be read is an error: it is not empty.
+        """
+        try:
+            names = [file.name for file in self.folder.iterdir()]
+        except FileNotFoundError:
+            return []
+        pattern = re.compile(rf"ckpt-(\d+)\.{ending}(?<!\.corrupt)")
+        return sorted({int(m[1]) for m in map(pattern.fullmatch, names) if m})
+
+
+def _index_last(files: Iterable[pathlib.Path]) -> list[pathlib.Path]:
+    """In the order to move them: by its index a checkpoint is found."""
+    return sorted(files, key=lambda file: (file.suffix == ".index", file.name))
 
 
 def _files(folder: pathlib.Path, step: int) -> list[pathlib.Path]:

@@ -43,11 +43,12 @@ def train(
     """
     data = traindir.DataConfig(**config["data"])
     settings = traindir.TrainConfig(**config["train"])
-    directory.checkpoints.clear()
-    step = 0
-    if directory.checkpoints.latest_step() is not None:
+    directory.checkpoints.recover()
+    try:
         step = directory.checkpoints.restore(gan, repair=True)
         logging.info("resuming %s at step %d", directory.path, step)
+    except FileNotFoundError:
+        step = 0
     directory.write_config(config)
     if 0 < settings.max_steps <= step:
         logging.info("nothing to do: --train_max_steps is reached")

@@ -176,11 +176,11 @@ def test_a_damaged_newest_gives_way_to_the_one_before(
     assert store.restore(model, repair=True) == 20
     assert store.steps() == [3, 20]
     assert (store.folder / f"ckpt-100.{suffix}.corrupt").exists()
-    store.clear()
-    assert (store.folder / f"ckpt-100.{suffix}.corrupt").exists()
+    assert store.restore(model) == 20
+    assert len(warnings) == 2  # no more of it
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES[1:])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_missing_files_are_damage_and_missing_checksums_are_not(
     store: checkpoints.Checkpoints, warnings: list[str], suffix: str
 ) -> None:
@@ -239,31 +239,58 @@ def test_a_checkpoint_that_its_trainer_drops_meanwhile_is_no_damage(
     warnings: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    steps, model = store.steps, build()
+    find, model, todo = store._find_steps, build(), [103, 102, 101]
 
-    def go_on() -> list[int]:
-        found = steps()
-        if found == [3, 20, 100]:  # seen, and gone before it is read
-            for step in (101, 102, 103):
-                store.save(model, step)
+    def go_on(ending: str) -> list[int]:
+        found = find(ending)
+        while todo:  # what was found is gone before it is read
+            store.save(model, todo.pop())
         return found
 
     other = build()
-    monkeypatch.setattr(store, "steps", go_on)
+    monkeypatch.setattr(store, "_find_steps", go_on)
     assert store.restore(other) == 103
     assert not warnings
 
 
-def test_what_a_kill_leaves_is_cleared_away(
+@pytest.mark.parametrize("moved", [0, 1, 2])
+def test_a_save_that_was_killed_is_ended_or_undone(
+    store: checkpoints.Checkpoints, warnings: list[str], moved: int
+) -> None:
+    model = build()
+    fill(model, 200)
+    store.save(model, 200)
+    draft = store.folder / ".part"
+    draft.mkdir()
+    order = ("data-00000-of-00001", "sha256", "index")
+    for suffix in order[moved:]:
+        name = f"ckpt-200.{suffix}"
+        (store.folder / name).rename(draft / name)
+    store.recover()
+    assert store.restore(model) == (200 if moved else 100)
+    assert not warnings
+    assert not draft.exists()
+
+
+def test_a_save_that_was_killed_while_it_wrote_is_undone(
     store: checkpoints.Checkpoints,
 ) -> None:
     before = {file.name for file in store.folder.iterdir()}
-    (store.folder / ".part").mkdir()
+    (store.folder / ".part" / "ckpt-200_temp").mkdir(parents=True)
     (store.folder / ".part" / "ckpt-200.index").touch()
-    for suffix in ("sha256", "data-00000-of-00001"):
-        (store.folder / f"ckpt-200.{suffix}").touch()
-    store.clear()
+    store.recover()
     assert {file.name for file in store.folder.iterdir()} == before
+
+
+def test_without_any_index_nothing_starts_from_zero(
+    store: checkpoints.Checkpoints,
+) -> None:
+    for path in store.folder.glob("*.index"):
+        path.unlink()
+    store.recover()
+    for _ in range(2):  # not the next time either
+        with pytest.raises(checkpoints.CorruptError, match="index is missing"):
+            store.restore(build(), repair=True)
 
 
 def test_a_failed_save_leaves_what_was_there(
