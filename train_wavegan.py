@@ -300,6 +300,7 @@ EXIT_CODES = {  # what is wrong: a scheduler may start some again
 REMEDIES = {
     errno.ENOSPC: "free some space, then run the same command",
     errno.EACCES: "give yourself access to it, or name another folder",
+    errno.ENOTDIR: "that is a file: name a folder",
     errno.EROFS: "make it writable, or name another folder",
 }
 PRETRAINED_MODES = ("train", "generate", "infer")

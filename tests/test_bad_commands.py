@@ -123,6 +123,12 @@ def test_a_file_that_breaks_in_training_is_named_and_no_step_lost(
     assert bool(saved) == ("step 1:" in done.stdout)
 
 
+def test_a_file_is_no_train_dir(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "t").touch()
+    done = commandline.run("preview", tmp_path / "t")
+    commandline.assert_one_line(done, str(tmp_path / "t"), "name a folder")
+
+
 def test_fast_wav_refuses_what_it_would_have_to_convert(
     audio: pathlib.Path, nowhere: pathlib.Path
 ) -> None:
