@@ -8,17 +8,14 @@ Source: section 4 and appendix D of the paper (tables 5 and 6).
 """
 
 import dataclasses
-import itertools
 from typing import Any
 
 import keras
 
-import layers
-import norms as norms_lib
+import dcgan
 import phaseshuffle
 import spectral
 import upsampling
-import wavegan
 
 FIRST_SIZE = 4  # frames, and bins, of the generator's first feature map
 NUM_LAYERS = 5  # with strides, in each network
@@ -64,38 +61,9 @@ class SpecGANConfig:
                     f"{name} is {getattr(self, name)}: expected {only}, the "
                     "only one that SpecGAN makes"
                 )
-        for name in ("latent_dim", "kernel_len", "dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}: expected at least 1"
-                )
-        if self.upsample not in upsampling.KINDS:
-            raise ValueError(
-                f"upsample is {self.upsample!r}: expected one of "
-                + ", ".join(upsampling.KINDS)
-            )
         # The shuffled map behind the last but one layer is the shortest.
-        if not 0 <= self.phaseshuffle < 2 * FIRST_SIZE:
-            raise ValueError(
-                f"phaseshuffle is {self.phaseshuffle}: expected 0 (none) to "
-                f"{2 * FIRST_SIZE - 1}"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(
-                f"dropout is {self.dropout}: expected 0 to below 1"
-            )
-        # A stranger's config must not take all memory.
-        widths = (self.channels, *self.widths)
-        num_weights = FIRST_SIZE**2 * widths[-1] * self.latent_dim + sum(
-            self.kernel_len**2 * first * second
-            for first, second in itertools.pairwise(widths)
-        )
-        if num_weights > wavegan.MAX_WEIGHTS:
-            raise ValueError(
-                f"dim is {self.dim}: with the other settings, a network would "
-                f"have {num_weights:,} weights, more than "
-                f"{wavegan.MAX_WEIGHTS:,}"
-            )
+        shortest = 2 * FIRST_SIZE
+        dcgan.check(self, FIRST_SIZE**2, self.kernel_len**2, shortest)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -115,22 +83,11 @@ def build_generator(config: SpecGANConfig) -> keras.Model:
 
     Source: table 5 of the paper.
     """
-    norms = norms_lib.BatchNorms(
-        config.batchnorm, keras.layers.BatchNormalization
+    z, x = dcgan.generate(
+        config,
+        (FIRST_SIZE, FIRST_SIZE),
+        lambda x, width, i: _upconv(x, width, i, config),
     )
-    widths = config.widths[::-1]
-    first_shape = (FIRST_SIZE, FIRST_SIZE, widths[0])
-    z = keras.Input((config.latent_dim,), name="z")
-    x = keras.layers.Dense(FIRST_SIZE**2 * widths[0], name="z_project")(z)
-    x = keras.layers.Reshape(first_shape)(x)
-    x = keras.layers.ReLU()(norms(x))
-    outputs = (*widths[1:], config.channels)
-    for i, width in enumerate(outputs):
-        x = _upconv(x, width, config, name=f"upconv_{i}")
-        if i < len(outputs) - 1:
-            x = keras.layers.ReLU()(norms(x))
-    # What leaves a network is float32 in every precision.
-    x = keras.layers.Activation("tanh", dtype="float32")(x)
     return keras.Model(z, x, name="generator")
 
 
@@ -148,39 +105,35 @@ def build_discriminator(config: SpecGANConfig) -> keras.Model:
 
     Source: table 6 of the paper.
     """
-    norms = norms_lib.BatchNorms(
-        config.batchnorm, norms_lib.BatchOnlyNormalization
-    )
     shape = (spectral.NUM_FRAMES, spectral.NUM_BINS, config.channels)
-    spectrogram = x = keras.Input(shape, name="spectrogram")
-    for i, width in enumerate(config.widths):
-        x = keras.layers.Conv2D(
+    spectrogram = keras.Input(shape, name="spectrogram")
+    score = dcgan.discriminate(
+        config,
+        spectrogram,
+        lambda x, width, i: keras.layers.Conv2D(
             width,
             config.kernel_len,
             strides=2,
             padding="same",
             name=f"downconv_{i}",
-        )(x)
-        if i > 0:
-            x = norms(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
-        if config.dropout:
-            # One mask for all pixels of a map, as in WaveGAN.
-            x = keras.layers.SpatialDropout2D(config.dropout)(x)
-        if config.phaseshuffle and i < NUM_LAYERS - 1:
-            # Along time alone: bins and channels move together.
-            time, *rest = x.shape[1:]
-            x = keras.layers.Reshape((time, rest[0] * rest[1]))(x)
-            x = phaseshuffle.PhaseShuffle(config.phaseshuffle)(x)
-            x = keras.layers.Reshape((time, *rest))(x)
-    x = keras.layers.Flatten()(x)
-    x = keras.layers.Dense(1, dtype="float32", name="output")(x)
-    score = keras.layers.Reshape((), dtype="float32")(x)
+        )(x),
+        keras.layers.SpatialDropout2D,
+        lambda x: _shuffle(x, config.phaseshuffle),
+    )
     return keras.Model(spectrogram, score, name="discriminator")
 
 
-def _upconv(x: Any, width: int, config: SpecGANConfig, name: str) -> Any:
-    """One layer of the generator: twice the size, `width` channels."""
+def _shuffle(x: Any, radius: int) -> Any:
+    """Shuffles along time alone: bins and channels move together."""
+    time, *rest = x.shape[1:]
+    x = keras.layers.Reshape((time, rest[0] * rest[1]))(x)
+    x = phaseshuffle.PhaseShuffle(radius)(x)
+    return keras.layers.Reshape((time, *rest))(x)
+
+
+def _upconv(x: Any, width: int, i: int, config: SpecGANConfig) -> Any:
+    """Layer i of the generator: twice the size, `width` channels."""
+    name = f"upconv_{i}"
     if config.upsample == "zeros":
         return keras.layers.Conv2DTranspose(
             width, config.kernel_len, strides=2, padding="same", name=name

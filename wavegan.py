@@ -7,20 +7,18 @@ Source: appendix D of the paper (tables 3 and 4).
 """
 
 import dataclasses
-import itertools
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+import dcgan
 import layers
-import norms as norms_lib
 import phaseshuffle
 import upsampling
 
 FIRST_LEN = 16  # time steps of the generator's first feature map
-MAX_WEIGHTS = 2**31  # of a network
 SLICE_LENS = tuple(2**k for k in range(6, 21))
 
 
@@ -71,23 +69,9 @@ class WaveGANConfig:
             raise ValueError(
                 f"slice_len is {self.slice_len}: expected one of {choices}"
             )
-        for name in ("channels", "latent_dim", "kernel_len", "dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}: expected at least 1"
-                )
-        if self.upsample not in upsampling.KINDS:
-            raise ValueError(
-                f"upsample is {self.upsample!r}: expected one of "
-                + ", ".join(upsampling.KINDS)
-            )
         # The shuffled map behind the last but one layer is the shortest.
         shortest = FIRST_LEN * self.strides[-1]
-        if not 0 <= self.phaseshuffle < shortest:
-            raise ValueError(
-                f"phaseshuffle is {self.phaseshuffle}: expected 0 (none) to "
-                f"{shortest - 1}"
-            )
+        dcgan.check(self, FIRST_LEN, self.kernel_len, shortest)
         if self.post_filter_len < 0:
             raise ValueError(
                 f"post_filter_len is {self.post_filter_len}: expected a number "
@@ -97,21 +81,6 @@ class WaveGANConfig:
             raise ValueError(
                 f"fade_len is {self.fade_len}: expected 0 (none) to "
                 f"{self.slice_len} samples"
-            )
-        if not 0 <= self.dropout < 1:
-            raise ValueError(
-                f"dropout is {self.dropout}: expected 0 to below 1"
-            )
-        # A stranger's config must not take all memory.
-        widths = (self.channels, *self.widths)
-        num_weights = FIRST_LEN * widths[-1] * self.latent_dim + sum(
-            self.kernel_len * first * second
-            for first, second in itertools.pairwise(widths)
-        )
-        if num_weights > MAX_WEIGHTS:
-            raise ValueError(
-                f"dim is {self.dim}: with the other settings, a network would "
-                f"have {num_weights:,} weights, more than {MAX_WEIGHTS:,}"
             )
 
     @property
@@ -142,23 +111,9 @@ def build_generator(config: WaveGANConfig) -> keras.Model:
 
     Source: table 3 of the paper.
     """
-    norms = norms_lib.BatchNorms(
-        config.batchnorm, keras.layers.BatchNormalization
+    z, x = dcgan.generate(
+        config, (FIRST_LEN,), lambda x, width, i: _upconv(x, width, i, config)
     )
-    widths = config.widths[::-1]
-    z = keras.Input((config.latent_dim,), name="z")
-    x = keras.layers.Dense(FIRST_LEN * widths[0], name="z_project")(z)
-    x = keras.layers.Reshape((FIRST_LEN, widths[0]))(x)
-    x = keras.layers.ReLU()(norms(x))
-    outputs = (*widths[1:], config.channels)
-    for i, (width, stride) in enumerate(
-        zip(outputs, config.strides, strict=True)
-    ):
-        x = _upconv(x, width, stride, config, name=f"upconv_{i}")
-        if i < len(outputs) - 1:
-            x = keras.layers.ReLU()(norms(x))
-    # What leaves a network is float32 in every precision.
-    x = keras.layers.Activation("tanh", dtype="float32")(x)
     if config.post_filter_len:
         # Differs from the original: one filter for each channel. The original
         # makes one channel of them all.
@@ -188,34 +143,22 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
 
     Source: table 4 of the paper.
     """
-    norms = norms_lib.BatchNorms(
-        config.batchnorm, norms_lib.BatchOnlyNormalization
-    )
-    audio = x = keras.Input((config.slice_len, config.channels), name="audio")
-    last = len(config.strides) - 1
-    for i, (width, stride) in enumerate(
-        zip(config.widths, config.strides, strict=True)
-    ):
-        x = layers.StridedConv1D(
+    audio = keras.Input((config.slice_len, config.channels), name="audio")
+    score = dcgan.discriminate(
+        config,
+        audio,
+        lambda x, width, i: layers.StridedConv1D(
             width,
             config.kernel_len,
-            strides=stride,
+            strides=config.strides[i],
             padding="same",
             name=f"downconv_{i}",
-        )(x)
-        if i > 0:
-            x = norms(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
-        if config.dropout:
-            # One mask for all time steps, as in table 1.
-            x = keras.layers.SpatialDropout1D(config.dropout)(x)
-        if config.phaseshuffle and i < last:
-            x = phaseshuffle.PhaseShuffle(
-                config.phaseshuffle, config.phaseshuffle_per_example
-            )(x)
-    x = keras.layers.Flatten()(x)
-    x = keras.layers.Dense(1, dtype="float32", name="output")(x)
-    score = keras.layers.Reshape((), dtype="float32")(x)
+        )(x),
+        keras.layers.SpatialDropout1D,
+        lambda x: phaseshuffle.PhaseShuffle(
+            config.phaseshuffle, config.phaseshuffle_per_example
+        )(x),
+    )
     return keras.Model(audio, score, name="discriminator")
 
 
@@ -247,10 +190,9 @@ class FadeOut(keras.layers.Layer):
         return {**super().get_config(), "length": self.length}
 
 
-def _upconv(
-    x: Any, width: int, stride: int, config: WaveGANConfig, name: str
-) -> Any:
-    """One layer of the generator: `stride` times as long, `width` channels."""
+def _upconv(x: Any, width: int, i: int, config: WaveGANConfig) -> Any:
+    """Layer i of the generator: a stride times as long, `width` channels."""
+    stride, name = config.strides[i], f"upconv_{i}"
     if config.upsample == "zeros":
         return layers.StridedConv1DTranspose(
             width, config.kernel_len, strides=stride, padding="same", name=name

@@ -17,6 +17,7 @@ import pytest
 import small_gan
 
 import checkpoints
+import dcgan
 import modes
 import pretrained
 import traindir
@@ -110,17 +111,17 @@ def test_networks_that_no_memory_holds_are_refused(
 def test_the_count_of_weights_is_about_right() -> None:
     config = wavegan.WaveGANConfig()
     model = wavegan.build_generator(config)
-    limit = wavegan.MAX_WEIGHTS
+    limit = dcgan.MAX_WEIGHTS
     try:
         for share, fits in ((0.99, False), (1.01, True)):
-            wavegan.MAX_WEIGHTS = int(share * model.count_params())
+            dcgan.MAX_WEIGHTS = int(share * model.count_params())
             if fits:
                 wavegan.WaveGANConfig()
             else:
                 with pytest.raises(ValueError, match="weights"):
                     wavegan.WaveGANConfig()
     finally:
-        wavegan.MAX_WEIGHTS = limit
+        dcgan.MAX_WEIGHTS = limit
 
 
 def test_odd_latent_vectors_are_drawn_anew(

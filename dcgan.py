@@ -1,0 +1,164 @@
+"""DCGAN's plan, which WaveGAN follows in one dimension and SpecGAN in two.
+
+The generator grows a small map of many channels, layer by layer, to the whole;
+the discriminator is its mirror.
+
+Source: Radford et al. (2016); appendix D of the paper.
+"""
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import layers
+import upsampling
+
+MAX_WEIGHTS = 2**31  # of a network
+
+
+def check(config: Any, first_size: int, num_taps: int, shortest: int) -> None:
+    """Checks the fields that both configs have.
+
+    Args:
+      config: To check; `widths` are the channels of its critic's layers.
+      first_size: Positions in the generator's first map.
+      num_taps: Weights of a convolution, for each pair of channels.
+      shortest: Steps of the shortest map that is shuffled.
+
+    Raises:
+      ValueError: A field is out of its range.
+    """
+    for name in ("channels", "latent_dim", "kernel_len", "dim"):
+        if getattr(config, name) < 1:
+            raise ValueError(
+                f"{name} is {getattr(config, name)}: expected at least 1"
+            )
+    if config.upsample not in upsampling.KINDS:
+        raise ValueError(
+            f"upsample is {config.upsample!r}: expected one of "
+            + ", ".join(upsampling.KINDS)
+        )
+    if not 0 <= config.phaseshuffle < shortest:
+        raise ValueError(
+            f"phaseshuffle is {config.phaseshuffle}: expected 0 (none) to "
+            f"{shortest - 1}"
+        )
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"dropout is {config.dropout}: expected 0 to below 1")
+    # A stranger's config must not take all memory.
+    widths = (config.channels, *config.widths)
+    num_weights = first_size * widths[-1] * config.latent_dim + sum(
+        num_taps * first * second
+        for first, second in itertools.pairwise(widths)
+    )
+    if num_weights > MAX_WEIGHTS:
+        raise ValueError(
+            f"dim is {config.dim}: with the other settings, a network would "
+            f"have {num_weights:,} weights, more than {MAX_WEIGHTS:,}"
+        )
+
+
+def generate(
+    config: Any,
+    first_shape: tuple[int, ...],
+    upconv: Callable[[Any, int, int], Any],
+) -> tuple[Any, Any]:
+    """Builds a generator up to its tanh.
+
+    Args:
+      config: Checked.
+      first_shape: Of its first map, without channels.
+      upconv: Adds the layer of a number to a tensor, with so many channels.
+
+    Returns:
+      Its input z, `[batch, latent_dim]`, and its output, in [-1, 1].
+    """
+    norms = _BatchNorms(config.batchnorm, keras.layers.BatchNormalization)
+    widths = config.widths[::-1]
+    z = keras.Input((config.latent_dim,), name="z")
+    size = math.prod(first_shape) * widths[0]
+    x = keras.layers.Dense(size, name="z_project")(z)
+    x = keras.layers.Reshape((*first_shape, widths[0]))(x)
+    x = keras.layers.ReLU()(norms(x))
+    outputs = (*widths[1:], config.channels)
+    for i, width in enumerate(outputs):
+        x = upconv(x, width, i)
+        if i < len(outputs) - 1:
+            x = keras.layers.ReLU()(norms(x))
+    # What leaves a network is float32 in every precision.
+    return z, keras.layers.Activation("tanh", dtype="float32")(x)
+
+
+def discriminate(
+    config: Any,
+    x: Any,
+    downconv: Callable[[Any, int, int], Any],
+    dropout: type[keras.layers.Layer],
+    shuffle: Callable[[Any], Any],
+) -> Any:
+    """Builds a discriminator on its input.
+
+    Args:
+      config: Checked.
+      x: Its input, with a channel axis.
+      downconv: Adds the layer of a number to a tensor, with so many channels.
+      dropout: Drops one mask for all positions of a map, as in table 1.
+      shuffle: Adds phase shuffle to a tensor.
+
+    Returns:
+      Raw scores, `[batch]`.
+    """
+    norms = _BatchNorms(config.batchnorm, BatchOnlyNormalization)
+    for i, width in enumerate(config.widths):
+        x = downconv(x, width, i)
+        if i > 0:
+            x = norms(x)
+        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        if config.dropout:
+            x = dropout(config.dropout)(x)
+        if config.phaseshuffle and i < len(config.widths) - 1:
+            x = shuffle(x)
+    x = keras.layers.Flatten()(x)
+    x = keras.layers.Dense(1, dtype="float32", name="output")(x)
+    return keras.layers.Reshape((), dtype="float32")(x)
+
+
+@keras.saving.register_keras_serializable("wavegan")
+class BatchOnlyNormalization(keras.layers.BatchNormalization):
+    """Normalises by the batch at hand, in training and in inference.
+
+    Its moving averages are there for the layout's sake; they never move.
+
+    Source: the authors' code, for the discriminator.
+    """
+
+    def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        """Maps `[..., channels]` to the same shape."""
+        del training
+        mean, variance = tf.nn.moments(x, list(range(x.shape.rank - 1)))
+        return tf.nn.batch_normalization(
+            x, mean, variance, self.beta, self.gamma, self.epsilon
+        )
+
+
+class _BatchNorms:
+    """Makes batch norms named in the order of use, or nothing at all."""
+
+    def __init__(self, enabled: bool, kind: type[keras.layers.Layer]) -> None:
+        self._enabled = enabled
+        self._kind = kind
+        self._count = 0
+
+    def __call__(self, x: Any) -> Any:
+        if not self._enabled:
+            return x
+        # TF1's constants, which are Keras's defaults too: said, not assumed.
+        norm = self._kind(
+            momentum=0.99, epsilon=1e-3, name=f"batchnorm_{self._count}"
+        )
+        self._count += 1
+        return norm(x)
