@@ -204,7 +204,7 @@ class Journal:
           whole: Flush, and look whether the file grew: TensorFlow does not
             always say that a disk is full or a folder gone.
         """
-        before = self._event_bytes()
+        before = self._event_bytes() if whole else 0
         try:
             with self._writer.as_default(step=step):
                 yield

@@ -6,6 +6,7 @@ import pathlib
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import tensorflow as tf
@@ -64,6 +65,27 @@ def wait_for_step(process: subprocess.Popen[str], step: int) -> None:
         if line.startswith("step ") and int(line.split()[1][:-1]) >= step:
             return
     raise AssertionError(process.communicate()[1])
+
+
+def wait_for_checkpoint(
+    process: subprocess.Popen[str], train_dir: pathlib.Path, beyond: int = -1
+) -> int:
+    """Waits for a checkpoint of a later step; returns its step."""
+    store = traindir.TrainDir(train_dir).checkpoints
+    deadline = time.monotonic() + 100
+    while (step := store.latest_step()) is None or step <= beyond:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    return step
+
+
+def train(
+    train_dir: pathlib.Path, audio: pathlib.Path, *flags: str
+) -> subprocess.CompletedProcess[str]:
+    """Trains a tiny model to its end, which must be a good one."""
+    done = run("train", train_dir, f"--data_dir={audio}", *TINY, *flags)
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def weights(train_dir: pathlib.Path) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import tensorflow as tf
+from absl import logging
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,3 +72,12 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
         samples = 0.3 * rng.standard_normal(200 + 40 * i)
         soundfile.write(folder / f"{i}.wav", samples, 16000)
     return folder
+
+
+@pytest.fixture
+def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the project's modules warn of."""
+    said: list[str] = []
+    keep = lambda text, *args: said.append(text % args)  # noqa: E731
+    monkeypatch.setattr(logging, "warning", keep)
+    return said

@@ -84,12 +84,8 @@ def test_losses_are_bounded_unless_they_are_distances() -> None:
 
 
 def test_an_alarm_warns_once_until_it_was_well_again(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: pathlib.Path, warnings: list[str]
 ) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(
-        journal.logging, "warning", lambda text, *args: said.append(text % args)
-    )
     model = small_gan.build()
     directory = traindir.TrainDir(tmp_path)
     settings = traindir.TrainConfig(
@@ -103,10 +99,10 @@ def test_an_alarm_warns_once_until_it_was_well_again(
     for step, silent in enumerate([True, True, False, True], start=1):
         model.generator.set_weights([w * (not silent) for w in weights])
         log.record(step, numbers, batches)
-        counts.append(sum("silent" in text for text in said))
+        counts.append(sum("silent" in text for text in warnings))
     log.close()
     assert counts == [1, 1, 1, 2]
-    assert "step 1:" in said[0] and "--train_learning_rate" in said[0]
+    assert "step 1:" in warnings[0] and "--train_learning_rate" in warnings[0]
     events = [
         value
         for path in (tmp_path / "logs").iterdir()

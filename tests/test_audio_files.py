@@ -13,16 +13,6 @@ from hypothesis import strategies as st
 
 import loader
 
-
-@pytest.fixture
-def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What the loader warns of."""
-    said: list[str] = []
-    keep = lambda text, *args: said.append(text % args)  # noqa: E731
-    monkeypatch.setattr(loader.logging, "warning", keep)
-    return said
-
-
 # What files hold
 
 

@@ -78,15 +78,6 @@ def store(
     return checkpoints.Checkpoints(tmp_path / "checkpoints")
 
 
-@pytest.fixture
-def warnings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is warned of."""
-    said: list[str] = []
-    keep = lambda text, *args: said.append(text % args)  # noqa: E731
-    monkeypatch.setattr(checkpoints.logging, "warning", keep)
-    return said
-
-
 def test_steps_are_numbers_of_complete_checkpoints(
     tmp_path: pathlib.Path,
 ) -> None:

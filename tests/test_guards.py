@@ -24,15 +24,7 @@ def saved(
 ) -> pathlib.Path:
     """A train dir of three steps, each saved."""
     path = tmp_path_factory.mktemp("saved") / "t"
-    done = commandline.run(
-        "train",
-        path,
-        f"--data_dir={audio}",
-        *commandline.TINY,
-        OFTEN,
-        "--train_max_steps=3",
-    )
-    assert done.returncode == 0, done.stderr
+    commandline.train(path, audio, OFTEN, "--train_max_steps=3")
     return path
 
 
@@ -83,9 +75,7 @@ def test_the_lock_keeps_others_out_and_dies_with_its_process(
     train_dir: pathlib.Path,
 ) -> None:
     process = commandline.start("train", train_dir, OFTEN, ENDLESS)
-    while store_of(train_dir).latest_step() == 3:
-        assert process.poll() is None
-        time.sleep(0.05)
+    commandline.wait_for_checkpoint(process, train_dir, beyond=3)
     done = commandline.run("train", train_dir)
     commandline.assert_one_line(done, f"by process {process.pid} on", code=75)
     # A pause does no harm.
@@ -94,9 +84,7 @@ def test_the_lock_keeps_others_out_and_dies_with_its_process(
     assert paused_at is not None
     time.sleep(0.5)
     process.send_signal(signal.SIGCONT)
-    while store_of(train_dir).latest_step() in (paused_at, paused_at + 1):
-        assert process.poll() is None
-        time.sleep(0.05)
+    commandline.wait_for_checkpoint(process, train_dir, beyond=paused_at + 1)
     process.kill()
     process.communicate()
     latest = store_of(train_dir).latest_step()
@@ -110,9 +98,7 @@ def test_a_removed_train_dir_ends_the_run_and_stays_removed(
     train_dir: pathlib.Path,
 ) -> None:
     process = commandline.start("train", train_dir, OFTEN, ENDLESS)
-    while store_of(train_dir).latest_step() == 3:
-        assert process.poll() is None
-        time.sleep(0.05)
+    commandline.wait_for_checkpoint(process, train_dir, beyond=3)
     train_dir.rename(train_dir.with_name("away"))
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1

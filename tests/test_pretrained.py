@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_gan
 import soundfile
-from commandline import EMA, TINY
+from commandline import EMA
 
 import modes
 import pretrained
@@ -25,11 +25,7 @@ def trained(
 ) -> pathlib.Path:
     """A train dir of four steps, averaged."""
     path = tmp_path_factory.mktemp("trained") / "t"
-    done = commandline.run(
-        *("train", path, f"--data_dir={audio}", *TINY, EMA),
-        "--train_max_steps=4",
-    )
-    assert done.returncode == 0, done.stderr
+    commandline.train(path, audio, EMA, "--train_max_steps=4")
     return path
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import layouts
 import numpy as np
 import pytest
 import reference
@@ -282,18 +283,6 @@ def test_defaults_are_the_papers() -> None:
         specgan.SpecGANConfig().dim = 3  # type: ignore[misc]
 
 
-def layout(model: Any) -> list[tuple[str, tuple[int, ...]]]:
-    """Names ("layer/variable") and shapes, in the order of get_weights()."""
-    names = ["/".join(v.path.split("/")[-2:]) for v in model.weights]
-    return list(zip(names, [w.shape for w in model.get_weights()], strict=True))
-
-
-def norm_layout(index: int, width: int) -> list[tuple[str, tuple[int, ...]]]:
-    """What a batch norm adds to a layout."""
-    kinds = ("gamma", "beta", "moving_mean", "moving_variance")
-    return [(f"batchnorm_{index}/{kind}", (width,)) for kind in kinds]
-
-
 @pytest.mark.parametrize("kind", ["zeros", "cubic"])
 @pytest.mark.parametrize("batchnorm", [False, True])
 def test_names_and_layouts(kind: str, batchnorm: bool) -> None:
@@ -306,22 +295,24 @@ def test_names_and_layouts(kind: str, batchnorm: bool) -> None:
     ]
     widths = (32, 16, 8, 4, 2, 1)
     for i, (given, wanted) in enumerate(itertools.pairwise(widths)):
-        expected += norm_layout(i, given) if batchnorm else []
+        expected += layouts.of_norm(i, given) if batchnorm else []
         sides = (wanted, given) if kind == "zeros" else (given, wanted)
         expected += [
             (f"upconv_{i}/kernel", (3, 3, *sides)),
             (f"upconv_{i}/bias", (wanted,)),
         ]
-    assert layout(specgan.build_generator(config)) == expected
+    assert layouts.of_model(specgan.build_generator(config)) == expected
     expected = []
     for i, (given, wanted) in enumerate(itertools.pairwise(widths[::-1])):
         expected += [
             (f"downconv_{i}/kernel", (3, 3, given, wanted)),
             (f"downconv_{i}/bias", (wanted,)),
         ]
-        expected += norm_layout(i - 1, wanted) if batchnorm and i > 0 else []
+        expected += (
+            layouts.of_norm(i - 1, wanted) if batchnorm and i > 0 else []
+        )
     expected += [("output/kernel", (16 * 32, 1)), ("output/bias", (1,))]
-    assert layout(specgan.build_discriminator(config)) == expected
+    assert layouts.of_model(specgan.build_discriminator(config)) == expected
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 import commandline
 import numpy as np
@@ -24,15 +23,9 @@ def trained(
 ) -> pathlib.Path:
     """An uninterrupted run of 300 steps."""
     train_dir = tmp_path_factory.mktemp("run") / "train"
-    done = commandline.run(
-        "train",
-        train_dir,
-        f"--data_dir={audio}",
-        *commandline.TINY,
-        commandline.EMA,
-        f"--train_max_steps={STEPS}",
+    done = commandline.train(
+        train_dir, audio, commandline.EMA, f"--train_max_steps={STEPS}"
     )
-    assert done.returncode == 0, done.stderr
     assert "11 files" in done.stderr
     assert f"step {STEPS}/{STEPS}" in done.stdout
     return train_dir
@@ -118,10 +111,7 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(
         often,
     )
     process = commandline.start(*args)
-    deadline = time.monotonic() + 60
-    while traindir.TrainDir(tmp_path).checkpoints.latest_step() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    commandline.wait_for_checkpoint(process, tmp_path)
     process.kill()
     process.communicate(timeout=60)
     done = commandline.run(*args, f"--train_max_steps={STEPS}")

@@ -7,10 +7,9 @@ import pathlib
 import time
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
-import soundfile
 import tensorflow as tf
+import wavs
 
 import corpus
 import gan
@@ -137,11 +136,7 @@ def test_a_disk_may_refuse_two_saves_in_a_row(
 def test_what_breaks_on_the_way_is_named_and_left_out(
     tmp_path: pathlib.Path,
 ) -> None:
-    folder = tmp_path / "audio"
-    folder.mkdir()
-    for i in range(20):
-        samples = np.full(300, np.nan if i == 7 else 0.1)
-        soundfile.write(folder / f"{i}.wav", samples, 16000, subtype="FLOAT")
+    folder = wavs.write_all_but_one(tmp_path / "audio")
     directory = traindir.TrainDir(tmp_path / "t")
     config = config_of(folder, max_steps=40)
     config["data"]["max_bad"] = 0.05

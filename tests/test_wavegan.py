@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import layouts
 import numpy as np
 import pytest
 import reference
@@ -85,18 +86,6 @@ def test_defaults_are_the_papers() -> None:
         wavegan.WaveGANConfig().dim = 3  # type: ignore[misc]
 
 
-def layout(model: Any) -> list[tuple[str, tuple[int, ...]]]:
-    """Names ("layer/variable") and shapes, in the order of get_weights()."""
-    names = ["/".join(v.path.split("/")[-2:]) for v in model.weights]
-    return list(zip(names, [w.shape for w in model.get_weights()], strict=True))
-
-
-def norm_layout(index: int, width: int) -> list[tuple[str, tuple[int, ...]]]:
-    """What a batch norm adds to a layout."""
-    kinds = ("gamma", "beta", "moving_mean", "moving_variance")
-    return [(f"batchnorm_{index}/{kind}", (width,)) for kind in kinds]
-
-
 @pytest.mark.parametrize("batchnorm", [False, True])
 @pytest.mark.parametrize("upsample", UPSAMPLES)
 def test_generator_names_and_layouts(upsample: str, batchnorm: bool) -> None:
@@ -116,7 +105,7 @@ def test_generator_names_and_layouts(upsample: str, batchnorm: bool) -> None:
     ]
     for i, (given, wanted) in enumerate(itertools.pairwise((12, 6, 3, 2))):
         if batchnorm:
-            expected += norm_layout(i, given)
+            expected += layouts.of_norm(i, given)
         transposed = (7, wanted, given)
         plain = (7, given, wanted)
         kernel = transposed if upsample == "zeros" else plain
@@ -125,7 +114,7 @@ def test_generator_names_and_layouts(upsample: str, batchnorm: bool) -> None:
             (f"upconv_{i}/bias", (wanted,)),
         ]
     model = wavegan.build_generator(config)
-    *rest, (name, shape) = layout(model)
+    *rest, (name, shape) = layouts.of_model(model)
     assert rest == expected
     assert (name.split("/")[0], shape) == ("pp_filt", (11, 2, 1))
     for name, _ in expected:  # layers are found by the paper's names
@@ -144,10 +133,10 @@ def test_discriminator_names_and_layouts(batchnorm: bool) -> None:
             (f"downconv_{i}/bias", (wanted,)),
         ]
         if batchnorm and i > 0:
-            expected += norm_layout(i - 1, wanted)
+            expected += layouts.of_norm(i - 1, wanted)
     expected += [("output/kernel", (16 * 12, 1)), ("output/bias", (1,))]
     model = wavegan.build_discriminator(config)
-    assert layout(model) == expected
+    assert layouts.of_model(model) == expected
     for name, _ in expected:
         assert model.get_layer(name.split("/")[0])
 
@@ -156,10 +145,10 @@ def test_no_weights_are_hidden_behind_the_layers() -> None:
     config = config_of(dropout=0.5, slice_len=128, batchnorm=True)
     for build in (wavegan.build_generator, wavegan.build_discriminator):
         model = build(config)
-        assert len(model.get_weights()) == len(layout(model))
+        assert len(model.get_weights()) == len(layouts.of_model(model))
         assert len(model.trainable_weights) == sum(
             not name.split("/")[1].startswith("moving")
-            for name, _ in layout(model)
+            for name, _ in layouts.of_model(model)
         )
 
 

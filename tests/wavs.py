@@ -52,6 +52,14 @@ def write_all(folder: pathlib.Path, lens: list[int]) -> list[str]:
     ]
 
 
+def write_all_but_one(folder: pathlib.Path) -> pathlib.Path:
+    """Writes 20 files of which `7.wav` proves broken once it is read."""
+    for i in range(20):
+        samples = np.full(300, np.nan if i == 7 else 0.1)
+        write(folder / f"{i}.wav", samples, codec=("WAV", "FLOAT"))
+    return folder
+
+
 def stream(paths: list[str], count: int, **settings: Any) -> np.ndarray:
     """The first slices that come out, `[count, slice_len, channels]`."""
     settings = {"slice_len": 64, "batch_size": 4, **settings}
