@@ -11,7 +11,7 @@ SATURATED = 0.99  # where tanh has hardly a slope left
 RIGHT = 0.01  # a bounded loss of a critic that is hardly ever wrong
 REMEDY = (
     "if that lasts, start anew with a smaller --train_learning_rate or another "
-    "--wavegan_loss"
+    "loss"
 )
 
 

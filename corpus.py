@@ -18,6 +18,7 @@ import atomic
 import loader
 import traindir
 
+PASS_SIZE = 64  # slices at once
 NAMED = 10  # skipped files that the terminal names; a file lists them all
 
 
@@ -146,6 +147,35 @@ def _slicing(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
         # As the original: slices start anywhere, unless only the first counts.
         "random_offset": not data.first_slice,
     }
+
+
+def pass_once(
+    corpus: Corpus,
+    config: dict[str, dict[str, Any]],
+    on_skip: Callable[[str, str], None],
+) -> tf.data.Dataset:
+    """Streams every slice that a run learns from, once and in order.
+
+    Args:
+      corpus: Of the run.
+      config: Of the run.
+      on_skip: Told of each file that breaks on the way, and why.
+
+    Returns:
+      Audio, `[batch, slice_len, channels]`.
+    """
+    data = traindir.DataConfig(**config["data"])
+    return loader.make_dataset(
+        corpus.paths,
+        batch_size=PASS_SIZE,
+        normalize=data.normalize,
+        shuffle=False,
+        repeat=False,
+        drop_remainder=False,
+        max_bad=data.max_bad,
+        on_skip=on_skip,
+        **_slicing(config),
+    )
 
 
 def stream(

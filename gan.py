@@ -62,14 +62,7 @@ class GAN(keras.Model):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if critic_steps < 1:
-            raise ValueError(f"critic_steps is {critic_steps}: expected >= 1")
-        if not 0 <= ema_decay < 1:
-            raise ValueError(f"ema_decay is {ema_decay}: expected 0 to below 1")
-        if penalty_interval < 1:
-            raise ValueError(
-                f"penalty_interval is {penalty_interval}: expected >= 1"
-            )
+        check(critic_steps, ema_decay, penalty_interval)
         self.generator = generator
         self.discriminator = discriminator
         self.latent_dim = latent_dim
@@ -98,6 +91,26 @@ class GAN(keras.Model):
         """The averaged generator; without averaging, the generator itself."""
         return self.generator if self._average is None else self._average
 
+    def from_audio(self, audio: tf.Tensor) -> tf.Tensor:
+        """Turns audio into what the networks exchange: here, audio.
+
+        Args:
+          audio: `[batch, slice_len, channels]`.
+        """
+        return audio
+
+    def to_audio(self, examples: tf.Tensor) -> tf.Tensor:
+        """Turns what the networks exchange into audio, its inverse."""
+        return examples
+
+    def generate(self, z: tf.Tensor) -> tf.Tensor:
+        """Makes audio, `[batch, slice_len, channels]`, by the averaged weights.
+
+        Args:
+          z: Latent vectors, `[batch, latent_dim]`.
+        """
+        return self.to_audio(self.ema_generator(z, training=False))
+
     def compile(
         self,
         objective: losses.Objective | str = "wgan-gp",
@@ -119,12 +132,7 @@ class GAN(keras.Model):
           ValueError: No objective has that name.
         """
         if isinstance(objective, str):
-            if objective not in losses.OBJECTIVES:
-                raise ValueError(
-                    f"objective is {objective!r}: expected one of "
-                    + ", ".join(losses.OBJECTIVES)
-                )
-            objective = losses.OBJECTIVES[objective]
+            objective = losses.find(objective)
         if penalty_weight is not None:
             objective = dataclasses.replace(
                 objective, penalty_weight=penalty_weight
@@ -159,7 +167,8 @@ class GAN(keras.Model):
         """Updates the discriminator `critic_steps` times, the generator once.
 
         Args:
-          batches: Real examples, `[critic_steps, batch, ...]`.
+          batches: Real audio,
+            `[critic_steps, batch, slice_len, channels]`.
 
         Returns:
           `d_loss` (mean over the discriminator's updates, penalty included)
@@ -169,7 +178,8 @@ class GAN(keras.Model):
         """
         update = self.step * (self.critic_steps + 1)
         d_losses = []
-        for real in tf.unstack(batches, self.critic_steps):
+        for audio in tf.unstack(batches, self.critic_steps):
+            real = self.from_audio(audio)
             d_losses.append(self._discriminator_update(real, update))
             update += 1
         g_loss = self._generator_update(real, update)
@@ -329,6 +339,22 @@ class GAN(keras.Model):
         # Keras counts the second number up, call by call. Scrambled, no two
         # purposes count through the same numbers.
         return tf.random.stateless_uniform([2], seed, None, None, tf.int64)
+
+
+def check(critic_steps: int, ema_decay: float, penalty_interval: int) -> None:
+    """Checks numbers of a GAN.
+
+    Raises:
+      ValueError: One is out of its range.
+    """
+    if critic_steps < 1:
+        raise ValueError(f"critic_steps is {critic_steps}: expected >= 1")
+    if not 0 <= ema_decay < 1:
+        raise ValueError(f"ema_decay is {ema_decay}: expected 0 to below 1")
+    if penalty_interval < 1:
+        raise ValueError(
+            f"penalty_interval is {penalty_interval}: expected >= 1"
+        )
 
 
 def _random_states(network: keras.Model) -> list[Any]:

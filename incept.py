@@ -4,8 +4,8 @@ import itertools
 import json
 import pathlib
 import shutil
+from collections.abc import Callable
 
-import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
@@ -46,9 +46,15 @@ class Scorer:
         self._splits = splits
         self._real = None if real is None else self._listen(real)[1]
 
-    def __call__(self, generator: keras.Model) -> dict[str, float]:
-        """Gives `mean` and `std`, the inception score's, and maybe `fid`."""
-        audio = modes.generate_audio(generator, self._z)
+    def __call__(
+        self, generate: Callable[[np.ndarray], tf.Tensor]
+    ) -> dict[str, float]:
+        """Gives `mean` and `std`, the inception score's, and maybe `fid`.
+
+        Args:
+          generate: Maps latent vectors to audio; `gan.GAN.generate`.
+        """
+        audio = modes.generate_audio(generate, self._z)
         heard = []
         while clips := list(itertools.islice(audio, modes.BATCH_SIZE)):
             heard.append(self._listen(np.stack(clips)))
@@ -127,7 +133,7 @@ def incept(
                 corpus.real_clips(config, MAX_REAL_CLIPS),
                 splits,
             )
-            scores = scorer(gan.ema_generator)
+            scores = scorer(gan.generate)
             # Differs from the original: the best is a train dir of its own.
             if scores["mean"] > best:
                 shutil.rmtree(folder / "best", ignore_errors=True)

@@ -174,7 +174,7 @@ class Journal:
         """Lets TensorBoard play and show real clips x and generated ones."""
         rate = self._sample_rate
         x = x[:SUMMARY_CLIPS]
-        fake = self._gan.ema_generator(self._z, training=False)
+        fake = self._gan.generate(self._z)
         signs = alarms.Signs(
             fake.numpy(),
             float(self._losses["d_loss"]),
@@ -191,6 +191,7 @@ class Journal:
             )
             tf.summary.image("mel", tf.image.decode_png(picture)[tf.newaxis])
             for name, goes_off in alarms.raised(signs).items():
+                goes_off &= step > 1  # a fresh generator may well be silent
                 tf.summary.scalar(f"alarm/{name}", float(goes_off))
                 text = f"{alarms.ALARMS[name][1]}: {alarms.REMEDY}"
                 self._say(name, goes_off, f"step {step}: {text}")

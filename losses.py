@@ -287,3 +287,16 @@ OBJECTIVES = {
         relativistic=True,
     ),
 }
+
+
+def find(name: str) -> Objective:
+    """The objective of that name.
+
+    Raises:
+      ValueError: There is none.
+    """
+    if name not in OBJECTIVES:
+        raise ValueError(
+            f"objective is {name!r}: expected one of " + ", ".join(OBJECTIVES)
+        )
+    return OBJECTIVES[name]

@@ -9,9 +9,8 @@ import io
 import pathlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import keras
 import numpy as np
 import soundfile
 import tensorflow as tf
@@ -45,12 +44,16 @@ def sample_z(num_clips: int, latent_dim: int, seed: int) -> np.ndarray:
 
 
 def generate_audio(
-    generator: keras.Model, z: np.ndarray
+    generate: Callable[[np.ndarray], tf.Tensor], z: np.ndarray
 ) -> Iterator[np.ndarray]:
-    """Yields the audio of each latent vector, `[slice_len, channels]`."""
+    """Yields the audio of each latent vector, `[slice_len, channels]`.
+
+    Args:
+      generate: Maps some latent vectors to audio; `gan.GAN.generate`.
+      z: Latent vectors, `[num_clips, latent_dim]`.
+    """
     for start in range(0, len(z), BATCH_SIZE):
-        part = z[start : start + BATCH_SIZE]
-        yield from generator(part, training=False).numpy()
+        yield from generate(z[start : start + BATCH_SIZE]).numpy()
 
 
 def write_wav(path: pathlib.Path, audio: np.ndarray, sample_rate: int) -> None:
@@ -96,7 +99,7 @@ def preview(
         if real is None:
             real = corpus.real_clips(config, min(num_clips, SHOWN_CLIPS))
         wav = folder / f"{step:08d}.wav"
-        clips = np.stack(list(generate_audio(gan.ema_generator, z)))
+        clips = np.stack(list(generate_audio(gan.generate, z)))
         rate = config["data"]["sample_rate"]
         _write_clips(clips, real, step, rate, wav)
         writer = tf.summary.create_file_writer(str(wav.with_name("logs")))
@@ -146,7 +149,7 @@ def generate(
     step = traindir.restore(gan, directory)
     rate = directory.read_config()["data"]["sample_rate"]
     out_dir.mkdir(parents=True, exist_ok=True)
-    for i, audio in enumerate(generate_audio(gan.ema_generator, z)):
+    for i, audio in enumerate(generate_audio(gan.generate, z)):
         write_wav(out_dir / f"{i:05d}.wav", audio, rate)
     print(f"step {step}: {num_clips} clips in {out_dir}")
 
@@ -182,13 +185,14 @@ def release(
         (pretrained.DISCRIMINATOR, gan.discriminator),
     ):
         atomic.write(out_dir / name, pretrained.pack(network, step))
-    # The folder of the data means nothing on another machine.
     real = corpus.real_clips(config, min(num_clips, SHOWN_CLIPS))
+    directory.copy_settings(out_dir)
+    # The folder of the data means nothing on another machine.
     config["data"]["dir"] = ""
     traindir.TrainDir(out_dir).write_config(config)
     # As whoever unpacks them will hear them.
     pretrained.load(gan, out_dir)
-    clips = np.stack(list(generate_audio(gan.ema_generator, z)))
+    clips = np.stack(list(generate_audio(gan.generate, z)))
     rate = config["data"]["sample_rate"]
     _write_clips(clips, real, step, rate, out_dir / "samples.wav")
     print(f"step {step}: {out_dir}")
@@ -219,7 +223,7 @@ def infer(gan: gan_lib.GAN, directory: traindir.TrainDir) -> None:
         ]
     )
     def serve(z: tf.Tensor) -> dict[str, tf.Tensor]:
-        audio = module.generator(z, training=False)
+        audio = gan.generate(z)
         samples = tf.clip_by_value(tf.round(audio * 32768), -32768, 32767)
         return {"G_z": audio, "G_z_int16": tf.cast(samples, tf.int16)}
 

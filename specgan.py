@@ -11,8 +11,10 @@ import dataclasses
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 import dcgan
+import gan
 import phaseshuffle
 import spectral
 import upsampling
@@ -38,6 +40,7 @@ class SpecGANConfig:
       phaseshuffle: Radius of phase shuffle in the critic, along time, in steps;
         0: none. Table 1 has 0 and 1.
       dropout: Share of the critic's feature maps to drop.
+      iterations: Of Griffin and Lim's, from spectrogram to sound.
 
     Raises:
       ValueError: A field is out of its range.
@@ -52,6 +55,7 @@ class SpecGANConfig:
     upsample: str = "zeros"
     phaseshuffle: int = 0
     dropout: float = 0.0
+    iterations: int = 16
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -61,6 +65,7 @@ class SpecGANConfig:
                     f"{name} is {getattr(self, name)}: expected {only}, the "
                     "only one that SpecGAN makes"
                 )
+        spectral.check_iterations(self.iterations)
         # The shuffled map behind the last but one layer is the shortest.
         shortest = 2 * FIRST_SIZE
         dcgan.check(self, FIRST_SIZE**2, self.kernel_len**2, shortest)
@@ -142,3 +147,39 @@ def _upconv(x: Any, width: int, i: int, config: SpecGANConfig) -> Any:
     return keras.layers.Conv2D(
         width, config.kernel_len, padding="same", name=name
     )(x)
+
+
+class SpecGAN(gan.GAN):
+    """A GAN whose networks exchange spectrograms; the world hears audio.
+
+    Args:
+      *networks: Generator and discriminator, as those of this module.
+      moments: Of the audio that it learns from.
+      iterations: Of Griffin and Lim's, from spectrogram to audio.
+      **settings: Of `gan.GAN`.
+
+    Raises:
+      ValueError: A number is out of its range.
+
+    Source: section 4 of the paper.
+    """
+
+    def __init__(
+        self,
+        *networks: keras.Model,
+        moments: spectral.Moments,
+        iterations: int = 16,
+        **settings: Any,
+    ) -> None:
+        super().__init__(*networks, **settings)
+        spectral.check_iterations(iterations)
+        self.moments = moments
+        self.iterations = iterations
+
+    def from_audio(self, audio: tf.Tensor) -> tf.Tensor:
+        """Normalised log-magnitudes, `[batch, 128, 128, 1]`."""
+        return spectral.to_spectrogram(audio, self.moments)
+
+    def to_audio(self, examples: tf.Tensor) -> tf.Tensor:
+        """Samples, `[batch, 16384, 1]`."""
+        return spectral.to_audio(examples, self.moments, self.iterations)

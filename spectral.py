@@ -57,6 +57,15 @@ class Moments:
                 "expected above 0, which all audio but silence gives"
             )
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same numbers."""
+        return isinstance(other, Moments) and all(
+            np.array_equal(value, getattr(other, name))
+            for name, value in vars(self).items()
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
     def save(self, path: pathlib.Path) -> None:
         """Writes an NPZ file, whole or not at all.
 
@@ -157,7 +166,8 @@ def to_audio(
 ) -> tf.Tensor:
     """Turns what `to_spectrogram` or SpecGAN makes into audio.
 
-    The same spectrograms give the same audio: all phases start at 0.
+    The same spectrograms give the same audio: all phases start at 0. That pulls
+    lone steady tones towards multiples of 125 Hz; more iterations pull less.
 
     Args:
       spectrogram: `[batch, NUM_FRAMES, NUM_BINS, 1]`, in [-1, 1].
@@ -172,8 +182,7 @@ def to_audio(
 
     Source: section 4 of the paper; the authors' code.
     """
-    if iterations < 0:
-        raise ValueError(f"iterations is {iterations}: expected 0 or more")
+    check_iterations(iterations)
     spectrogram = _checked(
         spectrogram, "spectrogram", (NUM_FRAMES, NUM_BINS, 1)
     )[..., 0]
@@ -189,6 +198,16 @@ def to_audio(
         length = tf.maximum(tf.abs(guess), 1e-8)
         signal = _inverse_stft(magnitude * guess / tf.cast(length, guess.dtype))
     return tf.clip_by_value(signal, -1.0, 1.0)[..., tf.newaxis]
+
+
+def check_iterations(iterations: int) -> None:
+    """Checks a number of iterations of Griffin and Lim's.
+
+    Raises:
+      ValueError: It is negative.
+    """
+    if iterations < 0:
+        raise ValueError(f"iterations is {iterations}: expected 0 or more")
 
 
 def _log_magnitude(audio: tf.Tensor) -> tf.Tensor:

@@ -21,6 +21,7 @@ import atomic
 import checkpoints
 import gan as gan_lib
 import loader
+import losses
 import precision
 import pretrained
 
@@ -112,7 +113,9 @@ class TrainConfig:
     summary_secs: float = 120.0
 
     def __post_init__(self) -> None:
-        """Checks what the GAN itself does not."""
+        """Checks every field."""
+        losses.find(self.loss)
+        gan_lib.check(self.critic_steps, self.ema_decay, self.penalty_interval)
         _check_range("batch_size", self.batch_size, 1, math.inf)
         _check_range("learning_rate", self.learning_rate, 0, 1)
         _check_range("disc_learning_rate", self.disc_learning_rate, 0, 1)
@@ -128,6 +131,7 @@ def build_gan(
     settings: TrainConfig,
     build_networks: Callable[[], tuple[keras.Model, keras.Model]],
     latent_dim: int,
+    kind: Callable[..., gan_lib.GAN] = gan_lib.GAN,
 ) -> gan_lib.GAN:
     """Builds a GAN as the settings say, not yet compiled.
 
@@ -136,13 +140,14 @@ def build_gan(
       build_networks: Makes generator and discriminator, with weights of the
         run's seed.
       latent_dim: Size of z.
+      kind: Its class.
     """
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     with precision.of_layers(settings.precision):
         generator, discriminator = build_networks()
-    return gan_lib.GAN(
+    return kind(
         generator,
         discriminator,
         latent_dim=latent_dim,
@@ -171,6 +176,7 @@ RESUMABLE = {
     ("data", "prefetch_gpu_num"),
     ("data", "cache"),
     ("data", "max_bad"),
+    ("model", "iterations"),
     ("train", "max_steps"),
     ("train", "save_secs"),
     ("train", "summary_secs"),
@@ -218,6 +224,7 @@ class TrainDir:
         self.checkpoints = checkpoints.Checkpoints(self.path / "checkpoints")
         self.metrics = self.path / "metrics.jsonl"
         self.skipped = self.path / "skipped.txt"
+        self.moments = self.path / "moments.npz"
         self._config = self.path / "config.json"
         self._lock = self.path / ".lock"
 
@@ -236,7 +243,7 @@ class TrainDir:
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"{self.path} holds no training ({self._config} is missing): "
-                f"start one with `train_wavegan.py train {self.path}`"
+                f"start one with the mode `train`"
             ) from None
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ValueError(
@@ -278,8 +285,14 @@ class TrainDir:
         """
         shutil.rmtree(target, ignore_errors=True)
         self.checkpoints.copy(step, TrainDir(target).checkpoints.folder)
-        shutil.copy(self._config, target)
+        self.copy_settings(target)
         return target
+
+    def copy_settings(self, target: pathlib.Path) -> None:
+        """Copies what the networks cannot do without, beside their weights."""
+        for path in (self._config, self.moments):
+            if path.exists():  # not all models have moments
+                shutil.copy(path, target)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

@@ -140,7 +140,7 @@ class _Saver:
             f"step {broken}: a loss or a gradient is no number any more "
             f"({path} lists the files of its batches); {self._kept}: train "
             "anew with other settings (a smaller --train_learning_rate, "
-            "another --wavegan_loss, --data_normalize)"
+            "another loss, --data_normalize)"
         )
 
     def save(self, step: int) -> None:

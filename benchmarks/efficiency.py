@@ -12,6 +12,7 @@ shares of the variants. --report prints the table of what --out holds.
 
 import argparse
 import dataclasses
+import functools
 import json
 import pathlib
 import statistics
@@ -125,7 +126,7 @@ def train(
             ("raw", gan.generator),
             ("ema", gan.ema_generator),
         ):
-            scores = scorer(network)
+            scores = scorer(functools.partial(network, training=False))
             row[f"is_{kind}"] = round(scores["mean"], 3)
             row[f"fid_{kind}"] = round(scores["fid"], 3)
         rows.append(row)

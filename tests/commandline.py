@@ -1,4 +1,4 @@
-"""Starts train_wavegan.py as people do, and looks at what it left."""
+"""Starts commands as people do, and looks at what they left."""
 
 import ctypes
 import json
@@ -22,19 +22,23 @@ TINY = (
     "--wavegan_disc_nupdates=2",
 )
 EMA = "--train_ema_decay=0.9"
+WAVEGAN = "train_wavegan.py"
 
 
-def command(*args: object) -> list[str]:
+def command(*args: object, program: str = WAVEGAN) -> list[str]:
     """The command line with its interpreter."""
-    return [sys.executable, str(ROOT / "train_wavegan.py"), *map(str, args)]
+    return [sys.executable, str(ROOT / program), *map(str, args)]
 
 
 def run(
-    *args: object, cwd: pathlib.Path | None = None, timeout: float = 120
+    *args: object,
+    program: str = WAVEGAN,
+    cwd: pathlib.Path | None = None,
+    timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end."""
     return subprocess.run(
-        command(*args),
+        command(*args, program=program),
         cwd=cwd,
         timeout=timeout,
         capture_output=True,
@@ -125,7 +129,10 @@ def bind_permissions() -> None:
 
 
 def assert_one_line(
-    done: subprocess.CompletedProcess[str], *words: str, code: int = 1
+    done: subprocess.CompletedProcess[str],
+    *words: str,
+    code: int = 1,
+    program: str = WAVEGAN,
 ) -> None:
     """A refusal: its exit code, and one line that says all these words."""
     assert done.returncode == code, done
@@ -136,6 +143,6 @@ def assert_one_line(
         if not line.startswith("data: ")
     ]
     assert len(lines) == 1, done.stderr
-    assert lines[0].startswith("train_wavegan.py: ")
+    assert lines[0].startswith(f"{program}: ")
     for word in words:
         assert word in lines[0]

@@ -15,7 +15,6 @@ import pytest
 import reference
 import tensorflow as tf
 
-import gan
 import specgan
 import upsampling
 import wavegan
@@ -278,6 +277,7 @@ def test_defaults_are_the_papers() -> None:
         "upsample": "zeros",
         "phaseshuffle": 0,
         "dropout": 0.0,
+        "iterations": 16,
     }
     with pytest.raises(dataclasses.FrozenInstanceError):
         specgan.SpecGANConfig().dim = 3  # type: ignore[misc]
@@ -328,6 +328,7 @@ def test_names_and_layouts(kind: str, batchnorm: bool) -> None:
         ("phaseshuffle", -1, None),
         ("phaseshuffle", 8, "7"),
         ("dropout", 1.0, None),
+        ("iterations", -1, None),
     ],
 )
 def test_bad_values_are_refused_by_name(
@@ -344,33 +345,8 @@ def test_fields_of_both_models_have_the_same_names() -> None:
         return {field.name: field.type for field in dataclasses.fields(kind)}
 
     ours = types(specgan.SpecGANConfig)
+    del ours["iterations"]
     assert ours.items() <= types(wavegan.WaveGANConfig).items()
-
-
-# In a GAN --------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("batchnorm", [False, True])
-@pytest.mark.usefixtures("eagerly")
-def test_the_networks_train_each_other(batchnorm: bool, rng: Random) -> None:
-    config = config_of(
-        dim=1, kernel_len=3, batchnorm=batchnorm, phaseshuffle=1, dropout=0.1
-    )
-    generator = specgan.build_generator(config)
-    discriminator = specgan.build_discriminator(config)
-    model = gan.GAN(
-        generator, discriminator, latent_dim=3, critic_steps=1, ema_decay=0.9
-    )
-    model.compile("wgan-gp")
-    before = [np.array(w) for w in model.trainable_variables]
-    real = rng.uniform(-1, 1, (1, 4, 128, 128, 1)).astype(np.float32)
-    losses = model.train_step(tf.constant(real))
-    assert all(np.isfinite(loss) for loss in losses.values())
-    moved = [
-        np.any(old != new)
-        for old, new in zip(before, model.trainable_variables, strict=True)
-    ]
-    assert np.mean(moved) > 0.7  # a bias behind which all is normed may rest
 
 
 @pytest.mark.parametrize("kind", UPSAMPLES)

@@ -1,0 +1,146 @@
+"""What the command lines of all models share, and what one of them is."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+import corpus
+import gan
+import traindir
+
+Config = dict[str, dict[str, Any]]  # what config.json holds
+Setting = tuple[str, str, str, str]  # flag, section and field of it, help
+Option = tuple[str, Any, str]  # flag that is no field, default, help
+
+# Names of the original stay; * is the model's.
+SETTINGS: tuple[Setting, ...] = (
+    ("data_dir", "data", "dir", "folder of audio files, however deep; if it "
+     "has a folder train/, that one. Spoken digits are made if left out"),
+    ("data_sample_rate", "data", "sample_rate", "in Hz; others are resampled"),
+    ("data_overlap_ratio", "data", "overlap_ratio", "of slice and next slice"),
+    ("data_first_slice", "data", "first_slice", "only each file's first slice"),
+    ("data_pad_end", "data", "pad_end", "keep what is left at a file's end"),
+    ("data_normalize", "data", "normalize", "bring each file's peak to 1"),
+    ("data_fast_wav", "data", "fast_wav", "promise that all files are WAV, "
+     "16-bit or float, at the sample rate: others are refused"),
+    ("data_prefetch_gpu_num", "data", "prefetch_gpu_num", "GPU that batches "
+     "wait on; -1: none"),
+    ("data_cache", "data", "cache", "where decoded audio stays: none, memory, "
+     "disk; auto: in memory if a quarter of what is free holds it"),
+    ("data_max_bad", "data", "max_bad", "share of unusable files to accept"),
+    ("*_latent_dim", "model", "latent_dim", "size of z"),
+    ("*_kernel_len", "model", "kernel_len", "taps of each convolution"),
+    ("*_dim", "model", "dim", "channels of the first critic layer"),
+    ("*_batchnorm", "model", "batchnorm", "use batch normalisation"),
+    ("*_genr_upsample", "model", "upsample", "zeros (transposed "
+     "convolution), nn, linear or cubic"),
+    ("*_disc_phaseshuffle", "model", "phaseshuffle", "radius; 0: none"),
+    ("*_disc_dropout", "model", "dropout", "share of activations"),
+    ("*_disc_nupdates", "train", "critic_steps", "discriminator updates "
+     "for each of the generator's"),
+    ("*_loss", "train", "loss", "dcgan, lsgan, wgan, wgan-gp, r1 or "
+     "r3gan"),
+    ("train_batch_size", "train", "batch_size", "clips in each update"),
+    ("train_learning_rate", "train", "learning_rate", "of both networks; 0: "
+     "the loss's own, 1e-4 for wgan-gp"),
+    ("train_disc_learning_rate", "train", "disc_learning_rate", "of the "
+     "discriminator alone; 0: as the generator's"),
+    ("train_penalty_weight", "train", "penalty_weight", "of the "
+     "discriminator's slope penalty; 0: the loss's own, 10 for wgan-gp"),
+    ("train_penalty_interval", "train", "penalty_interval", "discriminator "
+     "updates from one penalty to the next, each so many times heavier"),
+    ("train_ema_decay", "train", "ema_decay", "of the generator's running "
+     "average; 0: none"),
+    ("train_jit", "train", "jit", "compile the step by XLA"),
+    ("precision", "train", "precision", "fp32, or bf16: activations and "
+     "products in bfloat16, weights and losses in float32"),
+    ("train_max_steps", "train", "max_steps", "generator updates; 0: no end"),
+    ("train_save_secs", "train", "save_secs", "between two checkpoints"),
+    ("train_summary_secs", "train", "summary_secs", "between two sounds and "
+     "pictures for TensorBoard"),
+    ("deterministic", "train", "deterministic", "the same bits from the same "
+     "seed on a GPU too, which costs time; a CPU does so anyway"),
+    ("seed", "train", "seed", "of the run; in generate, of the clips"),
+)  # fmt: skip
+OPTIONS: tuple[Option, ...] = (
+    ("preview_n", 32, "clips in a preview"),
+    ("incept_n", 5000, "incept: clips to score"),
+    ("incept_k", 10, "incept: splits of the inception score"),
+    ("incept_classifier", None, "incept: folder that eval.train_classifier "
+     "made; if left out, one is trained from the names of the training files"),
+    ("once", False, "preview, incept: stop after the newest checkpoint"),
+    ("n", 20, "generate: number of clips"),
+    ("out_dir", None, "generate, release: TRAIN_DIR/generated or "
+     "TRAIN_DIR/release if left out; ./generated with --pretrained"),
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """The command line of a model.
+
+    Attributes:
+      model: Its name in flags, as in `--wavegan_dim`, and in the program's.
+      config: Kind of the section "model"; a dataclass.
+      build_generator: Makes the generator from such a section.
+      build_discriminator: Likewise.
+      own_settings: Flags of fields of the config that this model alone has.
+      own_options: Flags that are no fields, likewise.
+      switches: Fields that one of those turns on, and another sizes.
+      own_modes: Likewise.
+      gan_of: Gives the class that trains, from train dir and such a section.
+      prepare: Makes what `gan_of` needs of a train dir, which is locked, from
+        the config and the audio of a run.
+      pretrained: Folder of weights that come with the program.
+    """
+
+    model: str
+    config: type
+    build_generator: Callable[[Any], keras.Model]
+    build_discriminator: Callable[[Any], keras.Model]
+    own_settings: tuple[Setting, ...] = ()
+    own_options: tuple[Option, ...] = ()
+    switches: dict[str, tuple[str, str]] = dataclasses.field(
+        default_factory=dict
+    )
+    own_modes: dict[str, Callable[["Face", traindir.TrainDir], None]] = (
+        dataclasses.field(default_factory=dict)
+    )
+    gan_of: Callable[[traindir.TrainDir, Any], Callable[..., gan.GAN]] = (
+        lambda directory, model: gan.GAN
+    )
+    prepare: Callable[[traindir.TrainDir, Config, corpus.Corpus], None] = (
+        lambda directory, config, found: None
+    )
+    pretrained: pathlib.Path | None = None
+
+    @property
+    def program(self) -> str:
+        """The file that people start."""
+        return f"train_{self.model}.py"
+
+    @property
+    def sections(self) -> dict[str, type]:
+        """Kinds of what config.json holds."""
+        return {
+            "data": traindir.DataConfig,
+            "model": self.config,
+            "train": traindir.TrainConfig,
+        }
+
+    @property
+    def settings(self) -> list[Setting]:
+        """Flags of fields of the config, all there are."""
+        shared = (
+            (name.replace("*", self.model), section, field, text)
+            for name, section, field, text in SETTINGS
+        )
+        return [*shared, *self.own_settings]
+
+    @property
+    def options(self) -> list[Option]:
+        """Flags that are no fields, all there are."""
+        return [*OPTIONS, *self.own_options]

@@ -1,0 +1,121 @@
+"""Trains a SpecGAN, and lets one hear, use and export what it learnt.
+
+  python train_specgan.py train [TRAIN_DIR] --data_dir sc09/
+  python train_specgan.py preview [TRAIN_DIR]
+  python train_specgan.py incept [TRAIN_DIR]
+  python train_specgan.py generate [TRAIN_DIR] --n 20
+  python train_specgan.py infer [TRAIN_DIR]
+  python train_specgan.py release [TRAIN_DIR]
+  python train_specgan.py moments [TRAIN_DIR] --data_dir sc09/
+
+TRAIN_DIR is ./train if left out. `train` goes on with a run that is there; the
+other modes know its flags from its config.json. `moments` measures what is
+normal in the data; `train` does so by itself where that was not done.
+"""
+
+import functools
+import pathlib
+from collections.abc import Callable
+
+from eval import console
+
+console.quiet_tensorflow()  # its notes would bury ours
+
+import tqdm
+from absl import logging
+
+import cli
+import corpus
+import face as face_lib
+import specgan
+import spectral
+import traindir
+
+
+def measure(
+    path: pathlib.Path, config: face_lib.Config, found: corpus.Corpus
+) -> None:
+    """Measures what is normal in the audio of a run, and writes it down."""
+    batches = corpus.pass_once(
+        found, config, lambda *why: logging.warning("skipped: %r: %s", *why)
+    )
+    bar = tqdm.tqdm(batches, "measuring moments", delay=1.0, disable=None)
+    spectral.measure_moments(bar).save(path)
+    logging.info("moments: measured on all slices; written to %s", path)
+
+
+def prepare(
+    directory: traindir.TrainDir,
+    config: face_lib.Config,
+    found: corpus.Corpus,
+) -> None:
+    """Makes sure that a train dir has moments.
+
+    Raises:
+      ValueError: Its run began with others than those asked for.
+    """
+    own = directory.moments
+    if cli.FLAGS.data_moments_fp:
+        given = spectral.Moments.load(pathlib.Path(cli.FLAGS.data_moments_fp))
+        if not (directory.exists() and own.exists()):
+            given.save(own)
+        elif given != spectral.Moments.load(own):
+            raise ValueError(
+                f"--data_moments_fp is {cli.FLAGS.data_moments_fp}, but that "
+                f"run learns by {own}: leave the flag out to go on with it, or "
+                "name another train dir"
+            )
+    elif not own.exists():
+        measure(own, config, found)
+
+
+def moments(face: face_lib.Face, directory: traindir.TrainDir) -> None:
+    """Measures moments alone.
+
+    Raises:
+      ValueError: A run learns by those that are there.
+    """
+    saved = cli.read_config(face, directory) if directory.exists() else None
+    path = pathlib.Path(cli.FLAGS.data_moments_fp or directory.moments)
+    if saved and directory.moments.exists() and path == directory.moments:
+        raise ValueError(
+            f"the run in {directory.path} learns by {path}: name another train "
+            "dir, or another file by --data_moments_fp"
+        )
+    config = cli.read_flags(face, saved)
+    found = cli.find_audio(config, directory)
+    with directory.lock():
+        measure(path, config, found)
+
+
+def gan_of(
+    directory: traindir.TrainDir, config: specgan.SpecGANConfig
+) -> Callable[..., specgan.SpecGAN]:
+    """SpecGAN, as it hears by the moments of a train dir."""
+    return functools.partial(
+        specgan.SpecGAN,
+        moments=spectral.Moments.load(directory.moments),
+        iterations=config.iterations,
+    )
+
+
+FACE = face_lib.Face(
+    model="specgan",
+    config=specgan.SpecGANConfig,
+    build_generator=specgan.build_generator,
+    build_discriminator=specgan.build_discriminator,
+    own_settings=(
+        ("specgan_ngl", "model", "iterations", "of Griffin and Lim, from "
+         "spectrogram to sound"),
+    ),
+    own_options=(
+        ("data_moments_fp", None, "moments: file to write; train: file to copy "
+         "at the start; TRAIN_DIR/moments.npz if left out"),
+    ),
+    own_modes={"moments": moments},
+    gan_of=gan_of,
+    prepare=prepare,
+)  # fmt: skip
+
+if __name__ == "__main__":
+    cli.run(FACE)
