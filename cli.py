@@ -16,12 +16,15 @@ import checkpoints
 import corpus
 import face as face_lib
 import gan as gan_lib
+import generation
 import incept as incept_lib
 import modes
 import pretrained
+import recordings
 import synthesizer
 import traindir
 import trainer
+from eval import classifier
 
 FLAGS = flags.FLAGS
 HERE = pathlib.Path(__file__).resolve().parent
@@ -36,6 +39,7 @@ _DEFINE: dict[type, Any] = {
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
     type(None): flags.DEFINE_string,
+    list: flags.DEFINE_list,
 }
 # --help is to show them as flags of the program that calls.
 flags.disclaim_key_flags()
@@ -193,13 +197,35 @@ def incept(face: Face, directory: traindir.TrainDir) -> None:
 
 def generate(face: Face, directory: traindir.TrainDir) -> None:
     """Writes clips."""
-    home = pathlib.Path() if _released(face) else directory.path
-    modes.generate(
-        build(face, directory),
-        directory,
+    ends = FLAGS.interpolate
+    if not all(seed.isdecimal() for seed in ends):
+        raise ValueError(f"interpolate is {','.join(ends)}: expected two seeds")
+    request = generation.Request(
         num_clips=FLAGS.n,
         seed=FLAGS.seed,
+        ends=tuple(map(int, ends)),
+        steps=FLAGS.steps,
+        interpolation=FLAGS.interpolation,
+        truncation=FLAGS.truncation,
+        label=FLAGS.label,
+        best=FLAGS.best,
+        concat=FLAGS.concat,
+    )
+    writing = recordings.Writing(
+        FLAGS.format or recordings.FORMATS[0], FLAGS.rate, FLAGS.normalize
+    )
+    judge = None
+    if request.label:
+        own = directory.path / "incept/classifier"
+        judge = classifier.load(pathlib.Path(FLAGS.incept_classifier or own))
+    home = pathlib.Path() if _released(face) else directory.path
+    generation.generate(
+        build(face, directory),
+        directory,
+        request,
+        writing,
         out_dir=pathlib.Path(FLAGS.out_dir or home / "generated"),
+        judge=judge,
     )
 
 
@@ -289,11 +315,21 @@ def _in_one_line(face: Face, error: Exception) -> str:
         return f"{error.filename}: {error.strerror}: {REMEDIES[error.errno]}"
     flag_of = {field: flag for flag, _, field, _ in face.settings}
     flag_of |= {field: size for field, (_, size) in face.switches.items()}
+    flag_of |= {name: name for name, _, _ in face.options}
     flag_of["objective"] = flag_of["loss"]
     field, *rest = str(error).split()
     if rest[:1] == ["is"] and field in flag_of:
         field = f"--{flag_of[field]}"
     return " ".join([field, *rest])
+
+
+def _join_pair(argv: list[str], flag: str) -> list[str]:
+    """Turns `--flag A B` into `--flag=A,B`, which the parser understands."""
+    at = argv.index(flag) if flag in argv else len(argv)
+    pair = argv[at + 1 : at + 3]
+    if len(pair) < 2 or not pair[1].isdecimal():
+        return argv
+    return [*argv[:at], f"{flag}={','.join(pair)}", *argv[at + 3 :]]
 
 
 def run(face: Face) -> None:
@@ -302,7 +338,7 @@ def run(face: Face) -> None:
 
     def parse(argv: list[str]) -> list[str]:
         try:
-            return FLAGS(argv)
+            return FLAGS(_join_pair(argv, "--interpolate"))
         except flags.Error as error:
             sys.exit(f"{face.program}: {' '.join(str(error).split())}")
 

@@ -63,16 +63,31 @@ SETTINGS: tuple[Setting, ...] = (
      "pictures for TensorBoard"),
     ("deterministic", "train", "deterministic", "the same bits from the same "
      "seed on a GPU too, which costs time; a CPU does so anyway"),
-    ("seed", "train", "seed", "of the run; in generate, of the clips"),
+    ("seed", "train", "seed", "of the run; in generate, of the first clip: "
+     "the others count on"),
 )  # fmt: skip
 OPTIONS: tuple[Option, ...] = (
     ("preview_n", 32, "clips in a preview"),
     ("incept_n", 5000, "incept: clips to score"),
     ("incept_k", 10, "incept: splits of the inception score"),
-    ("incept_classifier", None, "incept: folder that eval.train_classifier "
-     "made; if left out, one is trained from the names of the training files"),
+    ("incept_classifier", None, "incept, generate: folder that "
+     "eval.train_classifier made; if left out, one is trained by incept from "
+     "the names of the training files"),
     ("once", False, "preview, incept: stop after the newest checkpoint"),
     ("n", 20, "generate: number of clips"),
+    ("interpolate", [], "generate: two seeds, A B, to walk between instead"),
+    ("steps", 9, "generate: clips on that walk, both ends included"),
+    ("interpolation", "slerp", "generate: the way, slerp or straight"),
+    ("truncation", 1.0, "generate: what latent vectors are multiplied by; the "
+     "smaller, the more alike the clips"),
+    ("label", "", "generate: word that a judge is to hear"),
+    ("best", 0, "generate: of all clips, how many to keep: those most surely "
+     "heard as the label"),
+    ("concat", False, "generate: write one file of all clips"),
+    ("format", "", "generate: wav or flac; wav if left out"),
+    ("rate", 0, "generate: in Hz, to resample to; 0: as it is"),
+    ("normalize", "none", "generate: bring each clip to its peak, or to a "
+     "loudness of -23 LUFS: none, peak or loudness"),
     ("out_dir", None, "generate, release: TRAIN_DIR/generated or "
      "TRAIN_DIR/release if left out; ./generated with --pretrained"),
 )  # fmt: skip

@@ -9,19 +9,18 @@ import io
 import pathlib
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-import soundfile
 import tensorflow as tf
 from absl import logging
 
 import atomic
 import corpus
 import gan as gan_lib
-import loader
 import pictures
 import pretrained
+import recordings
 import traindir
 
 BATCH_SIZE = 64  # clips that go through the generator at once
@@ -54,17 +53,6 @@ def generate_audio(
     """
     for start in range(0, len(z), BATCH_SIZE):
         yield from generate(z[start : start + BATCH_SIZE]).numpy()
-
-
-def write_wav(path: pathlib.Path, audio: np.ndarray, sample_rate: int) -> None:
-    """Writes audio, `[num_samples, channels]`, as a 16-bit WAV, or nothing."""
-    # Differs from the original: the nearest of 2**16 steps, the inverse of
-    # reading; the original scales by 32767 and cuts off the fraction.
-    wav = io.BytesIO()
-    soundfile.write(
-        wav, loader.to_int16(audio), sample_rate, "PCM_16", format="WAV"
-    )
-    atomic.write(path, wav.getvalue())
 
 
 def preview(
@@ -117,41 +105,18 @@ def _write_clips(
     wav: pathlib.Path,
 ) -> None:
     """Writes one WAV of all clips, and a picture beside it."""
-    gap = np.zeros((rate // 2, clips.shape[-1]), np.float32)
-    write_wav(wav, np.concatenate([a for c in clips for a in (c, gap)]), rate)
+    recordings.write(wav, string_together(clips, rate), rate)
     groups = {} if real is None else {"real": real}
     groups[f"generated, step {step}"] = clips[:SHOWN_CLIPS]
     atomic.write(wav.with_suffix(".png"), pictures.draw_clips(groups, rate))
 
 
-def generate(
-    gan: gan_lib.GAN,
-    directory: traindir.TrainDir,
-    *,
-    num_clips: int,
-    seed: int,
-    out_dir: pathlib.Path,
-) -> None:
-    """Writes clips `00000.wav`, ... made by the newest checkpoint.
-
-    Args:
-      gan: Built as the train dir's config says.
-      directory: A train dir; it may be training.
-      num_clips: How many.
-      seed: Of the latent vectors: the same clips for the same seed.
-      out_dir: Where to; made if missing.
-
-    Raises:
-      FileNotFoundError: There is no checkpoint.
-      ValueError: `num_clips` is below 1.
-    """
-    z = sample_z(num_clips, gan.latent_dim, seed)
-    step = traindir.restore(gan, directory)
-    rate = directory.read_config()["data"]["sample_rate"]
-    out_dir.mkdir(parents=True, exist_ok=True)
-    for i, audio in enumerate(generate_audio(gan.generate, z)):
-        write_wav(out_dir / f"{i:05d}.wav", audio, rate)
-    print(f"step {step}: {num_clips} clips in {out_dir}")
+def string_together(
+    clips: Sequence[np.ndarray] | np.ndarray, sample_rate: int
+) -> np.ndarray:
+    """One recording of all clips, half a second of silence behind each."""
+    gap = np.zeros((sample_rate // 2, clips[0].shape[-1]), np.float32)
+    return np.concatenate([part for clip in clips for part in (clip, gap)])
 
 
 def release(

@@ -12,6 +12,7 @@ import soundfile
 import gan
 import modes
 import pictures
+import recordings
 import wavegan
 
 
@@ -51,7 +52,7 @@ def test_a_written_wav_reads_back_to_half_a_step(
     audio[0] = 3.0
     audio[1] = -3.0
     path = tmp_path / "a.wav"
-    modes.write_wav(path, audio, 22050)
+    recordings.write(path, audio, 22050)
     samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
     assert rate == 22050
     assert list(tmp_path.iterdir()) == [path]

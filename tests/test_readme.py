@@ -43,7 +43,7 @@ def flag_rows() -> list[str]:
 
 def row_of(flag: flags.Flag) -> str:
     """A row of a table."""
-    default = "" if flag.default in ("", None) else flag.default
+    default = "" if flag.default in ("", None, []) else flag.default
     return f"| `--{flag.name}` | {default} | {flag.help} |"
 
 
