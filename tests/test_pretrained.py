@@ -137,7 +137,9 @@ def test_it_says_the_same_in_another_process(tmp_path: pathlib.Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         wavs = sorted((tmp_path / folder).iterdir())
-        assert [wav.name for wav in wavs] == [f"0000{3 + i}.wav" for i in range(4)]
+        assert [wav.name for wav in wavs] == [
+            f"0000{3 + i}.wav" for i in range(4)
+        ]
         hashes.append(
             [hashlib.sha256(wav.read_bytes()).hexdigest() for wav in wavs]
         )
