@@ -127,10 +127,7 @@ class Request:
             shares = np.linspace(0, 1, self.steps)
             z = np.stack([interpolate(a, b, share) for share in shares])
         else:
-            seeds = range(self.seed, self.seed + self.num_clips)
-            z = np.concatenate(
-                [modes.sample_z(1, latent_dim, seed) for seed in seeds]
-            )
+            z = modes.sample_z(self.num_clips, latent_dim, self.seed)
         return (self.truncation * z).astype(np.float32)
 
 

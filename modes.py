@@ -31,15 +31,19 @@ POLL_SECS = 5.0  # between two looks for a new checkpoint
 def sample_z(num_clips: int, latent_dim: int, seed: int) -> np.ndarray:
     """Draws latent vectors, `[num_clips, latent_dim]`, uniform in [-1, 1).
 
-    The first k of them do not depend on how many follow.
+    Each is drawn from a seed of its own: the first from `seed`, the others from
+    the numbers that follow. So a clip can be made again by its seed alone.
 
     Raises:
       ValueError: `num_clips` is below 1.
     """
     if num_clips < 1:
         raise ValueError(f"number of clips is {num_clips}: expected at least 1")
-    rng = np.random.default_rng(seed)
-    return rng.uniform(-1, 1, (num_clips, latent_dim)).astype(np.float32)
+    draws = [
+        np.random.default_rng(seed + i).uniform(-1, 1, latent_dim)
+        for i in range(num_clips)
+    ]
+    return np.array(draws, np.float32)
 
 
 def generate_audio(
@@ -130,7 +134,7 @@ def release(
 
     `config.json`, `generator.npz` (averaged, if the run averages) and
     `discriminator.npz`, both float16; `samples.wav` and `samples.png`, the
-    first clips of seed 0, unchosen.
+    clips of the first seeds, unchosen.
 
     Args:
       gan: Built as the train dir's config says.

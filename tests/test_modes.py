@@ -20,6 +20,7 @@ def test_latent_vectors_do_not_depend_on_how_many_follow() -> None:
     many = modes.sample_z(10, 7, seed=3)
     assert many.dtype == np.float32
     np.testing.assert_array_equal(modes.sample_z(4, 7, seed=3), many[:4])
+    np.testing.assert_array_equal(modes.sample_z(1, 7, seed=8), many[5:6])
     assert not np.array_equal(modes.sample_z(10, 7, seed=4), many)
 
 
