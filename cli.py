@@ -18,6 +18,7 @@ import face as face_lib
 import gan as gan_lib
 import incept as incept_lib
 import modes
+import play as play_lib
 import pretrained
 import synthesizer
 import traindir
@@ -203,6 +204,11 @@ def generate(face: Face, directory: traindir.TrainDir) -> None:
     )
 
 
+def play(face: Face, directory: traindir.TrainDir) -> None:
+    """Serves a page to play on."""
+    play_lib.play(build(face, directory), directory, port=FLAGS.port)
+
+
 def infer(face: Face, directory: traindir.TrainDir) -> None:
     """Exports a SavedModel."""
     modes.infer(build(face, directory), directory)
@@ -223,10 +229,12 @@ MODES: dict[str, Callable[[Face, traindir.TrainDir], None]] = {
     "preview": preview,
     "incept": incept,
     "generate": generate,
+    "play": play,
     "infer": infer,
     "release": release,
 }
-RELEASED_MODES = ("train", "generate", "infer")  # that take --pretrained
+# Those that take --pretrained.
+RELEASED_MODES = ("train", "generate", "play", "infer")
 EXIT_CODES = {  # what is wrong: a scheduler may start some again
     checkpoints.CorruptError: 2,
     FloatingPointError: 3,
@@ -289,6 +297,7 @@ def _in_one_line(face: Face, error: Exception) -> str:
         return f"{error.filename}: {error.strerror}: {REMEDIES[error.errno]}"
     flag_of = {field: flag for flag, _, field, _ in face.settings}
     flag_of |= {field: size for field, (_, size) in face.switches.items()}
+    flag_of |= {name: name for name, _, _ in face.options}
     flag_of["objective"] = flag_of["loss"]
     field, *rest = str(error).split()
     if rest[:1] == ["is"] and field in flag_of:

@@ -75,6 +75,8 @@ OPTIONS: tuple[Option, ...] = (
     ("n", 20, "generate: number of clips"),
     ("out_dir", None, "generate, release: TRAIN_DIR/generated or "
      "TRAIN_DIR/release if left out; ./generated with --pretrained"),
+    ("port", 0, "play: of this machine, where to serve the page; 0: any free "
+     "one"),
 )  # fmt: skip
 
 

@@ -56,15 +56,20 @@ def generate_audio(
         yield from generate(z[start : start + BATCH_SIZE]).numpy()
 
 
-def write_wav(path: pathlib.Path, audio: np.ndarray, sample_rate: int) -> None:
-    """Writes audio, `[num_samples, channels]`, as a 16-bit WAV, or nothing."""
+def encode_wav(audio: np.ndarray, sample_rate: int) -> bytes:
+    """Makes a 16-bit WAV file of audio, `[num_samples, channels]`."""
     # Differs from the original: the nearest of 2**16 steps, the inverse of
     # reading; the original scales by 32767 and cuts off the fraction.
     wav = io.BytesIO()
     soundfile.write(
         wav, loader.to_int16(audio), sample_rate, "PCM_16", format="WAV"
     )
-    atomic.write(path, wav.getvalue())
+    return wav.getvalue()
+
+
+def write_wav(path: pathlib.Path, audio: np.ndarray, sample_rate: int) -> None:
+    """Writes audio, `[num_samples, channels]`, as a 16-bit WAV, or nothing."""
+    atomic.write(path, encode_wav(audio, sample_rate))
 
 
 def preview(
