@@ -1,13 +1,10 @@
 // The two rows of buttons, pads and steps, and the ways of a keyboard.
 
-import { PADS, STEPS } from "./state.js";
+import { STEPS } from "./sequencer.js";
+import { KEYS, PADS } from "./state.js";
 
-// Places on the keyboard, whatever is printed there, and what most print.
-const CODES = [
-  ..."1234".split("").map((digit) => `Digit${digit}`),
-  ..."QWERASDFZXCV".split("").map((letter) => `Key${letter}`),
-];
-const KEYS = [..."1234QWERASDFZXCV"];
+// Places on the keyboard, four by four, whatever is printed there.
+const CODES = KEYS.map((key) => (/\d/.test(key) ? `Digit${key}` : `Key${key}`));
 
 /**
  * Makes one stop of the Tab key of a group of buttons; arrow keys move on.

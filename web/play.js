@@ -6,8 +6,7 @@ import { drawSpectrogram, drawWave } from "./pictures.js";
 import { Player } from "./player.js";
 import { Sequencer } from "./sequencer.js";
 import {
-  MORPH, PADS, STEPS, nameOf, query, randomSeed, read, readSeed, readTempo,
-  write,
+  MORPH, PADS, nameOf, query, randomSeed, read, readSeed, readTempo, write,
 } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
@@ -20,6 +19,7 @@ let pad = 0; // the one that the tools are for
 let voice = 0; // the one whose steps are shown
 let shown = null; // {voice, clip} in the pictures
 let animating = false;
+let saving = 0;
 
 const sequencer = new Sequencer(() => player.now, (step, time) => {
   const voices = [];
@@ -67,12 +67,17 @@ function morph() {
 
 /** Keeps the state, shows it, and gets ready what it may need. */
 function changed() {
-  history.replaceState(null, "", write(state));
+  clearTimeout(saving);
+  saving = setTimeout(keep, 300); // browsers refuse a hundred in a row
   render();
   const voices = [...Array(PADS + 1).keys()];
   // The pad at hand comes first.
   voices.sort((a, b) => (b === pad) - (a === pad));
   clips.want(voices.map((v) => query(state, v)), arrived).catch(say);
+}
+
+function keep() {
+  history.replaceState(null, "", write(state));
 }
 
 function arrived(clip) {
@@ -307,6 +312,7 @@ listenToKeys(
     KeyP: onClick.run,
   },
 );
+addEventListener("pagehide", keep);
 addEventListener("hashchange", () => {
   Object.assign(state, read(location.hash));
   changed();

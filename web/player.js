@@ -3,28 +3,27 @@
 const FADE = 0.008; // seconds; shorter ones click
 
 export class Player {
-  #context = null;
-  #master = null;
-  #volume = 0.8;
+  // Made at once, it need not be when the first pad is struck: that takes long.
+  #context = new AudioContext({ latencyHint: "interactive" });
+  #master = new GainNode(this.#context, { gain: 0.8 });
   #voices = new Map(); // voice -> {source, gain, clip, start}
+
+  constructor() {
+    // Sixteen pads at once shall not clip.
+    const limiter = new DynamicsCompressorNode(this.#context, {
+      threshold: -3, knee: 0, ratio: 20, attack: 0.002, release: 0.1,
+    });
+    this.#master.connect(limiter).connect(this.#context.destination);
+  }
 
   /** Browsers start no sound before a key or a click: call it in those. */
   wake() {
-    if (!this.#context) {
-      this.#context = new AudioContext({ latencyHint: "interactive" });
-      // Sixteen pads at once shall not clip.
-      const limiter = new DynamicsCompressorNode(this.#context, {
-        threshold: -3, knee: 0, ratio: 20, attack: 0.002, release: 0.1,
-      });
-      this.#master = new GainNode(this.#context, { gain: this.#volume });
-      this.#master.connect(limiter).connect(this.#context.destination);
-    }
-    if (this.#context.state === "suspended") this.#context.resume();
+    if (this.#context.state !== "running") this.#context.resume();
   }
 
   /** Seconds on the loudspeakers' clock. */
   get now() {
-    return this.#context ? this.#context.currentTime : 0;
+    return this.#context.currentTime;
   }
 
   get busy() {
@@ -32,8 +31,7 @@ export class Player {
   }
 
   set volume(gain) {
-    this.#volume = gain;
-    this.#master?.gain.setTargetAtTime(gain, this.now, 0.02);
+    this.#master.gain.setTargetAtTime(gain, this.now, 0.02);
   }
 
   /** What sounds on a voice, and since when; else nothing. */

@@ -1,9 +1,8 @@
 // What the page is set to, kept in its address: a reload or a bookmark brings
 // it back.
 
-import { STEPS } from "./sequencer.js";
-
-export const PADS = 16;
+export const KEYS = [..."1234QWERASDFZXCV"]; // what plays each pad
+export const PADS = KEYS.length;
 export const MORPH = PADS; // the voice behind the pads'
 const LARGEST_SEED = 2 ** 31 - 1;
 const FIRST_STEPS = { 0: 0x1111, 1: 0x1010, 2: 0x4444, 5: 0x0240 };
@@ -81,9 +80,7 @@ export function query(state, voice) {
   return `seed=${seeds[0]}&to=${seeds[1]}&mix=${mix / 100}&path=${path}`;
 }
 
-/** How people call a voice. */
+/** How people call a voice: as the key that plays it. */
 export function nameOf(voice) {
-  return voice < PADS ? `Pad ${voice + 1}` : "Morph";
+  return voice < PADS ? `Pad ${KEYS[voice]}` : "Morph";
 }
-
-export { STEPS };
