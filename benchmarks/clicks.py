@@ -26,14 +26,14 @@ import numpy as np
 from playwright import sync_api
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks import machine
 from eval import console
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-VIEW = sync_api.ViewportSize(width=1280, height=900)
+VIEW = sync_api.ViewportSize(width=1280, height=800)
 # Notes each start of a sound, beside the page and unknown to it.
 HOOK = """
   window.starts = [];
@@ -41,7 +41,7 @@ HOOK = """
   AudioBufferSourceNode.prototype.start = function (when = 0, offset = 0) {
     window.starts.push({
       at: performance.now(), when, offset, now: this.context.currentTime,
-      buffer: this.buffer,
+      buffer: this.buffer, speed: this.playbackRate.value,
     });
     return start.call(this, when, offset);
   };
@@ -89,11 +89,14 @@ def serve() -> Iterator[str]:
             process.send_signal(signal.SIGINT)
 
 
-def open_page(browser: sync_api.Browser, url: str) -> sync_api.Page:
+def open_page(
+    where: sync_api.Browser | sync_api.BrowserContext, url: str
+) -> sync_api.Page:
     """The page, once all its pads have their sounds."""
-    page = browser.new_context(viewport=VIEW).new_page()
+    page = where.new_page()
     page.add_init_script(HOOK)
-    page.goto(url, wait_until="networkidle")
+    page.goto(url)
+    page.locator("#pads[aria-busy=false]").wait_for()
     return page
 
 
@@ -142,7 +145,7 @@ def take_picture(page: sync_api.Page, path: pathlib.Path) -> None:
 def main(arguments: argparse.Namespace) -> None:
     """Measures, or takes a picture."""
     with serve() as url, browse() as browser:
-        page = open_page(browser, url)
+        page = open_page(browser.new_context(viewport=VIEW), url)
         if arguments.picture:
             take_picture(page, arguments.picture)
             return

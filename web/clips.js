@@ -19,7 +19,7 @@ export class Clips {
   #ready = new Map(); // query -> clip, the one used last at the end
   #coming = new Map(); // query -> promise of it
   #wanted = new Set();
-  #busy = false;
+  #working = null; // promise that all that is wanted is ready
 
   /** The clip if it can sound at once, else nothing. */
   ready(query) {
@@ -48,16 +48,17 @@ export class Clips {
    * Names all that should be ready. One after the other is fetched, so that a
    * pad that is struck meanwhile waits for one of them at most.
    */
-  async want(queries, arrived) {
+  want(queries, arrived) {
     this.#wanted = new Set(queries);
-    if (this.#busy) return;
-    this.#busy = true;
-    try {
-      for (let next = this.#missing(); next; next = this.#missing()) {
-        arrived(await this.get(next));
-      }
-    } finally {
-      this.#busy = false;
+    this.#working ??= this.#work(arrived).finally(() => {
+      this.#working = null;
+    });
+    return this.#working;
+  }
+
+  async #work(arrived) {
+    for (let next = this.#missing(); next; next = this.#missing()) {
+      arrived(await this.get(next));
     }
   }
 

@@ -73,7 +73,9 @@ function changed() {
   const voices = [...Array(PADS + 1).keys()];
   // The pad at hand comes first.
   voices.sort((a, b) => (b === pad) - (a === pad));
-  clips.want(voices.map((v) => query(state, v)), arrived).catch(say);
+  $("pads").setAttribute("aria-busy", "true");
+  clips.want(voices.map((v) => query(state, v)), arrived)
+    .then(() => $("pads").setAttribute("aria-busy", "false")).catch(say);
 }
 
 function keep() {
@@ -178,7 +180,7 @@ function show(of, clip) {
 function render() {
   pads.forEach((button, i) => {
     const { seed, kept } = state.pads[i];
-    button.querySelector(".seed").textContent = seed;
+    button.querySelector(".seed").textContent = `seed ${seed}`;
     button.querySelector(".mark").textContent = kept ? "kept" : "";
     button.setAttribute("aria-label",
       `${nameOf(i)}, seed ${seed}${kept ? ", kept" : ""}`);
