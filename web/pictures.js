@@ -28,7 +28,7 @@ export function drawWave(canvas, clip) {
   const { pen, width, height } = prepare(canvas);
   const { mono } = clip;
   pen.fillStyle = FAINT;
-  pen.fillRect(0, height / 2, width, 1);
+  pen.fillRect(0, Math.floor(height / 2), width, 1);
   pen.fillStyle = WAVE;
   for (let x = 0; x < width; x += 1) {
     const start = Math.floor(x * mono.length / width);
@@ -39,8 +39,9 @@ export function drawWave(canvas, clip) {
       low = Math.min(low, mono[i]);
       high = Math.max(high, mono[i]);
     }
-    const top = (1 - high) * height / 2;
-    pen.fillRect(x, top, 1, Math.max(1, (high - low) * height / 2));
+    const top = Math.floor((1 - high) * height / 2);
+    const bottom = Math.floor((1 - low) * height / 2);
+    pen.fillRect(x, top, 1, Math.max(1, bottom - top));
   }
 }
 
@@ -64,7 +65,8 @@ function paint(clip) {
   const pen = canvas.getContext("2d");
   const image = pen.createImageData(frames, bins);
   rows.forEach((row, x) => row.forEach((level, bin) => {
-    image.data.set([...colour(level), 255], ((bins - 1 - bin) * frames + x) * 4);
+    const pixel = (bins - 1 - bin) * frames + x;
+    image.data.set([...colour(level), 255], pixel * 4);
   }));
   pen.putImageData(image, 0, 0);
   return canvas;
@@ -73,5 +75,6 @@ function paint(clip) {
 function colour(level) {
   const place = level * (HEAT.length - 1);
   const below = Math.min(Math.floor(place), HEAT.length - 2);
-  return HEAT[below].map((c, i) => c + (place - below) * (HEAT[below + 1][i] - c));
+  const above = HEAT[below + 1];
+  return HEAT[below].map((c, i) => c + (place - below) * (above[i] - c));
 }

@@ -167,11 +167,11 @@ const canvasOf = (i) => pads[i].querySelector("canvas");
 
 function show(of, clip) {
   shown = { voice: of, clip };
-  const of_what = of < PADS
+  const what = of < PADS
     ? `${nameOf(of)}, seed ${state.pads[of].seed}` : $("mixed").value;
-  $("wave").setAttribute("aria-label", `Waveform of ${of_what}`);
-  $("spectrogram").setAttribute("aria-label", `Spectrogram of ${of_what}`);
-  $("axis").textContent = `${of_what}. ${clip.seconds.toFixed(2)} s, `
+  $("wave").setAttribute("aria-label", `Waveform of ${what}`);
+  $("spectrogram").setAttribute("aria-label", `Spectrogram of ${what}`);
+  $("axis").textContent = `${what}. ${clip.seconds.toFixed(2)} s, `
     + `0 to ${clip.rate / 2000} kHz`;
   drawWave($("wave"), clip);
   drawSpectrogram($("spectrogram"), clip);
@@ -180,7 +180,7 @@ function show(of, clip) {
 function render() {
   pads.forEach((button, i) => {
     const { seed, kept } = state.pads[i];
-    button.querySelector(".seed").textContent = `seed ${seed}`;
+    button.querySelector(".seed").textContent = seed;
     button.querySelector(".mark").textContent = kept ? "kept" : "";
     button.setAttribute("aria-label",
       `${nameOf(i)}, seed ${seed}${kept ? ", kept" : ""}`);
@@ -200,7 +200,8 @@ function render() {
     $(id).value = value;
   });
   $("mix").setAttribute("aria-valuetext", `${mix} percent`);
-  $("mixed").value = `${mix} % of the way from ${nameOf(from)} to ${nameOf(to)}`;
+  $("mixed").value =
+    `${mix} % of the way from ${nameOf(from)} to ${nameOf(to)}`;
   $("tempo").value = state.tempo;
   sequencer.tempo = state.tempo;
   $("voice").value = voice;
@@ -300,7 +301,9 @@ $("tempo").addEventListener("change", () => {
   state.tempo = readTempo($("tempo").value) ?? state.tempo;
   changed();
 });
-$("voice").addEventListener("input", () => selectVoice(Number($("voice").value)));
+$("voice").addEventListener("input", () => {
+  selectVoice(Number($("voice").value));
+});
 $("volume").addEventListener("input", () => {
   player.volume = $("volume").value / 100;
 });
@@ -319,13 +322,15 @@ addEventListener("hashchange", () => {
   Object.assign(state, read(location.hash));
   changed();
 });
-new ResizeObserver(() => {
+const resized = new ResizeObserver(() => {
   if (shown) show(shown.voice, shown.clip);
   state.pads.forEach((_, i) => {
     const clip = clips.ready(query(state, i));
     if (clip) drawWave(canvasOf(i), clip);
   });
-}).observe($("wave"));
+});
+resized.observe($("wave"));
+resized.observe($("pads"));
 
 async function introduce() {
   const about = await (await fetch("about")).json();

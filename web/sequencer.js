@@ -1,7 +1,7 @@
 // A clock of sixteen steps that is always a little ahead of the loudspeakers.
 
 export const STEPS = 16;
-const AHEAD = 0.12; // seconds that are scheduled in advance
+const AHEAD = 0.15; // seconds that are scheduled in advance
 const TICK = 25; // milliseconds between two looks at the clock
 const LEAD = 0.06; // seconds from start to the first step
 

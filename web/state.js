@@ -50,7 +50,8 @@ export function read(fragment) {
   const whole = (text, most) => /^\d{1,3}$/.test(text) && Number(text) <= most;
   if (whole(from, PADS - 1) && whole(to, PADS - 1) && whole(mix, 100)
       && ["line", "arc"].includes(path)) {
-    state.morph = { from: Number(from), to: Number(to), mix: Number(mix), path };
+    const [start, end, percent] = [from, to, mix].map(Number);
+    state.morph = { from: start, to: end, mix: percent, path };
   }
   return state;
 }

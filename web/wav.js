@@ -30,7 +30,8 @@ export function decode(file) {
 
 function split(view, start, size, count) {
   const frames = Math.floor(size / 2 / count);
-  const channels = Array.from({ length: count }, () => new Float32Array(frames));
+  const channels = Array.from(
+    { length: count }, () => new Float32Array(frames));
   let at = start;
   for (let i = 0; i < frames; i += 1) {
     for (const channel of channels) {
