@@ -19,6 +19,7 @@ import gan as gan_lib
 import generation
 import incept as incept_lib
 import modes
+import play as play_lib
 import pretrained
 import recordings
 import synthesizer
@@ -229,6 +230,11 @@ def generate(face: Face, directory: traindir.TrainDir) -> None:
     )
 
 
+def play(face: Face, directory: traindir.TrainDir) -> None:
+    """Serves a page to play on."""
+    play_lib.play(build(face, directory), directory, port=FLAGS.port)
+
+
 def infer(face: Face, directory: traindir.TrainDir) -> None:
     """Exports a SavedModel."""
     modes.infer(build(face, directory), directory)
@@ -249,10 +255,12 @@ MODES: dict[str, Callable[[Face, traindir.TrainDir], None]] = {
     "preview": preview,
     "incept": incept,
     "generate": generate,
+    "play": play,
     "infer": infer,
     "release": release,
 }
-RELEASED_MODES = ("train", "generate", "infer")  # that take --pretrained
+# Those that take --pretrained.
+RELEASED_MODES = ("train", "generate", "play", "infer")
 EXIT_CODES = {  # what is wrong: a scheduler may start some again
     checkpoints.CorruptError: 2,
     FloatingPointError: 3,

@@ -90,6 +90,8 @@ OPTIONS: tuple[Option, ...] = (
      "loudness of -23 LUFS: none, peak or loudness"),
     ("out_dir", None, "generate, release: TRAIN_DIR/generated or "
      "TRAIN_DIR/release if left out; ./generated with --pretrained"),
+    ("port", 0, "play: of this machine, where to serve the page; 0: any free "
+     "one"),
 )  # fmt: skip
 
 

@@ -6,45 +6,16 @@ start of a walk, and its file is named 00007.
 
 import dataclasses
 import itertools
-import math
 import pathlib
-from collections.abc import Callable
 
 import numpy as np
 
 import gan as gan_lib
+import latents
 import modes
 import recordings
 import traindir
 from eval import classifier, features
-
-Point = np.ndarray  # a latent vector, [latent_dim]
-
-
-def straight(a: Point, b: Point, share: float) -> Point:
-    """The point at a share of the straight way from a to b."""
-    return (1 - share) * a + share * b
-
-
-def slerp(a: Point, b: Point, share: float) -> Point:
-    """The point at a share of the arc from a to b around the origin.
-
-    The straight way passes nearer by the origin, where clips are tamer.
-
-    Source: Shoemake (1985); White (2016), "Sampling Generative Networks".
-    """
-    cosine = np.dot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b))
-    angle = math.acos(np.clip(cosine, -1, 1))
-    if math.sin(angle) < 1e-6:  # no way, or no plane to turn in
-        return straight(a, b, share)
-    weights = math.sin((1 - share) * angle), math.sin(share * angle)
-    return (weights[0] * a + weights[1] * b) / math.sin(angle)
-
-
-INTERPOLATIONS: dict[str, Callable[[Point, Point, float], Point]] = {
-    "slerp": slerp,
-    "straight": straight,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +27,7 @@ class Request:
       seed: Of the first; the others count on from it.
       ends: Seeds to walk between, instead; empty: no walk.
       steps: Clips on that way, both ends included.
-      interpolation: In `INTERPOLATIONS`.
+      interpolation: In `latents.INTERPOLATIONS`.
       truncation: What latent vectors are multiplied by: the smaller, the more
         alike the clips.
       label: Word that a judge is to hear; "": any.
@@ -91,10 +62,10 @@ class Request:
                 raise ValueError(f"seed is {seed}: expected 0 or more")
         if self.steps < 2:
             raise ValueError(f"steps is {self.steps}: expected at least 2")
-        if self.interpolation not in INTERPOLATIONS:
+        if self.interpolation not in latents.INTERPOLATIONS:
             raise ValueError(
                 f"interpolation is {self.interpolation!r}: expected one of "
-                + ", ".join(INTERPOLATIONS)
+                + ", ".join(latents.INTERPOLATIONS)
             )
         if not 0 < self.truncation <= 1:
             raise ValueError(
@@ -122,12 +93,12 @@ class Request:
     def draw(self, latent_dim: int) -> np.ndarray:
         """Latent vectors of the clips, `[num_clips, latent_dim]`."""
         if self.ends:
-            a, b = (modes.sample_z(1, latent_dim, s)[0] for s in self.ends)
-            interpolate = INTERPOLATIONS[self.interpolation]
+            a, b = (latents.sample_z(1, latent_dim, s)[0] for s in self.ends)
+            interpolate = latents.INTERPOLATIONS[self.interpolation]
             shares = np.linspace(0, 1, self.steps)
             z = np.stack([interpolate(a, b, share) for share in shares])
         else:
-            z = modes.sample_z(self.num_clips, latent_dim, self.seed)
+            z = latents.sample_z(self.num_clips, latent_dim, self.seed)
         return (self.truncation * z).astype(np.float32)
 
 

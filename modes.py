@@ -18,6 +18,7 @@ from absl import logging
 import atomic
 import corpus
 import gan as gan_lib
+import latents
 import pictures
 import pretrained
 import recordings
@@ -26,24 +27,6 @@ import traindir
 BATCH_SIZE = 64  # clips that go through the generator at once
 SHOWN_CLIPS = 16  # in a picture
 POLL_SECS = 5.0  # between two looks for a new checkpoint
-
-
-def sample_z(num_clips: int, latent_dim: int, seed: int) -> np.ndarray:
-    """Draws latent vectors, `[num_clips, latent_dim]`, uniform in [-1, 1).
-
-    Each is drawn from a seed of its own: the first from `seed`, the others from
-    the numbers that follow. So a clip can be made again by its seed alone.
-
-    Raises:
-      ValueError: `num_clips` is below 1.
-    """
-    if num_clips < 1:
-        raise ValueError(f"number of clips is {num_clips}: expected at least 1")
-    draws = [
-        np.random.default_rng(seed + i).uniform(-1, 1, latent_dim)
-        for i in range(num_clips)
-    ]
-    return np.array(draws, np.float32)
 
 
 def generate_audio(
@@ -147,7 +130,7 @@ def release(
     """
     step = traindir.restore(gan, directory)
     config = directory.read_config()
-    z = sample_z(num_clips, gan.latent_dim, seed=0)
+    z = latents.sample_z(num_clips, gan.latent_dim, seed=0)
     out_dir.mkdir(parents=True, exist_ok=True)
     for name, network in (
         (pretrained.GENERATOR, gan.ema_generator),
@@ -214,7 +197,7 @@ def fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
         z = np.load(path, mmap_mode="r", allow_pickle=False)
         if z.shape == (num_clips, latent_dim) and z.dtype == np.float32:
             return np.array(z)
-    z = sample_z(num_clips, latent_dim, seed=0)
+    z = latents.sample_z(num_clips, latent_dim, seed=0)
     buffer = io.BytesIO()
     np.save(buffer, z, allow_pickle=False)
     atomic.write(path, buffer.getvalue())

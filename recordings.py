@@ -77,16 +77,12 @@ class Writing:
             raise ValueError(f"rate is {self.rate}: expected 1000 to 384000")
 
 
-def write(
-    path: pathlib.Path,
-    audio: np.ndarray,
-    sample_rate: int,
-    writing: Writing | None = None,
-) -> None:
-    """Writes a file, whole or not at all.
+def encode(
+    audio: np.ndarray, sample_rate: int, writing: Writing | None = None
+) -> bytes:
+    """Makes what a file holds.
 
     Args:
-      path: Of the file.
       audio: `[num_samples, channels]`; what is beyond [-1, 1] is clipped.
       sample_rate: Of the audio, in Hz.
       writing: How; a WAV file of the audio as it is, if left out.
@@ -106,4 +102,14 @@ def write(
         "PCM_16",
         format=writing.format.upper(),
     )
-    atomic.write(path, content.getvalue())
+    return content.getvalue()
+
+
+def write(
+    path: pathlib.Path,
+    audio: np.ndarray,
+    sample_rate: int,
+    writing: Writing | None = None,
+) -> None:
+    """Writes a file of what `encode` makes, whole or not at all."""
+    atomic.write(path, encode(audio, sample_rate, writing))

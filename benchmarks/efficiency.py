@@ -31,8 +31,8 @@ import tensorflow as tf
 import corpus
 import gan as gan_lib
 import incept
+import latents
 import loader
-import modes
 import traindir
 import wavegan
 from eval import classifier
@@ -187,7 +187,9 @@ def main() -> None:
         paths = loader.find_audio(args.data_dir)
         scorer = incept.Scorer(
             classifier.load(pathlib.Path(args.classifier)),
-            modes.sample_z(args.n, wavegan.WaveGANConfig().latent_dim, seed=0),
+            latents.sample_z(
+                args.n, wavegan.WaveGANConfig().latent_dim, seed=0
+            ),
             DATA["sample_rate"],
             corpus.real_clips(
                 {"data": {"dir": args.data_dir, **DATA}, "model": SHAPE},

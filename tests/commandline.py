@@ -1,5 +1,6 @@
 """Starts commands as people do, and looks at what they left."""
 
+import contextlib
 import ctypes
 import json
 import pathlib
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -47,10 +49,10 @@ def run(
     )
 
 
-def start(*args: object) -> subprocess.Popen[str]:
+def start(*args: object, program: str = WAVEGAN) -> subprocess.Popen[str]:
     """Starts a command; it is killed if it takes far too long."""
     process = subprocess.Popen(
-        command(*args),
+        command(*args, program=program),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -60,6 +62,22 @@ def start(*args: object) -> subprocess.Popen[str]:
     watchdog.daemon = True
     watchdog.start()
     return process
+
+
+@contextlib.contextmanager
+def play(
+    *args: object, program: str = WAVEGAN
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Serves the page; yields process and address."""
+    process = start("play", *args, program=program)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.endswith("(Ctrl-C stops)\n"), process.communicate()
+        yield process, line.split()[2]
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def wait_for_step(process: subprocess.Popen[str], step: int) -> None:

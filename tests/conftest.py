@@ -17,6 +17,8 @@ import soundfile
 import tensorflow as tf
 from absl import logging
 
+pytest.register_assert_rewrite("pages")  # tests take its fixtures
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts slow tests behind the others, which keep their order."""

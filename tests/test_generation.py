@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import generation
-import modes
+import latents
 from eval import classifier, features
 
 PRETRAINED = ("generate", "--pretrained")
@@ -24,27 +24,27 @@ def test_a_seed_is_its_clip_alone_and_among_others() -> None:
     many = generation.Request(num_clips=4, seed=5).draw(7)
     alone = generation.Request(num_clips=1, seed=7).draw(7)
     np.testing.assert_array_equal(many[2:3], alone)
-    np.testing.assert_array_equal(alone, modes.sample_z(1, 7, seed=7))
+    np.testing.assert_array_equal(alone, latents.sample_z(1, 7, seed=7))
     request = generation.Request(num_clips=3, seed=98)
     assert request.names == ["00098", "00099", "00100"]
 
 
-@given(seeds, seeds, st.sampled_from(list(generation.INTERPOLATIONS)))
+@given(seeds, seeds, st.sampled_from(list(latents.INTERPOLATIONS)))
 def test_a_walk_starts_and_ends_at_its_seeds(a: int, b: int, way: str) -> None:
     request = generation.Request(ends=(a, b), steps=5, interpolation=way)
     z = request.draw(9)
     assert len(z) == len(request.names) == len(set(request.names)) == 5
-    np.testing.assert_allclose(z[0], modes.sample_z(1, 9, a)[0], atol=1e-6)
-    np.testing.assert_allclose(z[-1], modes.sample_z(1, 9, b)[0], atol=1e-6)
+    np.testing.assert_allclose(z[0], latents.sample_z(1, 9, a)[0], atol=1e-6)
+    np.testing.assert_allclose(z[-1], latents.sample_z(1, 9, b)[0], atol=1e-6)
 
 
 @given(seeds, seeds, st.floats(0, 1))
 def test_slerp_turns_evenly(a: int, b: int, share: float) -> None:
     start, end = (
         z / np.linalg.norm(z)
-        for z in (modes.sample_z(1, 9, seed)[0] for seed in (a, b))
+        for z in (latents.sample_z(1, 9, seed)[0] for seed in (a, b))
     )
-    between = generation.slerp(start, end, share)
+    between = latents.slerp(start, end, share)
     np.testing.assert_allclose(np.linalg.norm(between), 1, atol=1e-5)
     angle = np.arccos(np.clip(np.dot(start, end), -1, 1))
     np.testing.assert_allclose(
@@ -55,12 +55,12 @@ def test_slerp_turns_evenly(a: int, b: int, share: float) -> None:
 def test_slerp_of_one_direction_is_straight() -> None:
     z = np.array([1.0, 2.0])
     for end in (z, 3 * z, -z):
-        between = generation.slerp(z, end, 0.25)
+        between = latents.slerp(z, end, 0.25)
         np.testing.assert_allclose(between, 0.75 * z + 0.25 * end)
 
 
 def test_straight_walks_and_truncation_are_linear() -> None:
-    a, b = modes.sample_z(1, 3, 1)[0], modes.sample_z(1, 3, 2)[0]
+    a, b = latents.sample_z(1, 3, 1)[0], latents.sample_z(1, 3, 2)[0]
     request = generation.Request(
         ends=(1, 2), steps=3, interpolation="straight", truncation=0.5
     )

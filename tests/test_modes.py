@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 import gan
+import latents
 import modes
 import pictures
 import recordings
@@ -17,15 +18,15 @@ import wavegan
 
 
 def test_latent_vectors_do_not_depend_on_how_many_follow() -> None:
-    many = modes.sample_z(10, 7, seed=3)
+    many = latents.sample_z(10, 7, seed=3)
     assert many.dtype == np.float32
-    np.testing.assert_array_equal(modes.sample_z(4, 7, seed=3), many[:4])
-    np.testing.assert_array_equal(modes.sample_z(1, 7, seed=8), many[5:6])
-    assert not np.array_equal(modes.sample_z(10, 7, seed=4), many)
+    np.testing.assert_array_equal(latents.sample_z(4, 7, seed=3), many[:4])
+    np.testing.assert_array_equal(latents.sample_z(1, 7, seed=8), many[5:6])
+    assert not np.array_equal(latents.sample_z(10, 7, seed=4), many)
 
 
 def test_latent_vectors_are_uniform() -> None:
-    z = modes.sample_z(1000, 20, seed=0)
+    z = latents.sample_z(1000, 20, seed=0)
     assert -1 <= z.min() < -0.999
     assert 0.999 < z.max() < 1
     counts, _ = np.histogram(z, 10, (-1, 1))
@@ -39,7 +40,7 @@ def test_clips_are_the_generators_in_any_number() -> None:
         wavegan.build_discriminator(config),
         latent_dim=3,
     )
-    z = modes.sample_z(modes.BATCH_SIZE + 3, 3, seed=0)
+    z = latents.sample_z(modes.BATCH_SIZE + 3, 3, seed=0)
     clips = np.stack(list(modes.generate_audio(model.generator, z)))
     np.testing.assert_allclose(clips, model.generator(z), atol=1e-6)
 

@@ -13,6 +13,7 @@ import small_gan
 import soundfile
 from commandline import EMA
 
+import latents
 import modes
 import pretrained
 import traindir
@@ -152,7 +153,7 @@ def test_its_clips_are_words_not_hum(tmp_path: pathlib.Path) -> None:
     config = wavegan.WaveGANConfig(**CONFIG["model"])
     generator = wavegan.build_generator(config)
     pretrained.unpack(generator, FOLDER / pretrained.GENERATOR)
-    z = modes.sample_z(16, config.latent_dim, seed=0)
+    z = latents.sample_z(16, config.latent_dim, seed=0)
     clips = np.stack(list(modes.generate_audio(generator, z)))[..., 0]
     assert clips.shape == (16, config.slice_len)
     loudness = np.abs(clips).max(axis=1)

@@ -1,0 +1,280 @@
+"""A generator as an instrument: a web page for whoever sits at this machine.
+
+The page in `web/` asks for clips by seed, and plays them. Nothing is fetched
+from elsewhere, and nobody else is served: only this machine can connect, and
+pages of other sites are refused.
+"""
+
+import dataclasses
+import errno
+import pathlib
+import re
+import signal
+import socket
+import threading
+from typing import Any, NoReturn
+
+import flask
+import numpy as np
+import tensorflow as tf
+import waitress
+import werkzeug.exceptions
+
+import gan as gan_lib
+import latents
+import recordings
+import traindir
+
+WEB = pathlib.Path(__file__).resolve().with_name("web")
+HOST = "127.0.0.1"
+MAX_SEED = 2**31 - 1  # as in training
+MAX_HEADER_BYTES = 16384
+THREADS = 4  # the generator serves one of them at a time
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
+    "style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    # Another generator may be behind the same address tomorrow.
+    "Cache-Control": "no-store",
+}
+SENTENCES = {
+    404: "There is nothing at this address.",
+    405: "Only GET works here.",
+    413: "A request has no body here.",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What a clip is made of: a seed, or a place on the way to another.
+
+    Attributes:
+      seed: Of the latent vector, as in `latents.sample_z`.
+      to: Seed at the other end; None: there is none.
+      mix: How far to go, 0 to 1.
+      path: A key of `latents.INTERPOLATIONS`.
+    """
+
+    seed: int
+    to: int | None = None
+    mix: float = 0.0
+    path: str = "straight"
+
+    def z(self, latent_dim: int) -> np.ndarray:
+        """The latent vector, float32, `[1, latent_dim]`."""
+        start = latents.sample_z(1, latent_dim, self.seed)
+        if self.to is None:
+            return start
+        end = latents.sample_z(1, latent_dim, self.to)
+        mixed = latents.INTERPOLATIONS[self.path](start[0], end[0], self.mix)
+        return mixed[np.newaxis].astype(np.float32)
+
+
+def read_recipe(query: dict[str, list[str]]) -> Recipe:
+    """Reads a recipe from the query of a URL, each name with its values.
+
+    Raises:
+      ValueError: It is odd.
+    """
+    if set(query) not in ({"seed"}, {"seed", "to", "mix", "path"}) or any(
+        len(values) != 1 for values in query.values()
+    ):
+        raise ValueError("Expected seed, or seed, to, mix and path, each once.")
+    values = {name: given[0] for name, given in query.items()}
+    if len(values) == 1:
+        return Recipe(_read_seed("seed", values["seed"]))
+    if not re.fullmatch(r"0(\.\d{1,6})?|1(\.0{1,6})?", values["mix"], re.ASCII):
+        raise ValueError("Expected a mix of 0 to 1, with up to six decimals.")
+    if values["path"] not in latents.INTERPOLATIONS:
+        ways = " or ".join(latents.INTERPOLATIONS)
+        raise ValueError(f"Expected a path of {ways}.")
+    return Recipe(
+        _read_seed("seed", values["seed"]),
+        _read_seed("to", values["to"]),
+        float(values["mix"]),
+        values["path"],
+    )
+
+
+def _read_seed(name: str, text: str) -> int:
+    if re.fullmatch(r"\d{1,10}", text, re.ASCII) and int(text) <= MAX_SEED:
+        return int(text)
+    raise ValueError(f"Expected a whole number from 0 to {MAX_SEED} as {name}.")
+
+
+class Instrument:
+    """Makes clips, one at a time, whoever asks; warm from the start.
+
+    Args:
+      gan: With the weights to play.
+      sample_rate: Of its audio, in Hz.
+
+    Attributes:
+      shape: Of a clip, `[slice_len, channels]`.
+      sample_rate: As given.
+    """
+
+    def __init__(self, gan: gan_lib.GAN, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self._latent_dim = gan.latent_dim
+        self._lock = threading.Lock()
+        self._generate = tf.function(
+            gan.generate,
+            input_signature=[tf.TensorSpec([1, gan.latent_dim], tf.float32)],
+        )
+        self.shape = self.audio(Recipe(0)).shape
+
+    def audio(self, recipe: Recipe) -> np.ndarray:
+        """Makes a clip, float32 in [-1, 1], `[slice_len, channels]`."""
+        z = recipe.z(self._latent_dim)
+        with self._lock:
+            return self._generate(z)[0].numpy()
+
+    def wav(self, recipe: Recipe) -> bytes:
+        """Makes a clip, as the 16-bit WAV file that `generate` writes."""
+        return recordings.encode(self.audio(recipe), self.sample_rate)
+
+
+def make_app(
+    instrument: Instrument, about: dict[str, Any], port: int
+) -> flask.Flask:
+    """Makes the web application: the page, `/about`, `/clip?seed=0`.
+
+    Args:
+      instrument: Makes the clips.
+      about: What the page tells of the generator.
+      port: Where it will be served; requests for others are refused.
+    """
+    app = flask.Flask(__name__, static_folder=str(WEB), static_url_path="")
+    names = [f"{name}:{port}" for name in (HOST, "localhost")]
+    names += [HOST, "localhost"] if port == 80 else []
+
+    @app.before_request
+    def check() -> None:
+        asked = flask.request.headers
+        # A name that someone points here later is not ours (DNS rebinding).
+        if asked.get("Host") not in names:
+            flask.abort(403, f"This is {names[0]}, and no other host.")
+        origin = asked.get("Origin")
+        foreign = origin is not None and origin not in [
+            f"http://{name}" for name in names
+        ]
+        # Whoever follows a link may come; what a page fetches may not.
+        site = asked.get("Sec-Fetch-Site", "none")
+        followed = asked.get("Sec-Fetch-Mode") == "navigate"
+        if foreign or (site not in ("same-origin", "none") and not followed):
+            flask.abort(403, "Pages of other sites are not served.")
+        if flask.request.content_length or "Transfer-Encoding" in asked:
+            flask.abort(413)
+
+    @app.after_request
+    def harden(response: flask.Response) -> flask.Response:
+        response.headers.update(HEADERS)
+        return response
+
+    @app.errorhandler(werkzeug.exceptions.HTTPException)
+    def explain(
+        error: werkzeug.exceptions.HTTPException,
+    ) -> flask.Response:
+        code = error.code or 500
+        own = error.description != type(error).description
+        text = SENTENCES.get(code, f"{error.name}.")
+        if own and error.description:
+            text = error.description
+        return flask.Response(f"{text}\n", code, mimetype="text/plain")
+
+    @app.get("/")
+    def page() -> flask.Response:
+        return app.send_static_file("index.html")
+
+    @app.get("/about")
+    def tell() -> flask.Response:
+        return flask.jsonify(about)
+
+    @app.get("/clip")
+    def clip() -> flask.Response:
+        try:
+            recipe = read_recipe(flask.request.args.to_dict(flat=False))
+        except ValueError as error:
+            flask.abort(400, str(error))
+        return flask.Response(instrument.wav(recipe), mimetype="audio/wav")
+
+    return app
+
+
+def play(
+    gan: gan_lib.GAN, directory: traindir.TrainDir, *, port: int = 0
+) -> NoReturn:
+    """Serves the page by the newest checkpoint, until SIGINT or SIGTERM.
+
+    Prints its address once it is ready to sound.
+
+    Args:
+      gan: Built as the train dir's config says.
+      directory: A train dir; it may be training.
+      port: Of this machine, where to serve; 0: any free one.
+
+    Raises:
+      FileNotFoundError: There is no checkpoint.
+      SystemExit: A signal came; its code is 128 + the signal's number.
+      ValueError: The port cannot be had.
+    """
+    with _listen(port) as listener:
+        port = listener.getsockname()[1]
+        step = traindir.restore(gan, directory)
+        rate = directory.read_config()["data"]["sample_rate"]
+        instrument = Instrument(gan, rate)
+        slice_len, channels = instrument.shape
+        about = {
+            "name": directory.path.resolve().name,
+            "step": step,
+            "sample_rate": rate,
+            "slice_len": slice_len,
+            "channels": channels,
+        }
+        server = waitress.create_server(
+            make_app(instrument, about, port),
+            sockets=[listener],
+            threads=THREADS,
+            ident=None,
+            max_request_header_size=MAX_HEADER_BYTES,
+            max_request_body_size=MAX_HEADER_BYTES,
+        )
+        print(f"step {step}: http://{HOST}:{port}/ (Ctrl-C stops)", flush=True)
+        _serve(server)
+
+
+def _listen(port: int) -> socket.socket:
+    """Takes a port of this machine, for this machine alone."""
+    if not 0 <= port <= 65535:
+        raise ValueError(f"port is {port}: expected 0 (any free one) to 65535")
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        reason = "another program has it" if taken else error.strerror
+        raise ValueError(
+            f"port is {port}, but {reason}: name another one, or 0 for any "
+            "that is free"
+        ) from None
+
+
+def _serve(server: waitress.server.BaseWSGIServer) -> NoReturn:
+    """Serves until a signal comes, and ends with its code."""
+    caught: list[int] = []
+
+    def stop(number: int, _: Any) -> None:
+        caught.append(number)
+        raise KeyboardInterrupt  # which ends waitress's loop
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    try:
+        server.run()
+    finally:
+        server.close()
+    raise SystemExit(128 + caught[0])

@@ -1,0 +1,102 @@
+"""The page of `play` in a real browser, for the tests that use it.
+
+A module of tests says `pytest_plugins = ["pages"]` for the fixtures.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import urllib.request
+from collections.abc import Callable, Iterator
+
+import commandline
+import numpy as np
+import pytest
+import soundfile
+from playwright import sync_api
+
+from benchmarks import clicks
+
+MISSING = (
+    "NO CHROMIUM HERE: THE PAGE OF `play` WAS NOT TESTED. Install it "
+    "(Debian: apt-get install chromium), then run the tests again"
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[sync_api.Browser]:
+    """A headless Chromium."""
+    if clicks.find_browser() is None:
+        pytest.skip(MISSING)
+    with clicks.browse() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def url(browser: sync_api.Browser) -> Iterator[str]:
+    """The page, played by the weights that come with the program."""
+    with commandline.play("--pretrained") as (_, address):
+        yield address
+
+
+@pytest.fixture
+def page(browser: sync_api.Browser, url: str) -> Iterator[sync_api.Page]:
+    """A fresh page; whatever it logs or fetches elsewhere is a failure."""
+    with watch(browser, url) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def watch(browser: sync_api.Browser, url: str) -> Iterator[sync_api.Page]:
+    """Opens a page that must log nothing and ask nobody else."""
+    said: list[str] = []
+    asked: list[str] = []
+    context = browser.new_context(viewport=clicks.VIEW)
+    context.on("console", lambda message: said.append(message.text))
+    context.on("weberror", lambda error: said.append(str(error.error)))
+    context.on("request", lambda request: asked.append(request.url))
+    try:
+        yield clicks.open_page(context, url)
+    finally:
+        context.close()
+    assert not said
+    home = url.partition("#")[0]
+    assert asked
+    assert all(name.startswith((home, f"blob:{home}")) for name in asked), asked
+
+
+def fetch(url: str, query: str) -> tuple[np.ndarray, int]:
+    """A clip as the server makes it: samples `[slice_len, channels]`, rate."""
+    with urllib.request.urlopen(f"{url}clip?{query}") as answer:
+        return soundfile.read(io.BytesIO(answer.read()), always_2d=True)
+
+
+def count(page: sync_api.Page) -> int:
+    """How many sounds were started."""
+    return page.evaluate("window.starts.length")
+
+
+def heard(page: sync_api.Page) -> np.ndarray:
+    """The samples of the last sound started, `[slice_len, channels]`."""
+    samples = page.evaluate(
+        """() => { const { buffer } = window.starts.at(-1);
+          return Array.from({ length: buffer.numberOfChannels },
+            (_, i) => [...buffer.getChannelData(i)]); }"""
+    )
+    return np.array(samples).T
+
+
+def struck(page: sync_api.Page, act: Callable[[], object]) -> np.ndarray:
+    """What sounds when something is done."""
+    before = count(page)
+    act()
+    clicks.wait_for_start(page, before + 1)
+    return heard(page)
+
+
+def fragment(page: sync_api.Page, words: str) -> str:
+    """The address's fragment, once it has those words in it."""
+    sync_api.expect(page).to_have_url(re.compile(re.escape(words)))
+    return page.url.partition("#")[2]

@@ -1,0 +1,197 @@
+"""The page of `play` in a real browser: for everybody, on every generator."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import axe_playwright_python.sync_playwright as axe
+import commandline
+import numpy as np
+import pages
+import pytest
+import small_gan
+import waitress
+from playwright import sync_api
+
+import gan as gan_lib
+import latents
+import play
+import pretrained
+import specgan
+import spectral
+import traindir
+import wavegan
+
+pytestmark = pytest.mark.slow
+pytest_plugins = ["pages"]
+
+
+# Everybody --------------------------------------------------------------
+
+
+def test_a_keyboard_is_enough(page: sync_api.Page) -> None:
+    focused = """() => { const at = document.activeElement;
+      const style = getComputedStyle(at);
+      return [at.id || at.className, style.outlineStyle, style.outlineWidth,
+              at.matches(":focus-visible")]; }"""
+    seen: list[str] = []
+    while True:
+        page.keyboard.press("Tab")
+        name, style, width, visible = page.evaluate(focused)
+        if name in seen or name == "":
+            break
+        assert (style, width, visible) == ("solid", "3px", True), name
+        seen.append(name)
+    assert seen == (
+        ["volume", "keys", "all", "pad", "seed", "copy", "fresh", "keep"]
+        + ["save", "path", "from", "mix", "to", "morph", "save-morph"]
+        + ["run", "tempo", "voice", "clear", "step"]
+    )
+    page.locator(".pad").nth(0).focus()
+    for key in ("ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+    label = "document.activeElement.getAttribute('aria-label')"
+    assert page.evaluate(label) == "Pad W, seed 5"
+    assert (
+        np.abs(pages.struck(page, lambda: page.keyboard.press("Enter"))).max()
+        > 0
+    )
+    page.keyboard.press("k")
+    assert page.evaluate(label) == "Pad W, seed 5, kept"
+    pages.struck(page, lambda: page.keyboard.press("n"))
+    pages.struck(page, lambda: page.keyboard.press("m"))
+    page.locator("#mix").focus()
+    pages.struck(page, lambda: page.keyboard.press("ArrowRight"))
+    assert page.locator("#mix").input_value() == "51"
+    page.locator(".step").nth(0).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    assert page.locator(".step").nth(1).get_attribute("aria-pressed") == "true"
+    pages.struck(page, lambda: page.keyboard.press("p"))
+    page.keyboard.press("p")
+    # What is typed plays nothing, nor do keys that were switched off.
+    page.wait_for_timeout(300)
+    silent = pages.count(page)
+    page.locator("#seed").press("1")
+    page.locator("#seed").press("Backspace")
+    page.locator("#keys").press("Enter")
+    page.keyboard.press("1")
+    page.wait_for_timeout(100)
+    assert pages.count(page) == silent
+
+
+@pytest.mark.parametrize("width", [320, 800, 1280])
+def test_axe_finds_nothing_and_every_width_is_enough(
+    page: sync_api.Page, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    results = axe.Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    page.locator(".pad").nth(1).click()
+    page.keyboard.press("k")
+    page.locator("#run").click()
+    page.wait_for_timeout(300)
+    results = axe.Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+# Other generators -------------------------------------------------------
+
+
+def release(
+    path: pathlib.Path, model: Any, config: Any, sample_rate: int
+) -> None:
+    """Writes untrained weights as a train dir that others can play."""
+    path.mkdir()
+    data = traindir.DataConfig(sample_rate=sample_rate)
+    sections = {"data": data, "model": config, "train": traindir.TrainConfig()}
+    traindir.TrainDir(path).write_config(
+        {name: vars(section) for name, section in sections.items()}
+    )
+    for name, network in (
+        (pretrained.GENERATOR, model.generator),
+        (pretrained.DISCRIMINATOR, model.discriminator),
+    ):
+        (path / name).write_bytes(pretrained.pack(network, 1))
+
+
+@contextlib.contextmanager
+def serve(model: gan_lib.GAN, sample_rate: int) -> Iterator[str]:
+    """Serves the page within this process; yields its address."""
+    with socket.create_server((play.HOST, 0)) as listener:
+        port = listener.getsockname()[1]
+        about = {
+            "name": "x",
+            "step": 1,
+            "sample_rate": sample_rate,
+            "channels": model.generator.output_shape[-1],
+        }
+        instrument = play.Instrument(model, sample_rate)
+        app = play.make_app(instrument, about, port)
+        server = waitress.create_server(app, sockets=[listener])
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        yield f"http://{play.HOST}:{port}/"
+
+
+@pytest.mark.parametrize(
+    ("channels", "rate", "heard_channels", "words"),
+    [
+        (2, 48000, 2, "2 channels, 48 kHz"),
+        (6, 44100, 1, "6 channels, 44.1 kHz"),
+        (1, 2000, 1, "mono, 2 kHz"),
+    ],
+)
+def test_all_rates_and_channels_sound(
+    browser: sync_api.Browser,
+    channels: int,
+    rate: int,
+    heard_channels: int,
+    words: str,
+) -> None:
+    config = wavegan.WaveGANConfig(
+        slice_len=4096, channels=channels, dim=1, latent_dim=4
+    )
+    model = small_gan.build(config=config)
+    expected = model.generate(latents.sample_z(1, 4, 2)).numpy()[0]
+    if channels > 2:  # more than loudspeakers
+        expected = expected.mean(axis=1, keepdims=True)
+    with serve(model, rate) as url, pages.watch(browser, url) as page:
+        audio = pages.struck(page, page.locator(".pad").nth(2).click)
+        np.testing.assert_allclose(audio, expected, atol=1e-4)
+        assert audio.shape == (4096, heard_channels)
+        sync_api.expect(page.locator("#about")).to_contain_text(words)
+        # No browser plays a buffer of 2 kHz: one of 8, four times as slowly.
+        seconds = page.evaluate(
+            "window.starts.at(-1).buffer.duration / window.starts.at(-1).speed"
+        )
+        assert seconds == pytest.approx(4096 / rate)
+
+
+def test_specgan_is_played_too(
+    browser: sync_api.Browser, tmp_path: pathlib.Path
+) -> None:
+    config = specgan.SpecGANConfig(dim=1, latent_dim=4, iterations=2)
+    model: Any = type("Networks", (), {})
+    model.generator = specgan.build_generator(config)
+    model.discriminator = specgan.build_discriminator(config)
+    release(tmp_path / "t", model, config, 16000)
+    zeros = np.zeros(spectral.NUM_BINS, np.float32)
+    spectral.Moments(zeros - 3, zeros + 1).save(tmp_path / "t/moments.npz")
+    with (
+        commandline.play(tmp_path / "t", program="train_specgan.py") as (
+            _,
+            url,
+        ),
+        pages.watch(browser, url) as page,
+    ):
+        audio = pages.struck(page, lambda: page.keyboard.press("z"))
+        assert audio.shape == (16384, 1)
+        assert np.abs(audio).max() > 0
+        np.testing.assert_array_equal(audio, pages.fetch(url, "seed=12")[0])

@@ -1,0 +1,218 @@
+"""The page of `play` in a real browser: what is heard, saved and kept."""
+
+from __future__ import annotations
+
+import pathlib
+
+import commandline
+import numpy as np
+import pages
+import pytest
+import soundfile
+from playwright import sync_api
+
+from benchmarks import clicks
+
+pytestmark = pytest.mark.slow
+pytest_plugins = ["pages"]
+
+
+# Sound ------------------------------------------------------------------
+
+
+def test_pads_sound_by_click_and_by_key(page: sync_api.Page, url: str) -> None:
+    pads = page.locator(".pad")
+    assert pads.count() == 16
+    for seed, act in (
+        (0, pads.nth(0).click),
+        (15, pads.nth(15).click),
+        (4, lambda: page.keyboard.press("q")),
+        (15, lambda: page.keyboard.press("v")),
+        (2, lambda: page.keyboard.press("3")),
+    ):
+        audio = pages.struck(page, act)
+        assert np.abs(audio).max() > 0.1, seed
+        expected, rate = pages.fetch(url, f"seed={seed}")
+        np.testing.assert_array_equal(audio, expected)
+        buffer_rate = "window.starts.at(-1).buffer.sampleRate"
+        assert page.evaluate(buffer_rate) == rate == 8000
+        name = page.locator(".pad[aria-current=true]").get_attribute(
+            "aria-label"
+        )
+        assert name and name.endswith(f"seed {seed}")
+    assert page.locator(".pad.sounding").count() > 0
+
+
+def test_a_typed_seed_and_a_new_one_are_played(
+    page: sync_api.Page, url: str
+) -> None:
+    seed = page.get_by_label("Seed", exact=True)
+
+    def type_seed() -> None:
+        seed.fill("123456")
+        seed.press("Enter")
+
+    audio = pages.struck(page, type_seed)
+    np.testing.assert_array_equal(audio, pages.fetch(url, "seed=123456")[0])
+    audio = pages.struck(page, page.locator("#fresh").click)
+    new = seed.input_value()
+    assert new != "123456"
+    np.testing.assert_array_equal(audio, pages.fetch(url, f"seed={new}")[0])
+    seed.fill("3e5")
+    seed.press("Enter")
+    sync_api.expect(page.locator("#status")).to_contain_text("whole number")
+    assert seed.get_attribute("aria-invalid") == "true"
+
+
+def test_the_sliders_morph_is_heard_and_is_the_servers(
+    page: sync_api.Page, url: str
+) -> None:
+    slider = page.locator("#mix")
+    first = pages.struck(page, lambda: slider.fill("20"))
+    second = pages.struck(page, lambda: slider.fill("60"))
+    mixed = "seed=0&to=1&mix={}&path={}"
+    np.testing.assert_array_equal(
+        first, pages.fetch(url, mixed.format(0.2, "straight"))[0]
+    )
+    np.testing.assert_array_equal(
+        second, pages.fetch(url, mixed.format(0.6, "straight"))[0]
+    )
+    assert np.abs(first - second).max() > 0.05
+    # While it sounds it goes on from where it is.
+    assert page.evaluate("window.starts.at(-1).offset") > 0
+    third = pages.struck(
+        page, lambda: page.locator("#path").select_option("slerp")
+    )
+    np.testing.assert_array_equal(
+        third, pages.fetch(url, mixed.format(0.6, "slerp"))[0]
+    )
+    assert np.abs(second - third).max() > 0.001
+
+
+def test_a_slider_that_rushes_asks_for_few_clips(page: sync_api.Page) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.evaluate(
+        """() => { const mix = document.getElementById("mix");
+          for (let i = 1; i <= 80; i += 1) {
+            mix.value = i;
+            mix.dispatchEvent(new Event("input"));
+          } }"""
+    )
+    assert "morph=0.1.80.line" in pages.fragment(page, "morph=0.1.80")
+    clips = [url for url in asked if "clip?" in url]
+    assert 1 <= len(clips) < 8
+    assert "mix=0.8&" in clips[-1]
+
+
+def test_a_saved_file_is_the_pads_clip(
+    page: sync_api.Page, url: str, tmp_path: pathlib.Path
+) -> None:
+    page.keyboard.press("w")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save WAV").click()
+    assert download.value.suggested_filename == "seed-5.wav"
+    download.value.save_as(tmp_path / "saved.wav")
+    saved, rate = soundfile.read(tmp_path / "saved.wav", always_2d=True)
+    assert rate == 8000
+    np.testing.assert_array_equal(saved, pages.heard(page))
+    np.testing.assert_array_equal(saved, pages.fetch(url, "seed=5")[0])
+    assert page.locator("#again").inner_text() == "generate --seed 5 --n 1"
+    done = commandline.run(
+        *("generate", "--pretrained", "--seed=5", "--n=1"),
+        f"--out_dir={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr
+    made, _ = soundfile.read(tmp_path / "00000.wav", always_2d=True)
+    np.testing.assert_allclose(saved, made, atol=1.01 / 32768)
+
+
+def test_the_sequencer_keeps_time(page: sync_api.Page) -> None:
+    page.locator("#clear").click()
+    page.locator("#tempo").fill("240")
+    for step in (0, 3, 8):
+        page.locator(".step").nth(step).click()
+    page.locator("#run").click()
+    clicks.wait_for_start(page, 7)
+    page.locator("#run").click()
+    starts = page.evaluate("window.starts.map(({ when, now }) => [when, now])")
+    when, now = np.array(starts[:7]).T
+    steps = np.array([0, 3, 8, 16, 19, 24, 32])
+    np.testing.assert_allclose(when - when[0], steps * 60 / 240 / 4, atol=1e-9)
+    assert (when > now).all(), "each ahead of its time"
+    stopped = pages.count(page)
+    page.wait_for_timeout(600)
+    assert pages.count(page) == stopped
+
+
+def test_spectra_are_numpys(page: sync_api.Page) -> None:
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=64)
+    real, imag = page.evaluate(
+        """async (x) => {
+          const { fft } = await import("/spectrum.js");
+          const real = Float64Array.from(x);
+          const imag = new Float64Array(x.length);
+          fft(real, imag);
+          return [[...real], [...imag]]; }""",
+        signal.tolist(),
+    )
+    spectrum = np.array(real) + 1j * np.array(imag)
+    np.testing.assert_allclose(spectrum, np.fft.fft(signal), atol=1e-9)
+    # 1 kHz at 8 kHz, 256 samples: bin 32, in every frame.
+    tone = np.sin(2 * np.pi * 1000 / 8000 * np.arange(4096))
+    levels = page.evaluate(
+        """async (x) => {
+          const { spectrogram } = await import("/spectrum.js");
+          return spectrogram(Float32Array.from(x), 10, 256)
+            .map((row) => [...row]); }""",
+        tone.tolist(),
+    )
+    assert np.shape(levels) == (10, 128)
+    assert (np.argmax(levels, axis=1) == 32).all()
+    assert np.max(levels) == pytest.approx(1, abs=1e-3)
+
+
+# State ------------------------------------------------------------------
+
+
+def test_kept_pads_stay_and_a_reload_brings_all_back(
+    page: sync_api.Page,
+) -> None:
+    labels = ".pad"
+    page.keyboard.press("e")
+    page.keyboard.press("k")
+    page.locator(".step").nth(1).click()
+    page.get_by_role("button", name="Randomise all").click()
+    names = "els => els.map((el) => el.getAttribute('aria-label'))"
+    before = page.locator(labels).evaluate_all(names)
+    assert before[6] == "Pad E, seed 6, kept"
+    assert len(set(before)) == 16
+    seeds = [int(name.split("seed ")[1].split(",")[0]) for name in before]
+    assert sum(seed == i for i, seed in enumerate(seeds)) < 4
+    pages.fragment(page, ".6k.")
+    page.reload()
+    page.locator("#pads[aria-busy=false]").wait_for()
+    assert page.locator(labels).evaluate_all(names) == before
+    page.keyboard.press("e")
+    assert page.locator(".step[aria-pressed=true]").count() == 1
+
+
+def test_an_odd_address_is_a_new_page(
+    browser: sync_api.Browser, url: str
+) -> None:
+    odd = "#pads=1.2&steps=zz&tempo=1e9&morph=99.-1.200.<img src=x>"
+    with pages.watch(browser, url + odd) as page:
+        pad = page.locator(".pad").nth(3)
+        assert pad.get_attribute("aria-label") == "Pad 4, seed 3"
+        assert page.locator("#tempo").input_value() == "110"
+
+
+def test_a_program_that_stopped_is_told_of(
+    browser: sync_api.Browser, url: str
+) -> None:
+    page = clicks.open_page(browser, url)
+    page.route("**/clip*", lambda route: route.abort())
+    page.locator("#fresh").click()
+    sync_api.expect(page.locator("#status")).to_contain_text("start it again")
+    page.context.close()

@@ -1,0 +1,345 @@
+// The page: what its buttons do, and what it shows.
+
+import { Clips, Latest } from "./clips.js";
+import { listenToKeys, makePads, makeSteps } from "./controls.js";
+import { drawSpectrogram, drawWave } from "./pictures.js";
+import { Player } from "./player.js";
+import { Sequencer } from "./sequencer.js";
+import {
+  MORPH, PADS, nameOf, query, randomSeed, read, readSeed, readTempo, write,
+} from "./state.js";
+
+const $ = (id) => document.getElementById(id);
+const state = read(location.hash);
+const clips = new Clips();
+const player = new Player();
+const morphing = new Latest();
+const due = []; // what was scheduled and is to be shown: {time, step, voices}
+let pad = 0; // the one that the tools are for
+let voice = 0; // the one whose steps are shown
+let shown = null; // {voice, clip} in the pictures
+let animating = false;
+let saving = 0;
+
+const sequencer = new Sequencer(() => player.now, (step, time) => {
+  const voices = [];
+  state.steps.forEach((mask, voice) => {
+    const clip = mask >> step & 1 && clips.ready(query(state, voice));
+    if (clip) {
+      player.play(voice, clip, time);
+      voices.push({ voice, clip });
+    }
+  });
+  due.push({ time, step, voices });
+});
+
+// Sounding ---------------------------------------------------------------
+
+/** Plays a voice now, or as soon as its clip is there. */
+async function strike(struck) {
+  player.wake();
+  if (struck < PADS) selectPad(struck);
+  else selectVoice(struck);
+  const wanted = query(state, struck);
+  const clip = clips.ready(wanted) ?? await clips.get(wanted);
+  if (clip) sound(struck, clip);
+}
+
+function sound(struck, clip) {
+  player.play(struck, clip);
+  show(struck, clip);
+  animate();
+}
+
+/** Morphs as far as the slider is; what sounds goes on from where it is. */
+function morph() {
+  player.wake();
+  changed();
+  return morphing.ask(async () => {
+    const clip = await clips.get(query(state, MORPH));
+    player.slide(MORPH, clip);
+    show(MORPH, clip);
+    animate();
+  });
+}
+
+// Changing ---------------------------------------------------------------
+
+/** Keeps the state, shows it, and gets ready what it may need. */
+function changed() {
+  clearTimeout(saving);
+  saving = setTimeout(keep, 300); // browsers refuse a hundred in a row
+  render();
+  const voices = [...Array(PADS + 1).keys()];
+  // The pad at hand comes first.
+  voices.sort((a, b) => (b === pad) - (a === pad));
+  $("pads").setAttribute("aria-busy", "true");
+  clips.want(voices.map((v) => query(state, v)), arrived)
+    .then(() => $("pads").setAttribute("aria-busy", "false")).catch(say);
+}
+
+function keep() {
+  history.replaceState(null, "", write(state));
+}
+
+function arrived(clip) {
+  state.pads.forEach((_, i) => {
+    if (query(state, i) === clip.query) drawWave(canvasOf(i), clip);
+  });
+  const at = shown ? shown.voice : pad;
+  if (query(state, at) === clip.query) show(at, clip);
+}
+
+function setSeed(seed) {
+  state.pads[pad].seed = seed;
+  changed();
+  say(`${nameOf(pad)}: seed ${seed}.`);
+  strike(pad).catch(say);
+}
+
+function toggleKept() {
+  const chosen = state.pads[pad];
+  chosen.kept = !chosen.kept;
+  changed();
+  say(`${nameOf(pad)} is ${chosen.kept ? "kept" : "free"}.`);
+}
+
+function randomiseAll() {
+  const free = state.pads.filter((one) => !one.kept);
+  free.forEach((one) => { one.seed = randomSeed(); });
+  changed();
+  say(`${free.length} new sounds; ${PADS - free.length} kept.`);
+}
+
+function toggleRun() {
+  if (sequencer.running) {
+    sequencer.stop();
+    player.hush();
+    due.length = 0;
+  } else {
+    player.wake();
+    sequencer.start();
+    animate();
+  }
+  markStep(-1);
+  render();
+}
+
+function selectPad(chosen) {
+  pad = chosen;
+  selectVoice(chosen);
+}
+
+function selectVoice(chosen) {
+  voice = chosen;
+  render();
+}
+
+async function save(saved) {
+  const clip = await clips.get(query(state, saved));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([clip.file], { type: "audio/wav" }));
+  link.download = clip.query.replace(/=/g, "-").replace(/&/g, "-") + ".wav";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+  say(`Saved ${link.download}.`);
+}
+
+async function copySeed() {
+  const { seed } = state.pads[pad];
+  try {
+    await navigator.clipboard.writeText(String(seed));
+    say(`Copied ${seed}.`);
+  } catch {
+    $("seed").select();
+    say("The browser lets no page copy: press Ctrl-C.");
+  }
+}
+
+// Showing ----------------------------------------------------------------
+
+/** Tells in a line, or why something failed. */
+function say(words) {
+  $("status").textContent = words instanceof Error ? words.message : words;
+}
+
+const canvasOf = (i) => pads[i].querySelector("canvas");
+
+function show(of, clip) {
+  shown = { voice: of, clip };
+  const what = of < PADS
+    ? `${nameOf(of)}, seed ${state.pads[of].seed}` : $("mixed").value;
+  $("wave").setAttribute("aria-label", `Waveform of ${what}`);
+  $("spectrogram").setAttribute("aria-label", `Spectrogram of ${what}`);
+  $("axis").textContent = `${what}. ${clip.seconds.toFixed(2)} s, `
+    + `0 to ${clip.rate / 2000} kHz`;
+  drawWave($("wave"), clip);
+  drawSpectrogram($("spectrogram"), clip);
+}
+
+function render() {
+  pads.forEach((button, i) => {
+    const { seed, kept } = state.pads[i];
+    button.querySelector(".seed").textContent = seed;
+    button.querySelector(".mark").textContent = kept ? "kept" : "";
+    button.setAttribute("aria-label",
+      `${nameOf(i)}, seed ${seed}${kept ? ", kept" : ""}`);
+    button.setAttribute("aria-current", String(i === pad));
+    [...button.querySelector(".lane").children].forEach((dot, step) => {
+      dot.className = state.steps[i] >> step & 1 ? "on" : "";
+    });
+  });
+  const { seed, kept } = state.pads[pad];
+  $("pad-title").textContent = nameOf(pad);
+  $("again").textContent = `generate --seed ${seed} --n 1`;
+  $("seed").value = seed;
+  $("seed").removeAttribute("aria-invalid");
+  $("keep").setAttribute("aria-pressed", String(kept));
+  const { from, to, mix, path } = state.morph;
+  Object.entries({ from, to, mix, path }).forEach(([id, value]) => {
+    $(id).value = value;
+  });
+  $("mix").setAttribute("aria-valuetext", `${mix} percent`);
+  $("mixed").value =
+    `${mix} % of the way from ${nameOf(from)} to ${nameOf(to)}`;
+  $("tempo").value = state.tempo;
+  sequencer.tempo = state.tempo;
+  $("voice").value = voice;
+  steps.forEach((button, step) => {
+    const on = state.steps[voice] >> step & 1;
+    button.setAttribute("aria-pressed", String(Boolean(on)));
+    button.setAttribute("aria-label", `Step ${step + 1}, ${nameOf(voice)}`);
+  });
+  $("run").setAttribute("aria-pressed", String(sequencer.running));
+  $("run").firstChild.textContent = sequencer.running ? "Stop " : "Start ";
+}
+
+function markStep(now) {
+  steps.forEach((button, step) => {
+    button.classList.toggle("now", step === now);
+  });
+}
+
+/** Follows the sound while there is any. */
+function animate() {
+  if (animating) return;
+  animating = true;
+  requestAnimationFrame(frame);
+}
+
+function frame() {
+  let last = null;
+  while (due.length && due[0].time <= player.now) last = due.shift();
+  if (last) {
+    markStep(last.step);
+    const top = last.voices.at(-1);
+    if (top && top.clip !== shown?.clip) show(top.voice, top.clip);
+  }
+  pads.forEach((button, i) => {
+    const heard = player.sounding(i);
+    button.classList.toggle("sounding", Boolean(heard)
+      && heard.start <= player.now);
+  });
+  const heard = shown && player.sounding(shown.voice);
+  const place = heard ? (player.now - heard.start) / heard.clip.seconds : -1;
+  $("head").hidden = place < 0 || place > 1;
+  $("head").style.left = `${Math.min(place, 1) * 100}%`;
+  animating = player.busy || sequencer.running;
+  if (animating) requestAnimationFrame(frame);
+}
+
+// Wiring -----------------------------------------------------------------
+
+const pads = makePads($("pads"), (struck) => strike(struck).catch(say));
+const steps = makeSteps($("steps"), (step) => {
+  state.steps[voice] ^= 1 << step;
+  changed();
+});
+for (let i = 0; i <= PADS; i += 1) {
+  if (i < PADS) {
+    $("from").append(new Option(nameOf(i), i));
+    $("to").append(new Option(nameOf(i), i));
+  }
+  $("voice").append(new Option(nameOf(i), i));
+}
+
+const onClick = {
+  all: randomiseAll,
+  copy: copySeed,
+  fresh: () => setSeed(randomSeed()),
+  keep: toggleKept,
+  save: () => save(pad),
+  morph: () => strike(MORPH),
+  "save-morph": () => save(MORPH),
+  run: toggleRun,
+  clear: () => { state.steps.fill(0); changed(); say("No step is set."); },
+  keys: () => {
+    const on = $("keys").getAttribute("aria-pressed") !== "true";
+    $("keys").setAttribute("aria-pressed", String(on));
+  },
+};
+for (const [id, act] of Object.entries(onClick)) {
+  $(id).addEventListener("click", () => act()?.catch?.(say));
+}
+$("seed").addEventListener("change", () => {
+  const seed = readSeed($("seed").value.trim());
+  if (seed !== null) return setSeed(seed);
+  $("seed").setAttribute("aria-invalid", "true");
+  return say("A seed is a whole number from 0 to 2147483647.");
+});
+for (const id of ["from", "to", "mix"]) {
+  $(id).addEventListener("input", () => {
+    state.morph[id] = Number($(id).value);
+    morph().catch(say);
+  });
+}
+$("path").addEventListener("input", () => {
+  state.morph.path = $("path").value;
+  morph().catch(say);
+});
+$("tempo").addEventListener("change", () => {
+  state.tempo = readTempo($("tempo").value) ?? state.tempo;
+  changed();
+});
+$("voice").addEventListener("input", () => {
+  selectVoice(Number($("voice").value));
+});
+$("volume").addEventListener("input", () => {
+  player.volume = $("volume").value / 100;
+});
+listenToKeys(
+  () => $("keys").getAttribute("aria-pressed") === "true",
+  (struck) => strike(struck).catch(say),
+  {
+    KeyN: onClick.fresh,
+    KeyK: onClick.keep,
+    KeyM: () => onClick.morph().catch(say),
+    KeyP: onClick.run,
+  },
+);
+addEventListener("pagehide", keep);
+addEventListener("hashchange", () => {
+  Object.assign(state, read(location.hash));
+  changed();
+});
+const resized = new ResizeObserver(() => {
+  if (shown) show(shown.voice, shown.clip);
+  state.pads.forEach((_, i) => {
+    const clip = clips.ready(query(state, i));
+    if (clip) drawWave(canvasOf(i), clip);
+  });
+});
+resized.observe($("wave"));
+resized.observe($("pads"));
+
+async function introduce() {
+  const about = await (await fetch("about")).json();
+  document.title = `${about.name}: play`;
+  const rate = about.sample_rate / 1000;
+  $("about").textContent = `${about.name}, step `
+    + `${about.step.toLocaleString("en")}; ${about.channels === 1
+      ? "mono" : `${about.channels} channels`}, ${rate} kHz`;
+}
+
+changed();
+introduce().catch(say);

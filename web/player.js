@@ -1,0 +1,89 @@
+// Loudspeakers: each voice sounds once at a time.
+
+const FADE = 0.008; // seconds; shorter ones click
+
+export class Player {
+  // Made at once, it need not be when the first pad is struck: that takes long.
+  #context = new AudioContext({ latencyHint: "interactive" });
+  #master = new GainNode(this.#context, { gain: 0.8 });
+  #voices = new Map(); // voice -> {source, gain, clip, start}
+
+  constructor() {
+    // Sixteen pads at once shall not clip.
+    const limiter = new DynamicsCompressorNode(this.#context, {
+      threshold: -3, knee: 0, ratio: 20, attack: 0.002, release: 0.1,
+    });
+    this.#master.connect(limiter).connect(this.#context.destination);
+  }
+
+  /** Browsers start no sound before a key or a click: call it in those. */
+  wake() {
+    if (this.#context.state !== "running") this.#context.resume();
+  }
+
+  /** Seconds on the loudspeakers' clock. */
+  get now() {
+    return this.#context.currentTime;
+  }
+
+  get busy() {
+    return this.#voices.size > 0;
+  }
+
+  set volume(gain) {
+    this.#master.gain.setTargetAtTime(gain, this.now, 0.02);
+  }
+
+  /** What sounds on a voice, and since when; else nothing. */
+  sounding(voice) {
+    return this.#voices.get(voice);
+  }
+
+  /**
+   * Plays a clip, at once or at a time; what the voice plays fades out then.
+   * @param {number} voice
+   * @param {import("./clips.js").Clip} clip
+   * @param {number} when on the clock; 0: now
+   * @param {number} offset seconds into the clip
+   */
+  play(voice, clip, when = 0, offset = 0) {
+    const context = this.#context;
+    const start = Math.max(when, context.currentTime);
+    const source = new AudioBufferSourceNode(context, {
+      buffer: clip.buffer, playbackRate: clip.speed,
+    });
+    const gain = new GainNode(context, { gain: offset ? 0 : 1 });
+    if (offset) gain.gain.linearRampToValueAtTime(1, start + FADE);
+    source.connect(gain).connect(this.#master);
+    source.start(when, offset * clip.speed);
+    this.#fade(voice, start);
+    const sound = { source, gain, clip, start: start - offset };
+    this.#voices.set(voice, sound);
+    source.onended = () => {
+      if (this.#voices.get(voice) === sound) this.#voices.delete(voice);
+    };
+  }
+
+  /** Goes on with another clip where the voice is in the one it plays. */
+  slide(voice, clip) {
+    const sound = this.#voices.get(voice);
+    const offset = sound ? this.now - sound.start : 0;
+    this.play(voice, clip, 0, offset < clip.seconds - 0.05 ? offset : 0);
+  }
+
+  /** Silences what sounds and what is to sound. */
+  hush() {
+    for (const voice of [...this.#voices.keys()]) {
+      this.#fade(voice, this.now);
+      this.#voices.delete(voice);
+    }
+  }
+
+  #fade(voice, when) {
+    const sound = this.#voices.get(voice);
+    if (!sound) return;
+    sound.gain.gain.setValueAtTime(1, when);
+    sound.gain.gain.linearRampToValueAtTime(0, when + FADE);
+    sound.source.stop(when + FADE);
+  }
+}

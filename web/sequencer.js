@@ -1,0 +1,50 @@
+// A clock of sixteen steps that is always a little ahead of the loudspeakers.
+
+export const STEPS = 16;
+const AHEAD = 0.15; // seconds that are scheduled in advance
+const TICK = 25; // milliseconds between two looks at the clock
+const LEAD = 0.06; // seconds from start to the first step
+
+export class Sequencer {
+  #timer = 0;
+  #step = 0;
+  #next = 0;
+  #now;
+  #trigger;
+
+  /**
+   * @param {function(): number} now the loudspeakers' clock, in seconds
+   * @param {function(number, number)} trigger told each step and its time
+   */
+  constructor(now, trigger) {
+    this.#now = now;
+    this.#trigger = trigger;
+    this.tempo = 120; // beats a minute, of four steps each
+  }
+
+  get running() {
+    return this.#timer !== 0;
+  }
+
+  start() {
+    this.#step = 0;
+    this.#next = this.#now() + LEAD;
+    this.#timer = setInterval(() => this.#schedule(), TICK);
+    this.#schedule();
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    this.#timer = 0;
+  }
+
+  #schedule() {
+    const now = this.#now();
+    while (this.#next < now + AHEAD) {
+      // What a sleeping tab missed is left out, not made up for at once.
+      if (this.#next >= now) this.#trigger(this.#step, this.#next);
+      this.#next += 60 / this.tempo / 4;
+      this.#step = (this.#step + 1) % STEPS;
+    }
+  }
+}
