@@ -99,7 +99,7 @@ def test_a_slider_that_rushes_asks_for_few_clips(page: sync_api.Page) -> None:
             mix.dispatchEvent(new Event("input"));
           } }"""
     )
-    assert "morph=0.1.80.line" in pages.fragment(page, "morph=0.1.80")
+    assert "morph=0.1.80.straight" in pages.fragment(page, "morph=0.1.80")
     clips = [url for url in asked if "clip?" in url]
     assert 1 <= len(clips) < 8
     assert "mix=0.8&" in clips[-1]
