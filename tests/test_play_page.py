@@ -123,7 +123,7 @@ def test_a_saved_file_is_the_pads_clip(
         f"--out_dir={tmp_path}",
     )
     assert done.returncode == 0, done.stderr
-    made, _ = soundfile.read(tmp_path / "00000.wav", always_2d=True)
+    made, _ = soundfile.read(tmp_path / "00005.wav", always_2d=True)
     np.testing.assert_allclose(saved, made, atol=1.01 / 32768)
 
 
