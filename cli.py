@@ -14,6 +14,7 @@ from absl import app, flags, logging
 
 import checkpoints
 import corpus
+import export as export_lib
 import face as face_lib
 import gan as gan_lib
 import incept as incept_lib
@@ -203,9 +204,26 @@ def generate(face: Face, directory: traindir.TrainDir) -> None:
     )
 
 
+def export(face: Face, directory: traindir.TrainDir) -> None:
+    """Writes the generator for others."""
+    _export(face, directory, FLAGS.format)
+
+
 def infer(face: Face, directory: traindir.TrainDir) -> None:
-    """Exports a SavedModel."""
-    modes.infer(build(face, directory), directory)
+    """Exports a SavedModel; the name of the original."""
+    _export(face, directory, "savedmodel")
+
+
+def _export(face: Face, directory: traindir.TrainDir, form: str) -> None:
+    export_lib.check(form)
+    home = pathlib.Path() if _released(face) else directory.path
+    export_lib.export(
+        build(face, directory),
+        directory,
+        model=face.model,
+        form=form,
+        out_dir=pathlib.Path(FLAGS.out_dir or home / "export"),
+    )
 
 
 def release(face: Face, directory: traindir.TrainDir) -> None:
@@ -223,10 +241,11 @@ MODES: dict[str, Callable[[Face, traindir.TrainDir], None]] = {
     "preview": preview,
     "incept": incept,
     "generate": generate,
+    "export": export,
     "infer": infer,
     "release": release,
 }
-RELEASED_MODES = ("train", "generate", "infer")  # that take --pretrained
+RELEASED_MODES = ("train", "generate", "export", "infer")  # take --pretrained
 EXIT_CODES = {  # what is wrong: a scheduler may start some again
     checkpoints.CorruptError: 2,
     FloatingPointError: 3,

@@ -73,8 +73,10 @@ OPTIONS: tuple[Option, ...] = (
      "made; if left out, one is trained from the names of the training files"),
     ("once", False, "preview, incept: stop after the newest checkpoint"),
     ("n", 20, "generate: number of clips"),
-    ("out_dir", None, "generate, release: TRAIN_DIR/generated or "
-     "TRAIN_DIR/release if left out; ./generated with --pretrained"),
+    ("format", "savedmodel", "export: savedmodel, keras, tflite or onnx"),
+    ("out_dir", None, "generate, export, release: TRAIN_DIR/generated, "
+     "TRAIN_DIR/export or TRAIN_DIR/release if left out; with --pretrained, "
+     "./generated or ./export"),
 )  # fmt: skip
 
 
