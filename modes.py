@@ -170,7 +170,7 @@ def release(
       gan: Built as the train dir's config says.
       directory: A train dir.
       num_clips: In the samples.
-      out_dir: Where to; made if missing. `generate` and `infer` take it.
+      out_dir: Where to; made if missing. `generate` and `export` take it.
 
     Raises:
       FileNotFoundError: There is no checkpoint.
