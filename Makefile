@@ -30,7 +30,7 @@ $(VENV)/runtime: requirements.txt | $(VENV)/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-$(VENV)/develop: requirements.txt requirements-dev.txt | $(VENV)/python
+$(VENV)/develop: requirements.txt requirements-export.txt requirements-dev.txt | $(VENV)/python
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/runtime
 

@@ -1,7 +1,10 @@
-"""Files that are there whole or not at all, through a kill or a power cut."""
+"""Files and folders whole or not at all, through a kill or a power cut."""
 
+import contextlib
 import os
 import pathlib
+import shutil
+from collections.abc import Iterator
 
 
 def write(path: pathlib.Path, content: bytes) -> None:
@@ -32,6 +35,37 @@ def move(drafts: list[pathlib.Path], paths: list[pathlib.Path]) -> None:
     for draft, path in zip(drafts, paths, strict=True):
         draft.replace(path)
     flush(paths[-1].parent)
+
+
+@contextlib.contextmanager
+def folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Within it, an empty folder may be filled; behind it, it is at its place.
+
+    It replaces what was there. If it is not filled to the end, what was there
+    stays. A kill while they change places leaves none, and the old one beside.
+
+    Args:
+      path: Its place; folders above are made.
+
+    Raises:
+      OSError: The disk refuses.
+    """
+    draft = path.with_name(path.name + ".part")
+    old = path.with_name(path.name + ".old")
+    for left in (draft, old):
+        shutil.rmtree(left, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        for part in [*draft.rglob("*"), draft]:
+            flush(part)
+        if path.exists():
+            path.rename(old)
+        draft.rename(path)
+        flush(path.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def flush(path: pathlib.Path) -> None:

@@ -14,6 +14,7 @@ from absl import app, flags, logging
 
 import checkpoints
 import corpus
+import export as export_lib
 import face as face_lib
 import gan as gan_lib
 import generation
@@ -196,6 +197,14 @@ def incept(face: Face, directory: traindir.TrainDir) -> None:
     )
 
 
+def _out_dir(
+    face: Face, directory: traindir.TrainDir, name: str
+) -> pathlib.Path:
+    """Where files go, unless a flag says: not beside the program's weights."""
+    home = pathlib.Path() if _released(face) else directory.path
+    return pathlib.Path(FLAGS.out_dir or home / name)
+
+
 def generate(face: Face, directory: traindir.TrainDir) -> None:
     """Writes clips."""
     ends = FLAGS.interpolate
@@ -219,13 +228,12 @@ def generate(face: Face, directory: traindir.TrainDir) -> None:
     if request.label:
         own = directory.path / "incept/classifier"
         judge = classifier.load(pathlib.Path(FLAGS.incept_classifier or own))
-    home = pathlib.Path() if _released(face) else directory.path
     generation.generate(
         build(face, directory),
         directory,
         request,
         writing,
-        out_dir=pathlib.Path(FLAGS.out_dir or home / "generated"),
+        out_dir=_out_dir(face, directory, "generated"),
         judge=judge,
     )
 
@@ -235,9 +243,22 @@ def play(face: Face, directory: traindir.TrainDir) -> None:
     play_lib.play(build(face, directory), directory, port=FLAGS.port)
 
 
+def export(face: Face, directory: traindir.TrainDir, form: str = "") -> None:
+    """Writes the generator for others."""
+    form = form or FLAGS.format or next(iter(export_lib.FORMATS))
+    export_lib.check(form)
+    export_lib.export(
+        build(face, directory),
+        directory,
+        model=face.model,
+        form=form,
+        out_dir=_out_dir(face, directory, "export"),
+    )
+
+
 def infer(face: Face, directory: traindir.TrainDir) -> None:
-    """Exports a SavedModel."""
-    modes.infer(build(face, directory), directory)
+    """Exports a SavedModel; the name of the original."""
+    export(face, directory, "savedmodel")
 
 
 def release(face: Face, directory: traindir.TrainDir) -> None:
@@ -246,7 +267,7 @@ def release(face: Face, directory: traindir.TrainDir) -> None:
         build(face, directory),
         directory,
         num_clips=FLAGS.preview_n,
-        out_dir=pathlib.Path(FLAGS.out_dir or directory.path / "release"),
+        out_dir=_out_dir(face, directory, "release"),
     )
 
 
@@ -256,11 +277,12 @@ MODES: dict[str, Callable[[Face, traindir.TrainDir], None]] = {
     "incept": incept,
     "generate": generate,
     "play": play,
+    "export": export,
     "infer": infer,
     "release": release,
 }
 # Those that take --pretrained.
-RELEASED_MODES = ("train", "generate", "play", "infer")
+RELEASED_MODES = ("train", "generate", "play", "export", "infer")
 EXIT_CODES = {  # what is wrong: a scheduler may start some again
     checkpoints.CorruptError: 2,
     FloatingPointError: 3,

@@ -84,12 +84,14 @@ OPTIONS: tuple[Option, ...] = (
     ("best", 0, "generate: of all clips, how many to keep: those most surely "
      "heard as the label"),
     ("concat", False, "generate: write one file of all clips"),
-    ("format", "", "generate: wav or flac; wav if left out"),
+    ("format", "", "generate: wav or flac; export: savedmodel, keras, tflite "
+     "or onnx; the first if left out"),
     ("rate", 0, "generate: in Hz, to resample to; 0: as it is"),
     ("normalize", "none", "generate: bring each clip to its peak, or to a "
      "loudness of -23 LUFS: none, peak or loudness"),
-    ("out_dir", None, "generate, release: TRAIN_DIR/generated or "
-     "TRAIN_DIR/release if left out; ./generated with --pretrained"),
+    ("out_dir", None, "generate, export, release: TRAIN_DIR/generated, "
+     "TRAIN_DIR/export or TRAIN_DIR/release if left out; with --pretrained, "
+     "./generated or ./export"),
     ("port", 0, "play: of this machine, where to serve the page; 0: any free "
      "one"),
 )  # fmt: skip

@@ -103,6 +103,10 @@ class GAN(keras.Model):
         """Turns what the networks exchange into audio, its inverse."""
         return examples
 
+    def stock_audio(self, examples: Any) -> Any:
+        """`to_audio` of symbolic examples, by stock Keras layers alone."""
+        return examples
+
     def generate(self, z: tf.Tensor) -> tf.Tensor:
         """Makes audio, `[batch, slice_len, channels]`, by the averaged weights.
 

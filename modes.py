@@ -1,4 +1,4 @@
-"""What one does with a trained generator: listen, make clips, export.
+"""What one does with a trained generator: listen, make clips, pass it on.
 
 Each mode is a plain function of a GAN and the train dir that it was restored
 from (`traindir.restore`), or is to be.
@@ -7,7 +7,6 @@ from (`traindir.restore`), or is to be.
 import contextlib
 import io
 import pathlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -123,7 +122,7 @@ def release(
       gan: Built as the train dir's config says.
       directory: A train dir.
       num_clips: In the samples.
-      out_dir: Where to; made if missing. `generate` and `infer` take it.
+      out_dir: Where to; made if missing. `generate` and `export` take it.
 
     Raises:
       FileNotFoundError: There is no checkpoint.
@@ -148,45 +147,6 @@ def release(
     rate = config["data"]["sample_rate"]
     _write_clips(clips, real, step, rate, out_dir / "samples.wav")
     print(f"step {step}: {out_dir}")
-
-
-def infer(gan: gan_lib.GAN, directory: traindir.TrainDir) -> None:
-    """Exports the generator as a SavedModel, which needs TensorFlow alone.
-
-    Its default signature maps `z` to `G_z`, float32 audio in [-1, 1], and
-    `G_z_int16`, both `[batch, slice_len, channels]`.
-
-    Args:
-      gan: Built as the train dir's config says.
-      directory: A train dir.
-
-    Raises:
-      FileNotFoundError: There is no checkpoint.
-
-    Source: the mode `infer` of the authors' code.
-    """
-    step = traindir.restore(gan, directory)
-    module = tf.Module()
-    module.generator = gan.ema_generator
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, gan.latent_dim], tf.float32, name="z")
-        ]
-    )
-    def serve(z: tf.Tensor) -> dict[str, tf.Tensor]:
-        audio = gan.generate(z)
-        samples = tf.clip_by_value(tf.round(audio * 32768), -32768, 32767)
-        return {"G_z": audio, "G_z_int16": tf.cast(samples, tf.int16)}
-
-    module.serve = serve
-    target = directory.path / "export" / "saved_model"
-    draft = target.with_name("saved_model.part")
-    shutil.rmtree(draft, ignore_errors=True)
-    tf.saved_model.save(module, str(draft), signatures=serve)
-    shutil.rmtree(target, ignore_errors=True)
-    draft.rename(target)
-    print(f"step {step}: {target}")
 
 
 def fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:

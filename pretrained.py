@@ -1,6 +1,6 @@
 """Weights that travel: both networks, without what only their run needs.
 
-`generate` and `infer` take a folder of them as they take a train dir; `train
+`generate` and `export` take a folder of them as they take a train dir; `train
 --pretrained` starts from the one that comes with the program.
 """
 

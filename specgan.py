@@ -15,6 +15,7 @@ import tensorflow as tf
 
 import dcgan
 import gan
+import griffin_lim
 import phaseshuffle
 import spectral
 import upsampling
@@ -183,3 +184,7 @@ class SpecGAN(gan.GAN):
     def to_audio(self, examples: tf.Tensor) -> tf.Tensor:
         """Samples, `[batch, 16384, 1]`."""
         return spectral.to_audio(examples, self.moments, self.iterations)
+
+    def stock_audio(self, examples: Any) -> Any:
+        """The same, symbolic, by stock Keras layers alone."""
+        return griffin_lim.to_audio(examples, self.moments, self.iterations)

@@ -6,6 +6,7 @@
   python train_wavegan.py generate [TRAIN_DIR] --n 20
   python train_wavegan.py generate --pretrained --n 20
   python train_wavegan.py play [TRAIN_DIR]
+  python train_wavegan.py export [TRAIN_DIR] --format onnx
   python train_wavegan.py infer [TRAIN_DIR]
   python train_wavegan.py release [TRAIN_DIR]
 
@@ -40,9 +41,9 @@ FACE = face.Face(
     own_options=(
         ("wavegan_genr_pp", False, "learn a filter behind tanh"),
         ("wavegan_genr_pp_len", 512, "taps of that filter"),
-        ("pretrained", False, "generate, play, infer: by the weights that "
-         "come with this program; train: start a new run from them, with their "
-         "flags where none are given"),
+        ("pretrained", False, "generate, play, export, infer: by the weights "
+         "that come with this program; train: start a new run from them, with "
+         "their flags where none are given"),
     ),
     switches={"post_filter_len": ("wavegan_genr_pp", "wavegan_genr_pp_len")},
     pretrained=pretrained.FOLDER,

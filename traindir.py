@@ -208,6 +208,16 @@ def from_json(kind: type[Section], values: dict[str, Any]) -> Section:
     return kind(**values)
 
 
+def versions() -> dict[str, str]:
+    """Those of what calculates."""
+    return {
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "numpy": np.__version__,
+    }
+
+
 class LockedError(ValueError):
     """Another process trains in that train dir."""
 
@@ -266,13 +276,7 @@ class TrainDir:
 
     def write_config(self, config: dict[str, dict[str, Any]]) -> None:
         """Writes `config.json`, whole or not at all, with the versions."""
-        versions = {
-            "python": platform.python_version(),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-        }
-        text = json.dumps({**config, "versions": versions}, indent=2) + "\n"
+        text = json.dumps({**config, "versions": versions()}, indent=2) + "\n"
         # A full disk has no room for what is there already.
         if not self.exists() or self._config.read_text() != text:
             atomic.write(self._config, text.encode())

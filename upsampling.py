@@ -69,6 +69,29 @@ class Interpolate(keras.layers.Layer):
             tf.stack(phases, axis=2), [-1, self.stride * time, channels]
         )
 
+    def stock(self, x: Any) -> Any:
+        """The same for a symbolic x, by stock Keras layers alone."""
+        if self.kind == "nn":
+            return keras.layers.UpSampling1D(self.stride)(x)
+        kernel, taps = _KERNELS[self.kind]
+        time, channels = x.shape[1:]
+        first = keras.layers.Cropping1D((0, time - 1))(x)
+        last = keras.layers.Cropping1D((time - 1, 0))(x)
+        x = keras.layers.Concatenate(axis=1)(
+            [first] * -taps[0] + [x] + [last] * taps[-1]
+        )
+        # A filter for each phase, the same for all channels.
+        phases = keras.layers.Conv2D(
+            self.stride, (len(taps), 1), use_bias=False
+        )
+        x = keras.layers.Reshape((*x.shape[1:], 1))(x)
+        x = keras.layers.Permute((1, 3, 2))(phases(x))
+        distances = np.subtract.outer(
+            taps, np.arange(self.stride) / self.stride
+        )
+        phases.set_weights([kernel(distances)[:, None, None]])
+        return keras.layers.Reshape((self.stride * time, channels))(x)
+
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
@@ -102,6 +125,16 @@ class Interpolate2D(Interpolate):
             x = super().call(tf.reshape(x, [-1, height, width * channels]))
             x = tf.reshape(x, [-1, self.stride * height, width, channels])
             x = tf.transpose(x, [0, 2, 1, 3])
+        return x
+
+    def stock(self, x: Any) -> Any:
+        """The same for a symbolic x, by stock Keras layers alone."""
+        for _ in range(2):
+            height, width, channels = x.shape[1:]
+            x = keras.layers.Reshape((height, width * channels))(x)
+            x = super().stock(x)
+            x = keras.layers.Reshape((-1, width, channels))(x)
+            x = keras.layers.Permute((2, 1, 3))(x)
         return x
 
     def compute_output_shape(

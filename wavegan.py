@@ -181,9 +181,17 @@ class FadeOut(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Maps `[batch, time, channels]` to the same shape."""
-        gain = np.ones((x.shape[1], 1), np.float32)
+        return x * self._gain(x.shape[1])
+
+    def stock(self, x: Any) -> Any:
+        """The same for a symbolic x, by a stock Keras layer."""
+        return keras.layers.Rescaling(self._gain(x.shape[1]).tolist())(x)
+
+    def _gain(self, time: int) -> np.ndarray:
+        """What each sample is multiplied by, `[time, 1]`."""
+        gain = np.ones((time, 1), np.float32)
         gain[-self.length :, 0] = np.linspace(1, 0, self.length + 1)[1:]
-        return x * gain
+        return gain
 
     def get_config(self) -> dict[str, Any]:
         """Everything that `from_config` needs."""

@@ -57,3 +57,29 @@ def test_files_are_on_the_disk_before_they_get_their_names(
     atomic.write(tmp_path / "a", b"one")
     folder = str(tmp_path.resolve())
     assert events == [f"{folder}/a.part", "name a", folder]
+
+
+def test_a_folder_takes_the_place_of_the_old_one_when_it_is_full(
+    tmp_path: pathlib.Path,
+) -> None:
+    place = tmp_path / "above" / "a"
+    for name in ("old", "new"):
+        with atomic.folder(place) as draft:
+            (draft / "sub").mkdir()
+            (draft / "sub" / name).write_text(name)
+            assert not (place / "sub" / name).exists()
+        assert [p.name for p in (place / "sub").iterdir()] == [name]
+        assert list(place.parent.iterdir()) == [place]
+
+
+def test_a_folder_that_is_not_filled_leaves_the_old_one_alone(
+    tmp_path: pathlib.Path,
+) -> None:
+    place = tmp_path / "a"
+    with atomic.folder(place) as draft:
+        (draft / "old").touch()
+    with pytest.raises(ValueError, match="half"), atomic.folder(place) as draft:
+        (draft / "new").touch()
+        raise ValueError("half")
+    assert [path.name for path in place.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [place]

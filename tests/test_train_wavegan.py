@@ -214,6 +214,8 @@ def test_generated_clips_are_wavs_of_their_seed(
 def test_the_saved_model_needs_tensorflow_alone(trained: pathlib.Path) -> None:
     assert commandline.run("infer", trained).returncode == 0
     saved = trained / "export" / "saved_model"
+    card = json.loads((saved / "generator.json").read_text())
+    assert card["format"] == "savedmodel" and card["step"] == STEPS
     code = (
         "import sys, tensorflow as tf, numpy as np\n"
         f"model = tf.saved_model.load({str(saved)!r})\n"

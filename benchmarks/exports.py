@@ -1,0 +1,149 @@
+"""How big exports are, and how soon a clip comes out of each.
+
+  python benchmarks/exports.py
+
+The weights are untrained, which takes the same time. One latent vector at a
+time; formats and `gan.generate` of this process take turns, clip by clip, each
+by its own runtime, with the threads that it chooses. Prints a Markdown table:
+median milliseconds for a clip, and the interval that holds half of them.
+
+Then a second one: how far SpecGAN's way back to sound by stock Keras layers is
+from `spectral.to_audio`, at most, and how far that is from itself if its input
+is 1e-7 times larger, which is a matter of rounding. A few minutes.
+"""
+
+import argparse
+import os
+import pathlib
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
+
+import keras
+import numpy as np
+import runtimes
+
+import export
+import gan
+import griffin_lim
+import loader
+import spectral
+import synthesizer
+import wavegan
+from benchmarks import machine
+
+Generate = Callable[[np.ndarray], np.ndarray]
+WARM_UP = 3  # clips of each that are not counted
+
+
+def build(dim: int) -> gan.GAN:
+    """An untrained WaveGAN."""
+    config = wavegan.WaveGANConfig(dim=dim)
+    return gan.GAN(
+        wavegan.build_generator(config),
+        wavegan.build_discriminator(config),
+        latent_dim=config.latent_dim,
+    )
+
+
+def open_all(
+    model: gan.GAN, folder: pathlib.Path
+) -> dict[str, tuple[Generate, float]]:
+    """Exports in all formats: how each generates, and its size in MB."""
+    ways: dict[str, tuple[Generate, float]] = {
+        "`gan.generate` in Python": (lambda z: model.generate(z).numpy(), 0.0)
+    }
+    for form, (name, write) in export.FORMATS.items():
+        (folder / name).mkdir()
+        write(model, folder / name)
+        size = sum(
+            path.stat().st_size
+            for path in (folder / name).rglob("*")
+            if path.is_file()
+        )
+        ways[f"`{form}`"] = runtimes.OPENERS[form](folder), size / 1e6
+    return ways
+
+
+def measure(dim: int, clips: int) -> list[str]:
+    """Rows of the table for networks of a size."""
+    keras.utils.set_random_seed(0)
+    model = build(dim)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        ways = open_all(model, pathlib.Path(folder))
+        secs: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(WARM_UP + clips):
+            z = rng.uniform(-1, 1, (1, model.latent_dim)).astype(np.float32)
+            for name, (generate, _) in ways.items():
+                start = time.perf_counter()
+                generate(z)
+                secs[name].append(time.perf_counter() - start)
+    rows = []
+    for name, (_, size) in ways.items():
+        taken = [1000 * value for value in secs[name][WARM_UP:]]
+        low, median, high = statistics.quantiles(taken, n=4)
+        rows.append(
+            f"| {dim} | {name} | {f'{size:.1f} MB' if size else ''} "
+            f"| {median:.1f} | {low:.1f} to {high:.1f} |"
+        )
+    return rows
+
+
+def spectrograms_of(kind: str) -> tuple[np.ndarray, spectral.Moments]:
+    """16 spectrograms, of spoken digits or noise, and the digits' moments."""
+    with tempfile.TemporaryDirectory() as folder:
+        synthesizer.synthesize(folder, 120)
+        paths = loader.find_audio(folder)[:16]
+        digits = loader.load_clips(paths, spectral.SLICE_LEN, 16000)[..., None]
+    moments = spectral.measure_moments([digits])
+    spectrograms = spectral.to_spectrogram(digits, moments).numpy()
+    if kind == "noise":
+        rng = np.random.default_rng(0)
+        noise = np.tanh(rng.normal(0, 1, spectrograms.shape))
+        spectrograms = noise.astype(np.float32)
+    return spectrograms, moments
+
+
+def measure_rounding(kind: str, rounds: int) -> str:
+    """A row of the second table."""
+    spectrograms, moments = spectrograms_of(kind)
+    x = keras.Input(spectrograms.shape[1:])
+    model = keras.Model(x, griffin_lim.to_audio(x, moments, rounds))
+    audio = spectral.to_audio(spectrograms, moments, rounds).numpy()
+    louder = spectrograms * np.float32(1 + 1e-7)
+    other = spectral.to_audio(louder, moments, rounds).numpy()
+    off = np.abs(model(spectrograms).numpy() - audio).max()
+    own = np.abs(other - audio).max()
+    return f"| {kind} | {rounds} | {off:.0e} | {own:.0e} |"
+
+
+def main() -> None:
+    """Measures, prints."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--dims", type=int, nargs="+", default=[64, 16])
+    parser.add_argument("--clips", type=int, default=50, help="of each way")
+    args = parser.parse_args()
+    rows = [row for dim in args.dims for row in measure(dim, args.clips)]
+    print("| dim | by | size | ms a clip | half of them |")
+    print("|---|---|---|---|---|")
+    print("\n".join(rows))
+    print("\n| spectrograms of | rounds | stock layers | rounding |")
+    print("|---|---|---|---|")
+    for kind in ("digits", "noise"):
+        for rounds in (0, 1, 16):
+            print(measure_rounding(kind, rounds))
+    print(machine.describe())
+
+
+if __name__ == "__main__":
+    main()

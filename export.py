@@ -1,0 +1,226 @@
+"""A trained generator as a file for others: one table of formats.
+
+Each maps latent vectors to audio, of any number of clips at once, and needs
+nothing of this repository to do so. A card, `generator.json`, lies beside it.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import atomic
+import gan as gan_lib
+import stock
+import traindir
+
+INPUT, OUTPUT = "z", "G_z"  # names of the original
+CARD = "generator.json"
+OPSET = 15  # of ONNX; runtimes of 2021 know it
+MAX_BYTES = 2**31 - 2**24  # of weights, where a file ends at 2 GiB
+
+
+def write_saved_model(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
+    """Writes a SavedModel, which needs TensorFlow alone.
+
+    It is the generator as it is here, fast layers and precision included. Its
+    default signature maps `z` to `G_z`, float32 audio in [-1, 1], and
+    `G_z_int16`, both `[batch, slice_len, channels]`.
+
+    Source: the mode `infer` of the authors' code.
+    """
+    _save(_serve(gan.generate, gan.latent_dim, True), gan.ema_generator, folder)
+
+
+def write_keras(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
+    """Writes `generator.keras`, which Keras opens in its safe mode.
+
+    Raises:
+      ValueError: A layer has no stock twin.
+    """
+    stock.build(gan).save(folder / "generator.keras")
+
+
+def write_tflite(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
+    """Writes `generator.tflite`, also called LiteRT.
+
+    Raises:
+      ValueError: A layer has no stock twin, or the network is too big.
+    """
+    generator = _small(stock.build(gan))
+    with tempfile.TemporaryDirectory(dir=folder) as saved:
+        _save(_serve(generator, gan.latent_dim), generator, pathlib.Path(saved))
+        converter = tf.lite.TFLiteConverter.from_saved_model(saved)
+        with _hushed():
+            content = converter.convert()
+    (folder / "generator.tflite").write_bytes(content)
+
+
+def write_onnx(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
+    """Writes `generator.onnx`.
+
+    Raises:
+      ValueError: The converter is missing, a layer has no stock twin, or the
+        network is too big.
+    """
+    converter = _optional("tf2onnx.convert")
+    serve = _serve(_small(stock.build(gan)), gan.latent_dim)
+    with _hushed():
+        model, _ = converter.from_function(serve, serve.input_signature, OPSET)
+    (folder / "generator.onnx").write_bytes(model.SerializeToString())
+
+
+# What --format may be: the folder that it makes, and how.
+FORMATS: dict[str, tuple[str, Callable[[gan_lib.GAN, pathlib.Path], None]]] = {
+    "savedmodel": ("saved_model", write_saved_model),
+    "keras": ("keras", write_keras),
+    "tflite": ("tflite", write_tflite),
+    "onnx": ("onnx", write_onnx),
+}
+
+
+def check(name: str) -> None:
+    """Raises ValueError if no format has that name."""
+    if name not in FORMATS:
+        raise ValueError(
+            f"format is {name!r}: expected one of {', '.join(FORMATS)}"
+        )
+
+
+def export(
+    gan: gan_lib.GAN,
+    directory: traindir.TrainDir,
+    *,
+    model: str,
+    form: str,
+    out_dir: pathlib.Path,
+) -> None:
+    """Writes the generator and its card, or nothing.
+
+    Args:
+      gan: Built as the train dir's config says.
+      directory: A train dir; it may be training.
+      model: Its name, for the card.
+      form: A key of `FORMATS`.
+      out_dir: Gets the format's folder; made if missing.
+
+    Raises:
+      FileNotFoundError: There is no checkpoint.
+      ValueError: There is no such format, or it cannot hold this generator.
+    """
+    check(form)
+    name, write = FORMATS[form]
+    step = traindir.restore(gan, directory)
+    target = out_dir / name
+    with atomic.folder(target) as draft:
+        write(gan, draft)
+        card = make_card(directory.read_config(), model, form, step)
+        (draft / CARD).write_text(json.dumps(card, indent=2) + "\n")
+    print(f"step {step}: {target}")
+
+
+def make_card(
+    config: dict[str, Any], model: str, form: str, step: int
+) -> dict[str, Any]:
+    """What one must know to use a file, and may ask about it.
+
+    Args:
+      config: Of the run.
+      model: Its name.
+      form: A key of `FORMATS`.
+      step: Generator updates behind the weights.
+    """
+    sizes = config["model"]
+    # Where the data were is nobody's business elsewhere.
+    folder = pathlib.PurePath(config["data"]["dir"]).name
+    return {
+        "format": form,
+        "model": model,
+        "sample_rate": config["data"]["sample_rate"],
+        "slice_len": sizes["slice_len"],
+        "channels": sizes["channels"],
+        "latent_dim": sizes["latent_dim"],
+        "latent_distribution": "uniform in [-1, 1)",
+        "input": {"name": INPUT, "shape": [None, sizes["latent_dim"]]},
+        "output": {
+            "name": OUTPUT,
+            "shape": [None, sizes["slice_len"], sizes["channels"]],
+        },
+        "step": step,
+        "config": sizes,
+        "data": {**config["data"], "dir": folder},
+        "train": config["train"],
+        "versions": traindir.versions(),
+    }
+
+
+def _serve(
+    generate: Callable[[tf.Tensor], tf.Tensor],
+    latent_dim: int,
+    with_int16: bool = False,
+) -> Any:
+    """A graph of any number of latent vectors, its outputs by name."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, latent_dim], name=INPUT)]
+    )
+    def serve(z: tf.Tensor) -> dict[str, tf.Tensor]:
+        audio = generate(z)
+        if not with_int16:
+            return {OUTPUT: audio}
+        samples = tf.clip_by_value(tf.round(audio * 32768), -32768, 32767)
+        return {OUTPUT: audio, OUTPUT + "_int16": tf.cast(samples, tf.int16)}
+
+    return serve
+
+
+def _save(serve: Any, network: keras.Model, folder: pathlib.Path) -> None:
+    """Writes a SavedModel of a graph and the network that it calls."""
+    module = tf.Module()
+    # Weights that a Keras model owns end the process of TensorFlow Lite's
+    # converter, TensorFlow 2.17's (tensorflow/tensorflow issue 63987).
+    module.weights = [variable.value for variable in network.variables]
+    tf.saved_model.save(module, str(folder), serve)
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keeps the notes of converters off stderr, which no setting silences."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+def _small(network: keras.Model) -> keras.Model:
+    """Returns the network; ValueError if no file of 2 GiB can hold it."""
+    size = 4 * network.count_params()
+    if size > MAX_BYTES:
+        raise ValueError(
+            f"its weights take {size:,} bytes, but such files end at 2 GiB: "
+            "export by --format=savedmodel or keras"
+        )
+    return network
+
+
+def _optional(name: str) -> ModuleType:
+    """Imports what requirements.txt does not install."""
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ValueError(
+            f"{name} cannot be imported ({error}), which this format needs: "
+            "pip install -r requirements-export.txt"
+        ) from None

@@ -1,0 +1,101 @@
+"""Griffin and Lim's iteration by stock Keras layers, for files that travel.
+
+What `spectral.to_audio` does by complex Fourier transforms, which few formats
+can hold, is done here on real numbers: a transform of frames is a convolution
+with cosines and sines, its inverse a transposed one.
+
+Source: Griffin and Lim (1984), "Signal Estimation from Modified Short-Time
+Fourier Transform".
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import spectral
+
+# `keras.layers.UnitNormalization` leaves alone what is shorter than 1e-12,
+# `spectral.to_audio` what is shorter than 1e-8: so it sees spectra this small.
+SCALE = 1e-4
+
+
+def to_audio(spectrogram: Any, moments: spectral.Moments, rounds: int) -> Any:
+    """Adds to a model of stock layers what `spectral.to_audio` does.
+
+    Rounding is another, and each round may make more of it: wherever a
+    spectrum's bin is all but empty, its phase is a matter of rounding.
+
+    Args:
+      spectrogram: Symbolic, `[batch, NUM_FRAMES, NUM_BINS, 1]`, in [-1, 1].
+      moments: Of the data set.
+      rounds: Iterations; 0: all phases are 0.
+
+    Returns:
+      Samples in [-1, 1], symbolic, `[batch, SLICE_LEN, 1]`.
+
+    Source: section 4 of the paper; the authors' code.
+    """
+    frames, bins = spectral.NUM_FRAMES, spectral.NUM_BINS
+    layers = keras.layers
+    x = layers.Reshape((frames, bins))(spectrogram)
+    x = layers.Rescaling(
+        (spectral.CLIP_SIGMAS * moments.std).tolist(), moments.mean.tolist()
+    )(x)
+    x = layers.Activation("exponential")(x)
+    magnitude = layers.Reshape((frames, bins, 1))(x)
+    silence = layers.Rescaling(0.0)(magnitude)
+    # Real and imaginary parts come last.
+    spectrum = layers.Concatenate()([magnitude, silence])
+
+    analyse = layers.Conv1D(
+        2 * bins,
+        spectral.FRAME_LEN,
+        strides=spectral.HOP_LEN,
+        use_bias=False,
+        name="stft",
+    )
+    synthesise = layers.Conv1DTranspose(
+        1,
+        spectral.FRAME_LEN,
+        strides=spectral.HOP_LEN,
+        use_bias=False,
+        name="inverse_stft",
+    )
+
+    def inverse(spectrum: Any) -> Any:
+        x = layers.Reshape((frames, 2 * bins))(spectrum)
+        return layers.Cropping1D((0, spectral.HOP_LEN))(synthesise(x))
+
+    signal = inverse(spectrum)
+    for _ in range(rounds):
+        x = analyse(layers.ZeroPadding1D((0, spectral.HOP_LEN))(signal))
+        x = layers.Reshape((frames, bins, 2))(x)
+        phases = layers.UnitNormalization()(x)
+        signal = inverse(layers.Multiply()([magnitude, phases]))
+    for layer, kernel in zip((synthesise, analyse), _kernels(), strict=True):
+        if layer.built:  # no round, no analysis
+            layer.set_weights([kernel])
+    return layers.Activation("hard_tanh")(signal)
+
+
+def _kernels() -> tuple[np.ndarray, np.ndarray]:
+    """Of the inverse transform and the transform, `[FRAME_LEN, 1, ...]`."""
+    steps = np.arange(spectral.FRAME_LEN)[:, np.newaxis, np.newaxis]
+    bins = np.arange(spectral.NUM_BINS)[:, np.newaxis]
+    # exp(-i angle) as its real and its imaginary part.
+    angle = 2 * np.pi * steps * bins / spectral.FRAME_LEN
+    waves = np.concatenate([np.cos(angle), -np.sin(angle)], axis=2)
+    hann = tf.signal.hann_window(spectral.FRAME_LEN).numpy()
+    window = tf.signal.inverse_stft_window_fn(spectral.HOP_LEN)
+    # Each bin but the lowest stands for its negative frequency too.
+    share = np.where(bins == 0, 1, 2) / spectral.FRAME_LEN
+    analysis = SCALE * hann[:, np.newaxis, np.newaxis] * waves
+    synthesis = (
+        window(spectral.FRAME_LEN, tf.float32).numpy()[:, None, None]
+        * waves
+        * share
+    )
+    shape = (spectral.FRAME_LEN, 1, 2 * spectral.NUM_BINS)
+    return synthesis.reshape(shape), analysis.reshape(shape)

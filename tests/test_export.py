@@ -1,0 +1,170 @@
+"""Exports: each format heard by its own runtime, and the command line."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import commandline
+import numpy as np
+import pytest
+import runtimes
+import tensorflow as tf
+import untrained
+from untrained import SPECGAN
+
+import atomic
+import export
+import pretrained
+import traindir
+
+RUNTIMES = pathlib.Path(runtimes.__file__)
+GANS: dict[str, dict[str, Any]] = {
+    "wavegan": {},
+    "fancy": {
+        "slice_len": 512,
+        "channels": 2,
+        "batchnorm": True,
+        "upsample": "nn",
+        "post_filter_len": 16,
+        "fade_len": 100,
+    },
+    "cubic": {"upsample": "cubic", "channels": 2},
+    "specgan": {**SPECGAN, "iterations": 1},
+}
+FORMS = list(export.FORMATS)
+
+
+def test_networks_beyond_2_gib_are_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setattr(export, "MAX_BYTES", 1000)
+    for write in (export.write_tflite, export.write_onnx):
+        with pytest.raises(ValueError, match="2 GiB.*--format"):
+            write(untrained.build(), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_converter_is_named_with_its_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "tf2onnx", None)
+    monkeypatch.delitem(sys.modules, "tf2onnx.convert", raising=False)
+    with pytest.raises(ValueError, match="tf2onnx.*requirements-export.txt"):
+        export.write_onnx(untrained.build(), tmp_path)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Folders of all GANs in all formats, with what they should say."""
+    made = {}
+    rng = np.random.default_rng(0)
+    for name, fields in GANS.items():
+        folder = tmp_path_factory.mktemp(name)
+        model = untrained.build(**fields)
+        for weight in model.ema_generator.weights:
+            weight.assign(weight + rng.normal(0, 0.1, weight.shape))
+        z = untrained.draw_z()
+        np.save(folder / "z.npy", z, allow_pickle=False)
+        for subfolder, write in export.FORMATS.values():
+            with atomic.folder(folder / subfolder) as draft:
+                write(model, draft)
+        made[name] = folder, model.generate(z).numpy()
+    return made
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", FORMS)
+def test_its_own_runtime_hears_the_gans_audio(
+    form: str, exported: dict[str, tuple[pathlib.Path, np.ndarray]]
+) -> None:
+    folders = [folder for folder, _ in exported.values()]
+    done = subprocess.run(
+        [sys.executable, str(RUNTIMES), form, *map(str, folders)],
+        cwd=folders[0],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    for name, (folder, ours) in exported.items():
+        with np.load(folder / "heard.npz", allow_pickle=False) as heard:
+            theirs, first = heard["all"], heard["first"]
+        assert theirs.dtype == np.float32
+        np.testing.assert_allclose(
+            theirs, ours, rtol=0, atol=1e-4, err_msg=name
+        )
+        # One clip, or three: no batch size is built in.
+        np.testing.assert_allclose(first, theirs[:1], rtol=0, atol=1e-4)
+        assert np.ptp(ours) > 0.01, name
+
+
+def test_a_saved_model_of_bfloat16_says_what_the_run_says(
+    tmp_path: pathlib.Path,
+) -> None:
+    model = untrained.build("bf16")
+    export.write_saved_model(model, tmp_path)
+    z = untrained.draw_z()
+    serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    ours = model.generate(z).numpy()
+    np.testing.assert_allclose(serve(z=tf.constant(z))["G_z"], ours, atol=1e-4)
+    full = untrained.build()
+    assert np.abs(full.generate(z) - ours).max() > 1e-4
+
+
+# --- the command line --------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["tflite", "onnx"])
+def test_a_file_comes_with_its_card_to_where_one_is(
+    form: str, tmp_path: pathlib.Path
+) -> None:
+    done = commandline.run(
+        "export", "--pretrained", f"--format={form}", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f": export/{form}\n") and not done.stderr
+    assert [path.name for path in (tmp_path / "export").iterdir()] == [form]
+    folder = tmp_path / "export" / form
+    names = {path.name for path in folder.iterdir()}
+    assert names == {f"generator.{form}", "generator.json"}
+    card = json.loads((folder / "generator.json").read_text())
+    assert card["format"] == form and card["step"] > 0
+    assert not (pretrained.FOLDER / "export").exists()
+
+
+def test_unknown_formats_are_refused_with_the_choices(
+    tmp_path: pathlib.Path,
+) -> None:
+    done = commandline.run(
+        "export", "--pretrained", "--format=mp3", cwd=tmp_path
+    )
+    commandline.assert_one_line(done, "--format is 'mp3'", *FORMS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_card_says_what_one_must_know_and_no_path() -> None:
+    config = traindir.TrainDir(pretrained.FOLDER).read_config()
+    config["data"]["dir"] = "/home/ada/sounds/drums"
+    card = export.make_card(config, "wavegan", "onnx", 7)
+    assert card["data"] == {**config["data"], "dir": "drums"}
+    assert card["config"] == config["model"]
+    assert card["versions"]["tensorflow"] == tf.__version__
+    expected = {
+        "model": "wavegan",
+        "format": "onnx",
+        "step": 7,
+        "sample_rate": 8000,
+        "slice_len": 8192,
+        "channels": 1,
+        "latent_dim": 100,
+        "latent_distribution": "uniform in [-1, 1)",
+        "input": {"name": "z", "shape": [None, 100]},
+        "output": {"name": "G_z", "shape": [None, 8192, 1]},
+    }
+    assert {name: card[name] for name in expected} == expected
+    assert "ada" not in json.dumps(card)

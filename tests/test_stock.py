@@ -1,0 +1,91 @@
+"""Stock Keras layers alone give the audio that the GAN's own layers give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import untrained
+from untrained import SPECGAN
+
+import griffin_lim
+import spectral
+import stock
+
+Randomize = Callable[[Any], Any]
+Z = untrained.draw_z()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"batchnorm": True, "post_filter_len": 16, "channels": 2},
+        {"upsample": "nn", "slice_len": 512},
+        {"upsample": "linear", "channels": 2},
+        {"upsample": "cubic", "slice_len": 512},
+        {"fade_len": 100, "channels": 2},
+        {"fade_len": 256},
+        {"slice_len": 4096, "dim": 16},  # where the layers' fast ways pay
+        {**SPECGAN, "iterations": 1, "batchnorm": True},
+        # Of pictures that are all but flat, Griffin and Lim make anything.
+        {**SPECGAN, "iterations": 0, "upsample": "nn"},
+        {**SPECGAN, "iterations": 0, "upsample": "linear"},
+        {**SPECGAN, "iterations": 0, "upsample": "cubic"},
+    ],
+    ids=str,
+)
+def test_stock_layers_give_the_same_audio(
+    fields: dict[str, Any], randomize: Randomize
+) -> None:
+    model = untrained.build(**fields)
+    randomize(model.ema_generator)
+    ours = model.generate(Z).numpy()
+    twin = stock.build(model)
+    np.testing.assert_allclose(twin(Z), ours, rtol=0, atol=1e-4)
+    assert np.ptp(ours) > 0.01
+    for layer in twin.layers:
+        assert type(layer).__module__.startswith("keras."), layer
+
+
+def test_of_bfloat16_they_are_the_float32_twin(randomize: Randomize) -> None:
+    half, full = untrained.build("bf16"), untrained.build()
+    randomize(full.ema_generator)
+    half.ema_generator.set_weights(full.ema_generator.get_weights())
+    ours = full.generate(Z).numpy()
+    assert np.abs(half.generate(Z) - ours).max() > 1e-4
+    np.testing.assert_allclose(stock.build(half)(Z), ours, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("rounds", [0, 1, 16])
+def test_griffin_and_lim_by_stock_layers_are_spectrals(
+    rounds: int, rng: np.random.Generator
+) -> None:
+    loud = rng.normal(0, 0.3, (2, 16384, 1)).astype(np.float32)
+    loud *= np.linspace(0, 1, 16384)[:, np.newaxis]
+    moments = spectral.measure_moments([loud])
+    spectrograms = spectral.to_spectrogram(loud, moments)
+    expected = spectral.to_audio(spectrograms, moments, rounds).numpy()
+    x = keras.Input(spectrograms.shape[1:])
+    model = keras.Model(x, griffin_lim.to_audio(x, moments, rounds))
+    # Each round makes more of rounding.
+    np.testing.assert_allclose(
+        model(spectrograms), expected, rtol=0, atol=1e-5 if rounds < 2 else 1e-4
+    )
+    assert np.ptp(expected) > 0.1
+
+
+def test_a_layer_without_a_twin_is_refused_by_name() -> None:
+    class Odd(keras.layers.Layer):
+        def call(self, x: tf.Tensor) -> tf.Tensor:
+            return x
+
+    model = untrained.build()
+    z = keras.Input((untrained.LATENT_DIM,))
+    model._average = keras.Model(z, Odd()(model.generator(z)))
+    with pytest.raises(ValueError, match="Odd .*--format=savedmodel"):
+        stock.build(model)

@@ -1,0 +1,57 @@
+"""Small GANs of both models, untrained, for what comes behind training."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+import gan
+import specgan
+import spectral
+import traindir
+import wavegan
+
+LATENT_DIM = 5
+MOMENTS = spectral.Moments(
+    np.linspace(2, -1, 128).astype(np.float32), np.full(128, 0.6, np.float32)
+)
+SPECGAN = {"model": "specgan", "dim": 1}
+
+
+def config_of(model: str = "wavegan", **fields: Any) -> Any:
+    """The config of a small one."""
+    if model == "specgan":
+        return specgan.SpecGANConfig(**{"latent_dim": LATENT_DIM, **fields})
+    small = {"slice_len": 256, "dim": 2, "latent_dim": LATENT_DIM}
+    return wavegan.WaveGANConfig(**{**small, **fields})
+
+
+def build(bits: str = "fp32", **fields: Any) -> gan.GAN:
+    """Builds one whose generator is averaged.
+
+    Args:
+      bits: A key of `precision.POLICIES`.
+      **fields: Of `config_of`.
+    """
+    config = config_of(**fields)
+    of: Any = wavegan
+    kind: Any = gan.GAN
+    if isinstance(config, specgan.SpecGANConfig):
+        of = specgan
+        kind = functools.partial(
+            specgan.SpecGAN, moments=MOMENTS, iterations=config.iterations
+        )
+    return traindir.build_gan(
+        traindir.TrainConfig(precision=bits, ema_decay=0.9),
+        lambda: (of.build_generator(config), of.build_discriminator(config)),
+        LATENT_DIM,
+        kind,
+    )
+
+
+def draw_z(count: int = 3) -> np.ndarray:
+    """Latent vectors, `[count, LATENT_DIM]`."""
+    rng = np.random.default_rng(1)
+    return rng.uniform(-1, 1, (count, LATENT_DIM)).astype(np.float32)
