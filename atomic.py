@@ -42,7 +42,7 @@ def folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """Within it, an empty folder may be filled; behind it, it is at its place.
 
     It replaces what was there. If it is not filled to the end, what was there
-    stays. A kill while they change places leaves none, and the old one beside.
+    stays; a kill while they change places leaves it beside, till the next time.
 
     Args:
       path: Its place; folders above are made.
@@ -52,6 +52,7 @@ def folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
     """
     draft = path.with_name(path.name + ".part")
     old = path.with_name(path.name + ".old")
+    _give_back(old, path)
     for left in (draft, old):
         shutil.rmtree(left, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -63,9 +64,16 @@ def folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
             path.rename(old)
         draft.rename(path)
         flush(path.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+    finally:
+        _give_back(old, path)
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _give_back(old: pathlib.Path, path: pathlib.Path) -> None:
+    """Puts what was there back, if nothing took its place."""
+    if old.exists() and not path.exists():
+        old.rename(path)
 
 
 def flush(path: pathlib.Path) -> None:

@@ -83,3 +83,35 @@ def test_a_folder_that_is_not_filled_leaves_the_old_one_alone(
         raise ValueError("half")
     assert [path.name for path in place.iterdir()] == ["old"]
     assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_folder_that_cannot_take_its_place_leaves_the_old_one_there(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "a"
+    with atomic.folder(place) as draft:
+        (draft / "old").touch()
+    rename = pathlib.Path.rename
+
+    def refuse(self: pathlib.Path, target: pathlib.Path) -> pathlib.Path:
+        if self.suffix == ".part":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return rename(self, target)
+
+    monkeypatch.setattr(pathlib.Path, "rename", refuse)
+    with pytest.raises(OSError, match="error"), atomic.folder(place) as draft:
+        (draft / "new").touch()
+    assert [path.name for path in place.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [place]
+
+
+def test_a_kill_between_two_folders_loses_neither(
+    tmp_path: pathlib.Path,
+) -> None:
+    place = tmp_path / "a"
+    with atomic.folder(place) as draft:
+        (draft / "old").touch()
+    place.rename(tmp_path / "a.old")  # as a kill leaves it
+    with pytest.raises(ValueError, match="half"), atomic.folder(place):
+        raise ValueError("half")
+    assert [path.name for path in place.iterdir()] == ["old"]
