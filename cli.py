@@ -5,6 +5,7 @@ import errno
 import functools
 import pathlib
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ import face as face_lib
 import gan as gan_lib
 import incept as incept_lib
 import modes
+import original
 import pretrained
 import synthesizer
 import traindir
@@ -51,23 +53,8 @@ def define(face: Face, values: flags.FlagValues = FLAGS) -> None:
         _DEFINE[type(default)](name, default, text, flag_values=values)
 
 
-def read_flags(
-    face: Face, saved: Config | None, resuming: bool = True
-) -> Config:
-    """Makes the config of a run from the flags.
-
-    Args:
-      face: Whose.
-      saved: Config of the run to go on with: flags left out are as they were.
-      resuming: Go on with that very run, not just from its weights, which
-        leave all but the networks' shape to choose.
-
-    Returns:
-      Config by section, checked.
-
-    Raises:
-      ValueError: A value is out of range, or differs from the run's.
-    """
+def _fields(face: Face) -> dict[tuple[str, str], tuple[flags.Flag, Any]]:
+    """Flags and values of the config's fields, by section and field."""
     given = {
         (section, field): (FLAGS[name], FLAGS[name].value)
         for name, section, field, _ in face.settings
@@ -75,10 +62,32 @@ def read_flags(
     for field, (switch, size) in face.switches.items():
         value = FLAGS[size].value if FLAGS[switch].value else 0
         given["model", field] = FLAGS[switch], value
+    return given
+
+
+def read_flags(
+    face: Face,
+    saved: Config | None,
+    fixed: tuple[str, ...] = ("data", "model", "train"),
+) -> Config:
+    """Makes the config of a run from the flags.
+
+    Args:
+      face: Whose.
+      saved: Config of the run to go on with: flags left out are as they were.
+      fixed: Its sections that flags may not change, but for what is resumable.
+        Weights alone leave all but the networks' shape to choose.
+
+    Returns:
+      Config by section, checked.
+
+    Raises:
+      ValueError: A value is out of range, or differs from the run's.
+    """
     config = {
         name: dataclasses.asdict(kind()) for name, kind in face.sections.items()
     }
-    for (section, field), (flag, value) in given.items():
+    for (section, field), (flag, value) in _fields(face).items():
         if saved is None:
             config[section][field] = value
             continue
@@ -86,7 +95,7 @@ def read_flags(
         config[section][field] = value if flag.present else before
         if (
             config[section][field] != before
-            and (resuming or section == "model")
+            and section in fixed
             and (section, field) not in traindir.RESUMABLE
         ):
             raise ValueError(
@@ -117,7 +126,10 @@ def read_config(face: Face, directory: traindir.TrainDir) -> Config:
 
 
 def build(
-    face: Face, directory: traindir.TrainDir, config: Config | None = None
+    face: Face,
+    directory: traindir.TrainDir,
+    config: Config | None = None,
+    kind: Callable[..., gan_lib.GAN] | None = None,
 ) -> gan_lib.GAN:
     """Builds the networks of a run, with the weights of its seed.
 
@@ -125,6 +137,8 @@ def build(
       face: Whose.
       directory: Where the run lives.
       config: Of the run, if its config.json does not hold it yet.
+      kind: Class of the GAN; the model's own, by what the train dir holds, if
+        left out.
     """
     config = config or read_config(face, directory)
     model = face.config(**config["model"])
@@ -132,7 +146,7 @@ def build(
         traindir.TrainConfig(**config["train"]),
         lambda: (face.build_generator(model), face.build_discriminator(model)),
         model.latent_dim,
-        face.gan_of(directory, model),
+        kind or face.gan_of(directory, model),
     )
 
 
@@ -156,7 +170,11 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
         saved = read_config(face, directory)
     elif released:
         saved = read_config(face, traindir.TrainDir(released))
-    config = read_flags(face, saved, resuming)
+    config = (
+        read_flags(face, saved)
+        if resuming
+        else read_flags(face, saved, ("model",))
+    )
     found = find_audio(config, directory)
     with directory.lock():
         face.prepare(directory, config, found)
@@ -218,6 +236,62 @@ def release(face: Face, directory: traindir.TrainDir) -> None:
     )
 
 
+def import_original(face: Face, directory: traindir.TrainDir) -> None:
+    """Makes a train dir of a checkpoint of the authors' code.
+
+    Raises:
+      ValueError: It holds something else, contradicts a flag, or leaves open
+        what a flag must tell; or the train dir holds a run.
+    """
+    if directory.exists() or directory.checkpoints.steps():
+        raise ValueError(f"{directory.path} holds a run: name another folder")
+    if not FLAGS.checkpoint:
+        raise ValueError("--checkpoint is missing: expected PATH/model.ckpt-N")
+    checkpoint = original.read(FLAGS.checkpoint)
+    model = original.model_of(checkpoint)
+    if model != face.model:
+        raise ValueError(f"{checkpoint.path} is for train_{model}.py: use that")
+    config = read_flags(face, _choose(face, checkpoint), fixed=())
+    if config["data"]["dir"]:
+        config["data"]["dir"] = str(
+            pathlib.Path(config["data"]["dir"]).resolve()
+        )
+    gan = build(face, directory, config, gan_lib.GAN)
+    traindir.compile_gan(gan, traindir.TrainConfig(**config["train"]))
+    missing = original.restore(gan, checkpoint)
+    with directory.lock():
+        face.prepare(directory, config, None)
+        directory.checkpoints.save(gan, checkpoint.step)
+        try:
+            directory.write_config(config)
+        except BaseException:
+            shutil.rmtree(directory.checkpoints.folder)
+            raise
+    notes = f"; not in it, so made anew: {', '.join(missing)}" * bool(missing)
+    print(f"step {checkpoint.step}: {directory.path}{notes}")
+
+
+def _choose(face: Face, checkpoint: original.Checkpoint) -> Config:
+    """What a checkpoint tells of a config, by the flags where it may be more.
+
+    Raises:
+      ValueError: A flag contradicts it, or must be given.
+    """
+    chosen: Config = {name: {} for name in face.sections}
+    fields = _fields(face)
+    for (section, field), values in original.settings(checkpoint).items():
+        if (section, field) not in fields:  # not of this model
+            continue
+        flag, value = fields[section, field]
+        if value not in values and (flag.present or len(values) > 1):
+            raise ValueError(
+                f"--{flag.name} is {value!r}: expected "
+                f"{' or '.join(map(repr, values))}, by the checkpoint"
+            )
+        chosen[section][field] = value if value in values else values[0]
+    return chosen
+
+
 MODES: dict[str, Callable[[Face, traindir.TrainDir], None]] = {
     "train": train,
     "preview": preview,
@@ -225,6 +299,7 @@ MODES: dict[str, Callable[[Face, traindir.TrainDir], None]] = {
     "generate": generate,
     "infer": infer,
     "release": release,
+    "import": import_original,
 }
 RELEASED_MODES = ("train", "generate", "infer")  # that take --pretrained
 EXIT_CODES = {  # what is wrong: a scheduler may start some again

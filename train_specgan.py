@@ -7,10 +7,12 @@
   python train_specgan.py infer [TRAIN_DIR]
   python train_specgan.py release [TRAIN_DIR]
   python train_specgan.py moments [TRAIN_DIR] --data_dir sc09/
+  python train_specgan.py import [TRAIN_DIR] --checkpoint PATH/model.ckpt-STEP
 
 TRAIN_DIR is ./train if left out. `train` goes on with a run that is there; the
 other modes know its flags from its config.json. `moments` measures what is
-normal in the data; `train` does so by itself where that was not done.
+normal in the data; `train` does so by itself where that was not done. `import`
+makes a TRAIN_DIR of a checkpoint of the authors' code.
 """
 
 import functools
@@ -47,11 +49,12 @@ def measure(
 def prepare(
     directory: traindir.TrainDir,
     config: face_lib.Config,
-    found: corpus.Corpus,
+    found: corpus.Corpus | None,
 ) -> None:
     """Makes sure that a train dir has moments.
 
     Raises:
+      FileNotFoundError: It has none, and there is no audio to measure.
       ValueError: Its run began with others than those asked for.
     """
     own = directory.moments
@@ -65,6 +68,8 @@ def prepare(
                 f"run learns by {own}: leave the flag out to go on with it, or "
                 "name another train dir"
             )
+    elif found is None:
+        spectral.Moments.load(own)
     elif not own.exists():
         measure(own, config, found)
 
@@ -109,8 +114,8 @@ FACE = face_lib.Face(
          "spectrogram to sound"),
     ),
     own_options=(
-        ("data_moments_fp", None, "moments: file to write; train: file to copy "
-         "at the start; TRAIN_DIR/moments.npz if left out"),
+        ("data_moments_fp", None, "moments: file to write; train, import: file "
+         "to copy at the start; TRAIN_DIR/moments.npz if left out"),
     ),
     own_modes={"moments": moments},
     gan_of=gan_of,
