@@ -116,7 +116,6 @@ def test_specgan_asks_for_moments_and_upsampling(
     ("flag", "words"),
     [
         ("--wavegan_loss=lsgan", ("--wavegan_loss is 'lsgan'", "'wgan-gp'")),
-        ("--wavegan_dim=64", ("--wavegan_dim is 64", "expected 2")),
         ("--checkpoint=", ("--checkpoint is missing",)),
         ("--checkpoint=nothing", ("nothing.index is missing",)),
     ],

@@ -185,7 +185,7 @@ def train(
     critic_steps: int = 3,
     keep: Callable[[str], bool] = lambda name: True,
 ) -> Run:
-    """Trains by D(G(z)) - D(x), whatever the loss; its optimizers count.
+    """Trains by D(G(z)) - 2 D(x), whatever the loss; its optimizers count.
 
     Args:
       folder: Where `model.ckpt-STEPS` is saved.
@@ -196,8 +196,12 @@ def train(
       keep: Whether a variable is saved, by its name.
     """
     rng = np.random.default_rng(0)
-    latents = rng.uniform(-1, 1, (3, shape.latent_dim)).astype(np.float32)
-    sounds = rng.normal(0, 0.3, (3, *shape.examples)).astype(np.float32)
+
+    def draw() -> tuple[np.ndarray, np.ndarray]:
+        latents = rng.uniform(-1, 1, (2, shape.latent_dim))
+        sounds = rng.normal(0, 0.3, (2, *shape.examples))
+        return latents.astype(np.float32), sounds.astype(np.float32)
+
     with tf.Graph().as_default(), v1.Session() as session:
         z = v1.placeholder(tf.float32, [None, shape.latent_dim])
         x = v1.placeholder(tf.float32, [None, *shape.examples])
@@ -212,7 +216,8 @@ def train(
             for name in "GD"
         }
         g_loss = -tf.reduce_mean(of_fake)
-        d_loss = tf.reduce_mean(of_fake) - tf.reduce_mean(of_x)
+        # Were both weighed alike, some gradients would be nothing but rounding.
+        d_loss = tf.reduce_mean(of_fake) - 2 * tf.reduce_mean(of_x)
         g_optimizer, d_optimizer = _optimizer(loss), _optimizer(loss)
         g_step = g_optimizer.minimize(
             g_loss,
@@ -221,15 +226,15 @@ def train(
         )
         d_step = d_optimizer.minimize(d_loss, var_list=scopes["D"])
         session.run(v1.global_variables_initializer())
-        fed = {z: latents, x: sounds}
         for _ in range(steps):
-            for _ in range(critic_steps):
-                session.run(d_step, fed)
-            session.run(g_step, fed)
+            for update in [d_step] * critic_steps + [g_step]:
+                session.run(update, dict(zip((z, x), draw(), strict=True)))
         kept = [v for v in v1.global_variables() if keep(v.op.name)]
         path = v1.train.Saver(kept).save(
             session, str(folder / "model.ckpt"), global_step=steps
         )
+        latents, sounds = draw()
+        fed = {z: latents, x: sounds}
         examples, scores = session.run([fake, of_x], fed)
         session.run(d_step, fed)
         session.run(g_step, fed)
