@@ -28,6 +28,7 @@ import trainer
 FLAGS = flags.FLAGS
 HERE = pathlib.Path(__file__).resolve().parent
 DIGITS_DIR = "sc09_synthetic"  # what is learnt without --data_dir
+SECTIONS = ("data", "model", "train")
 
 Face = face_lib.Face
 Config = face_lib.Config
@@ -66,9 +67,7 @@ def _fields(face: Face) -> dict[tuple[str, str], tuple[flags.Flag, Any]]:
 
 
 def read_flags(
-    face: Face,
-    saved: Config | None,
-    fixed: tuple[str, ...] = ("data", "model", "train"),
+    face: Face, saved: Config | None, fixed: tuple[str, ...] = SECTIONS
 ) -> Config:
     """Makes the config of a run from the flags.
 
@@ -104,7 +103,13 @@ def read_flags(
             )
     for section, kind in face.sections.items():
         kind(**config[section])
+    if config["data"]["dir"]:
+        config["data"]["dir"] = _absolute(config["data"]["dir"])
     return config
+
+
+def _absolute(path: str) -> str:
+    return str(pathlib.Path(path).resolve())
 
 
 def read_config(face: Face, directory: traindir.TrainDir) -> Config:
@@ -156,8 +161,7 @@ def find_audio(config: Config, directory: traindir.TrainDir) -> corpus.Corpus:
     if not data["dir"]:
         logging.info("no --data_dir: learning digits made in %s", DIGITS_DIR)
         synthesizer.synthesize(DIGITS_DIR)
-        data["dir"] = DIGITS_DIR
-    data["dir"] = str(pathlib.Path(data["dir"]).resolve())
+        data["dir"] = _absolute(DIGITS_DIR)
     return corpus.find(config, directory)
 
 
@@ -170,11 +174,7 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
         saved = read_config(face, directory)
     elif released:
         saved = read_config(face, traindir.TrainDir(released))
-    config = (
-        read_flags(face, saved)
-        if resuming
-        else read_flags(face, saved, ("model",))
-    )
+    config = read_flags(face, saved, SECTIONS if resuming else ("model",))
     found = find_audio(config, directory)
     with directory.lock():
         face.prepare(directory, config, found)
@@ -252,10 +252,6 @@ def import_original(face: Face, directory: traindir.TrainDir) -> None:
     if model != face.model:
         raise ValueError(f"{checkpoint.path} is for train_{model}.py: use that")
     config = read_flags(face, _choose(face, checkpoint), fixed=())
-    if config["data"]["dir"]:
-        config["data"]["dir"] = str(
-            pathlib.Path(config["data"]["dir"]).resolve()
-        )
     gan = build(face, directory, config, gan_lib.GAN)
     traindir.compile_gan(gan, traindir.TrainConfig(**config["train"]))
     missing = original.restore(gan, checkpoint)
@@ -267,8 +263,8 @@ def import_original(face: Face, directory: traindir.TrainDir) -> None:
         except BaseException:
             shutil.rmtree(directory.checkpoints.folder)
             raise
-    notes = f"; not in it, so made anew: {', '.join(missing)}" * bool(missing)
-    print(f"step {checkpoint.step}: {directory.path}{notes}")
+    fresh = f"; without {', '.join(missing)}: training goes on with fresh ones"
+    print(f"step {checkpoint.step}: {directory.path}{fresh * bool(missing)}")
 
 
 def _choose(face: Face, checkpoint: original.Checkpoint) -> Config:

@@ -50,6 +50,7 @@ _KINDS: dict[type, str] = {
 }
 # Below, powers of Adam's decay are on their way to 0, and correct nothing.
 MIN_POWER = 1e-30
+MAX_STEP = 2**40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +122,10 @@ class Checkpoint:
     @property
     def step(self) -> int:
         """Generator updates so far; 0 if it does not say."""
-        return int(self.number("global_step", 0))
+        step = int(self.number("global_step", 0))
+        if not 0 <= step < MAX_STEP:
+            raise ValueError(f"{self.path}: global_step is {step}: expected 0+")
+        return step
 
 
 def read(path: str) -> Checkpoint:
@@ -137,7 +141,7 @@ def read(path: str) -> Checkpoint:
     path = re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
     if tf.io.gfile.isdir(path):
         path = tf.train.latest_checkpoint(path) or path
-    if not tf.io.gfile.glob(f"{path}.index"):
+    if not tf.io.gfile.exists(f"{path}.index"):
         raise FileNotFoundError(
             f"{path}.index is missing: name a checkpoint, PATH/model.ckpt-STEP"
         )
@@ -204,27 +208,22 @@ def _upconvs(checkpoint: Checkpoint) -> tuple[str, list[list[int]]]:
     """Kind of the generator's layers, and the shapes of their kernels."""
     pattern = re.compile(rf"G/upconv_(\d+)/({'|'.join(UPSAMPLINGS)})/kernel")
     found = [m for m in map(pattern.fullmatch, checkpoint.shapes) if m]
-    layers = {int(m[1]): m for m in found}
+    layers = {int(m[1]): m[0] for m in found}
     kinds = {m[2] for m in found}
-    if sorted(layers) != list(range(len(found))) or len(kinds) > 1:
+    whole = sorted(layers) == list(range(len(found)))
+    if not whole or len(layers) not in SLICE_LENS or len(kinds) > 1:
+        names = ", ".join(sorted(m[0] for m in found))
         raise ValueError(
-            f"{checkpoint.path} has layers "
-            f"{', '.join(sorted(m[0] for m in found))}: expected each number "
-            "once, all of one kind"
-        )
-    if len(layers) not in SLICE_LENS:
-        raise ValueError(
-            f"{checkpoint.path} has {len(layers)} layers G/upconv_*/*/kernel: "
-            f"expected {' or '.join(map(str, SLICE_LENS))}, as in checkpoints "
-            "of the authors' code, version 2"
+            f"{checkpoint.path} has {names or 'no G/upconv_0'}: expected 5 or "
+            "6 layers of one kind, as of the authors' code, version 2"
         )
     kind = kinds.pop()
-    shapes = [checkpoint.shapes[layers[i][0]] for i in range(len(layers))]
+    shapes = [checkpoint.shapes[layers[i]] for i in range(len(layers))]
     rank = 3 if kind == "conv1d" else 4
     for i, shape in enumerate(shapes):
         if len(shape) != rank or 0 in shape:
             raise ValueError(
-                f"{checkpoint.path}: {layers[i][0]} is of shape {shape}: "
+                f"{checkpoint.path}: {layers[i]} is of shape {shape}: "
                 f"expected {rank} axes"
             )
     return kind, shapes

@@ -82,7 +82,8 @@ def test_a_generator_alone_is_said_to_be_that(
     done = import_(train_dir, path, program=commandline.WAVEGAN)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"step 0: {train_dir}; ")
-    assert "discriminator" in done.stdout and "optimizer" in done.stdout
+    assert "without step, generator's optimizer, discriminator" in done.stdout
+    assert "training goes on with fresh ones" in done.stdout
 
 
 def test_specgan_asks_for_moments_and_upsampling(

@@ -253,6 +253,10 @@ ODD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda v: v.update(global_step=np.zeros(2, np.int64)),
         "global_step",
     ),
+    "a step below 0": (
+        lambda v: v.update(global_step=np.int64(-1)),
+        "global_step is -1",
+    ),
     "more": (
         lambda v: v.update({"G/upconv_2/gru/kernel": np.float32(0)}),
         "G/upconv_2/gru/kernel",
@@ -267,7 +271,7 @@ ODD: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     ),
     "something else": (
         lambda v: [v.pop(n) for n in list(v) if "/" in n],
-        "0 layers",
+        "no G/upconv_0",
     ),
 }
 
