@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> tf1.Run:
     """A run of the authors' code, of two steps."""
-    return tf1.train(tmp_path_factory.mktemp("theirs"), tf1.Shape())
+    folder = tmp_path_factory.mktemp("theirs")
+    return tf1.train(folder, tf1.Shape(), loss="dcgan")
 
 
 @pytest.fixture
@@ -47,6 +48,8 @@ def test_what_was_imported_is_heard_and_trains_on(
     done = import_(train_dir, theirs.path, *flags, program=program)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"step 2: {train_dir}\n"
+    config = traindir.TrainDir(train_dir).read_config()
+    assert config["train"]["loss"] == "dcgan"  # Adam's decays tell
     before = commandline.weights(train_dir)
     done = import_(train_dir, theirs.path, *flags, program=program)
     commandline.assert_one_line(done, "holds a run", str(train_dir))
@@ -116,7 +119,7 @@ def test_specgan_asks_for_moments_and_upsampling(
 @pytest.mark.parametrize(
     ("flag", "words"),
     [
-        ("--wavegan_loss=lsgan", ("--wavegan_loss is 'lsgan'", "'wgan-gp'")),
+        ("--wavegan_loss=lsgan", ("--wavegan_loss is 'lsgan'", "'dcgan'")),
         ("--checkpoint=", ("--checkpoint is missing",)),
         ("--checkpoint=nothing", ("nothing.index is missing",)),
     ],
