@@ -1,10 +1,10 @@
 """The command line of a model: its flags, its modes, and how it ends."""
 
-import dataclasses
 import errno
 import functools
 import pathlib
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,9 +20,11 @@ import gan as gan_lib
 import generation
 import incept as incept_lib
 import modes
+import original
 import play as play_lib
 import pretrained
 import recordings
+import settings
 import synthesizer
 import traindir
 import trainer
@@ -57,99 +59,13 @@ def define(face: Face, values: flags.FlagValues = FLAGS) -> None:
         _DEFINE[type(default)](name, default, text, flag_values=values)
 
 
-def read_flags(
-    face: Face, saved: Config | None, resuming: bool = True
-) -> Config:
-    """Makes the config of a run from the flags.
-
-    Args:
-      face: Whose.
-      saved: Config of the run to go on with: flags left out are as they were.
-      resuming: Go on with that very run, not just from its weights, which
-        leave all but the networks' shape to choose.
-
-    Returns:
-      Config by section, checked.
-
-    Raises:
-      ValueError: A value is out of range, or differs from the run's.
-    """
-    given = {
-        (section, field): (FLAGS[name], FLAGS[name].value)
-        for name, section, field, _ in face.settings
-    }
-    for field, (switch, size) in face.switches.items():
-        value = FLAGS[size].value if FLAGS[switch].value else 0
-        given["model", field] = FLAGS[switch], value
-    config = {
-        name: dataclasses.asdict(kind()) for name, kind in face.sections.items()
-    }
-    for (section, field), (flag, value) in given.items():
-        if saved is None:
-            config[section][field] = value
-            continue
-        before = saved[section].get(field, flag.default)
-        config[section][field] = value if flag.present else before
-        if (
-            config[section][field] != before
-            and (resuming or section == "model")
-            and (section, field) not in traindir.RESUMABLE
-        ):
-            raise ValueError(
-                f"--{flag.name} is {value!r}, but that run has {before!r}: "
-                "leave the flag out to go on with it, or name another train dir"
-            )
-    for section, kind in face.sections.items():
-        kind(**config[section])
-    return config
-
-
-def read_config(face: Face, directory: traindir.TrainDir) -> Config:
-    """Reads the config of a run.
-
-    Raises:
-      FileNotFoundError: There is no run.
-      ValueError: It is damaged, or another model's.
-    """
-    config = directory.read_config()
-    try:
-        traindir.from_json(face.config, config["model"])
-    except TypeError as error:
-        raise ValueError(
-            f"{directory.path} is not of {face.program}, or damaged ({error}): "
-            "use the program that made it"
-        ) from None
-    return config
-
-
-def build(
-    face: Face, directory: traindir.TrainDir, config: Config | None = None
-) -> gan_lib.GAN:
-    """Builds the networks of a run, with the weights of its seed.
-
-    Args:
-      face: Whose.
-      directory: Where the run lives.
-      config: Of the run, if its config.json does not hold it yet.
-    """
-    config = config or read_config(face, directory)
-    model = face.config(**config["model"])
-    return traindir.build_gan(
-        traindir.TrainConfig(**config["train"]),
-        lambda: (face.build_generator(model), face.build_discriminator(model)),
-        model.latent_dim,
-        face.gan_of(directory, model),
-    )
-
-
 def find_audio(config: Config, directory: traindir.TrainDir) -> corpus.Corpus:
     """Finds what a run learns from; makes digits if it has no folder."""
     data = config["data"]
     if not data["dir"]:
         logging.info("no --data_dir: learning digits made in %s", DIGITS_DIR)
         synthesizer.synthesize(DIGITS_DIR)
-        data["dir"] = DIGITS_DIR
-    data["dir"] = str(pathlib.Path(data["dir"]).resolve())
+        data["dir"] = str(pathlib.Path(DIGITS_DIR).resolve())
     return corpus.find(config, directory)
 
 
@@ -159,14 +75,16 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
     resuming = directory.exists()
     saved = None
     if resuming:
-        saved = read_config(face, directory)
+        saved = settings.read_config(face, directory)
     elif released:
-        saved = read_config(face, traindir.TrainDir(released))
-    config = read_flags(face, saved, resuming)
+        saved = settings.read_config(face, traindir.TrainDir(released))
+    config = settings.read_flags(
+        face, FLAGS, saved, settings.SECTIONS if resuming else ("model",)
+    )
     found = find_audio(config, directory)
     with directory.lock():
         face.prepare(directory, config, found)
-        gan = build(face, directory, config)
+        gan = settings.build(face, directory, config)
         if released and directory.checkpoints.latest_step() is None:
             step = pretrained.load(gan, released)
             logging.info("starting from %s, step %d", released, step)
@@ -177,7 +95,7 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
 def preview(face: Face, directory: traindir.TrainDir) -> None:
     """Makes checkpoints heard and seen as they come."""
     modes.preview(
-        build(face, directory),
+        settings.build(face, directory),
         directory,
         num_clips=FLAGS.preview_n,
         once=FLAGS.once,
@@ -188,7 +106,7 @@ def incept(face: Face, directory: traindir.TrainDir) -> None:
     """Scores checkpoints as they come."""
     given = FLAGS.incept_classifier
     incept_lib.incept(
-        build(face, directory),
+        settings.build(face, directory),
         directory,
         classifier_dir=pathlib.Path(given) if given else None,
         num_clips=FLAGS.incept_n,
@@ -229,7 +147,7 @@ def generate(face: Face, directory: traindir.TrainDir) -> None:
         own = directory.path / "incept/classifier"
         judge = classifier.load(pathlib.Path(FLAGS.incept_classifier or own))
     generation.generate(
-        build(face, directory),
+        settings.build(face, directory),
         directory,
         request,
         writing,
@@ -240,7 +158,7 @@ def generate(face: Face, directory: traindir.TrainDir) -> None:
 
 def play(face: Face, directory: traindir.TrainDir) -> None:
     """Serves a page to play on."""
-    play_lib.play(build(face, directory), directory, port=FLAGS.port)
+    play_lib.play(settings.build(face, directory), directory, port=FLAGS.port)
 
 
 def export(face: Face, directory: traindir.TrainDir, form: str = "") -> None:
@@ -248,7 +166,7 @@ def export(face: Face, directory: traindir.TrainDir, form: str = "") -> None:
     form = form or FLAGS.format or next(iter(export_lib.FORMATS))
     export_lib.check(form)
     export_lib.export(
-        build(face, directory),
+        settings.build(face, directory),
         directory,
         model=face.model,
         form=form,
@@ -264,11 +182,47 @@ def infer(face: Face, directory: traindir.TrainDir) -> None:
 def release(face: Face, directory: traindir.TrainDir) -> None:
     """Writes weights that travel."""
     modes.release(
-        build(face, directory),
+        settings.build(face, directory),
         directory,
         num_clips=FLAGS.preview_n,
         out_dir=_out_dir(face, directory, "release"),
     )
+
+
+def import_original(face: Face, directory: traindir.TrainDir) -> None:
+    """Makes a train dir of a checkpoint of the authors' code.
+
+    Raises:
+      ValueError: It holds something else, contradicts a flag, or leaves open
+        what a flag must tell; or the train dir holds a run.
+    """
+    if directory.exists() or directory.checkpoints.steps():
+        raise ValueError(f"{directory.path} holds a run: name another folder")
+    if not FLAGS.checkpoint:
+        raise ValueError("--checkpoint is missing: expected PATH/model.ckpt-N")
+    checkpoint = original.read(FLAGS.checkpoint)
+    model = original.model_of(checkpoint)
+    if model != face.model:
+        raise ValueError(f"{checkpoint.path} is for train_{model}.py: use that")
+    config = settings.read_flags(
+        face,
+        FLAGS,
+        settings.choose(face, FLAGS, original.settings(checkpoint)),
+        fixed=(),
+    )
+    gan = settings.build(face, directory, config, gan_lib.GAN)
+    traindir.compile_gan(gan, traindir.TrainConfig(**config["train"]))
+    missing = original.restore(gan, checkpoint)
+    with directory.lock():
+        face.prepare(directory, config, None)
+        directory.checkpoints.save(gan, checkpoint.step)
+        try:
+            directory.write_config(config)
+        except BaseException:
+            shutil.rmtree(directory.checkpoints.folder)
+            raise
+    fresh = f"; without {', '.join(missing)}: training goes on with fresh ones"
+    print(f"step {checkpoint.step}: {directory.path}{fresh * bool(missing)}")
 
 
 MODES: dict[str, Callable[[Face, traindir.TrainDir], None]] = {
@@ -280,6 +234,7 @@ MODES: dict[str, Callable[[Face, traindir.TrainDir], None]] = {
     "export": export,
     "infer": infer,
     "release": release,
+    "import": import_original,
 }
 # Those that take --pretrained.
 RELEASED_MODES = ("train", "generate", "play", "export", "infer")

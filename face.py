@@ -73,6 +73,8 @@ OPTIONS: tuple[Option, ...] = (
     ("incept_classifier", None, "incept, generate: folder that "
      "eval.train_classifier made; if left out, one is trained by incept from "
      "the names of the training files"),
+    ("checkpoint", None, "import: checkpoint of the authors' code, "
+     "PATH/model.ckpt-STEP"),
     ("once", False, "preview, incept: stop after the newest checkpoint"),
     ("n", 20, "generate: number of clips"),
     ("interpolate", [], "generate: two seeds, A B, to walk between instead"),
@@ -112,7 +114,7 @@ class Face:
       own_modes: Likewise.
       gan_of: Gives the class that trains, from train dir and such a section.
       prepare: Makes what `gan_of` needs of a train dir, which is locked, from
-        the config and the audio of a run.
+        the config and the audio of a run; from what is there if that is None.
       pretrained: Folder of weights that come with the program.
     """
 
@@ -131,9 +133,9 @@ class Face:
     gan_of: Callable[[traindir.TrainDir, Any], Callable[..., gan.GAN]] = (
         lambda directory, model: gan.GAN
     )
-    prepare: Callable[[traindir.TrainDir, Config, corpus.Corpus], None] = (
-        lambda directory, config, found: None
-    )
+    prepare: Callable[
+        [traindir.TrainDir, Config, corpus.Corpus | None], None
+    ] = lambda directory, config, found: None
     pretrained: pathlib.Path | None = None
 
     @property

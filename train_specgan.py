@@ -9,10 +9,12 @@
   python train_specgan.py infer [TRAIN_DIR]
   python train_specgan.py release [TRAIN_DIR]
   python train_specgan.py moments [TRAIN_DIR] --data_dir sc09/
+  python train_specgan.py import [TRAIN_DIR] --checkpoint PATH/model.ckpt-STEP
 
 TRAIN_DIR is ./train if left out. `train` goes on with a run that is there; the
 other modes know its flags from its config.json. `moments` measures what is
-normal in the data; `train` does so by itself where that was not done.
+normal in the data; `train` does so by itself where that was not done. `import`
+makes a TRAIN_DIR of a checkpoint of the authors' code.
 """
 
 import functools
@@ -29,6 +31,7 @@ from absl import logging
 import cli
 import corpus
 import face as face_lib
+import settings
 import specgan
 import spectral
 import traindir
@@ -49,11 +52,12 @@ def measure(
 def prepare(
     directory: traindir.TrainDir,
     config: face_lib.Config,
-    found: corpus.Corpus,
+    found: corpus.Corpus | None,
 ) -> None:
     """Makes sure that a train dir has moments.
 
     Raises:
+      FileNotFoundError: It has none, and there is no audio to measure.
       ValueError: Its run began with others than those asked for.
     """
     own = directory.moments
@@ -67,6 +71,8 @@ def prepare(
                 f"run learns by {own}: leave the flag out to go on with it, or "
                 "name another train dir"
             )
+    elif found is None:
+        spectral.Moments.load(own)
     elif not own.exists():
         measure(own, config, found)
 
@@ -77,14 +83,16 @@ def moments(face: face_lib.Face, directory: traindir.TrainDir) -> None:
     Raises:
       ValueError: A run learns by those that are there.
     """
-    saved = cli.read_config(face, directory) if directory.exists() else None
+    saved = (
+        settings.read_config(face, directory) if directory.exists() else None
+    )
     path = pathlib.Path(cli.FLAGS.data_moments_fp or directory.moments)
     if saved and directory.moments.exists() and path == directory.moments:
         raise ValueError(
             f"the run in {directory.path} learns by {path}: name another train "
             "dir, or another file by --data_moments_fp"
         )
-    config = cli.read_flags(face, saved)
+    config = settings.read_flags(face, cli.FLAGS, saved)
     found = cli.find_audio(config, directory)
     with directory.lock():
         measure(path, config, found)
@@ -111,8 +119,8 @@ FACE = face_lib.Face(
          "spectrogram to sound"),
     ),
     own_options=(
-        ("data_moments_fp", None, "moments: file to write; train: file to copy "
-         "at the start; TRAIN_DIR/moments.npz if left out"),
+        ("data_moments_fp", None, "moments: file to write; train, import: file "
+         "to copy at the start; TRAIN_DIR/moments.npz if left out"),
     ),
     own_modes={"moments": moments},
     gan_of=gan_of,

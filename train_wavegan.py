@@ -9,9 +9,11 @@
   python train_wavegan.py export [TRAIN_DIR] --format onnx
   python train_wavegan.py infer [TRAIN_DIR]
   python train_wavegan.py release [TRAIN_DIR]
+  python train_wavegan.py import [TRAIN_DIR] --checkpoint PATH/model.ckpt-STEP
 
 TRAIN_DIR is ./train if left out. `train` goes on with a run that is there; the
-other modes know its flags from its config.json.
+other modes know its flags from its config.json. `import` makes a TRAIN_DIR of a
+checkpoint of the authors' code.
 """
 
 from eval import console
