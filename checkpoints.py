@@ -6,6 +6,7 @@ what `sha256sum -c` reads.
 
 import contextlib
 import hashlib
+import os
 import pathlib
 import re
 import shutil
@@ -61,9 +62,17 @@ class Checkpoints:
         try:
             self.folder.mkdir(exist_ok=True)
             draft.mkdir()
+            made = draft.stat()
             if shutil.disk_usage(draft).free < size(gan):
                 self._drop_all_but(1)
             variables(gan).write(str(draft / f"ckpt-{step}"))
+            if not os.path.samestat(draft.stat(), made):
+                # TensorFlow made the folders of a removed run anew.
+                shutil.rmtree(draft)
+                for folder in (self.folder, self.folder.parent):
+                    with contextlib.suppress(OSError):  # it is in use again
+                        folder.rmdir()
+                raise FileNotFoundError(f"{self.folder} was removed")
             sums = draft / f"ckpt-{step}.sha256"
             sums.write_bytes(_checksums(_files(draft, step)))
             self._drop(step)

@@ -1,7 +1,7 @@
 """Clips on demand: by seed, between two seeds, the best of many.
 
 A clip is its seed: seed 7 gives the same clip alone, among others, and as the
-start of a walk, and its file is named 00007.
+start of a walk, up to the rounding of another batch; its file is named 00007.
 """
 
 import dataclasses

@@ -263,6 +263,23 @@ def test_a_save_that_was_killed_is_ended_or_undone(
     assert not draft.exists()
 
 
+def test_a_folder_removed_during_a_save_is_not_made_anew(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_dir = tmp_path / "t"
+    train_dir.mkdir()
+    write = tf.train.Checkpoint.write
+
+    def move_and_write(checkpoint: tf.train.Checkpoint, path: str) -> None:
+        train_dir.rename(tmp_path / "away")
+        write(checkpoint, path)  # which makes the folders of its path
+
+    monkeypatch.setattr(tf.train.Checkpoint, "write", move_and_write)
+    with pytest.raises(FileNotFoundError, match="was removed"):
+        checkpoints.Checkpoints(train_dir / "checkpoints").save(build(), 7)
+    assert not train_dir.exists()
+
+
 def test_a_save_that_was_killed_while_it_wrote_is_undone(
     store: checkpoints.Checkpoints,
 ) -> None:

@@ -10,6 +10,7 @@ import soundfile
 import tensorflow as tf
 import wavs
 
+import latents
 import loader
 import spectral
 import traindir
@@ -103,7 +104,7 @@ def test_what_was_learnt_is_heard(
     serve = tf.saved_model.load(
         str(trained.path / "export/saved_model")
     ).signatures["serving_default"]
-    z = np.random.default_rng(0).uniform(-1, 1, (2, 4)).astype(np.float32)
+    z = latents.sample_z(2, 4, seed=0)
     served = serve(z=tf.constant(z))["G_z"].numpy()
     for i in range(2):
         clip, _ = soundfile.read(tmp_path / f"clips/{i:05d}.wav")
