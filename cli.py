@@ -1,7 +1,9 @@
 """The command line of a model: its flags, its modes, and how it ends."""
 
+import contextlib
 import errno
 import functools
+import os
 import pathlib
 import re
 import shutil
@@ -13,6 +15,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 import checkpoints
+import cluster
 import corpus
 import export as export_lib
 import face as face_lib
@@ -81,15 +84,24 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
     config = settings.read_flags(
         face, FLAGS, saved, settings.SECTIONS if resuming else ("model",)
     )
-    found = find_audio(config, directory)
-    with directory.lock():
-        face.prepare(directory, config, found)
-        gan = settings.build(face, directory, config)
-        if released and directory.checkpoints.latest_step() is None:
-            step = pretrained.load(gan, released)
-            logging.info("starting from %s, step %d", released, step)
-        traindir.compile_gan(gan, traindir.TrainConfig(**config["train"]))
-        trainer.train(gan, directory, config, found)
+    with cluster.guard():
+        strategy = cluster.join(FLAGS.num_gpus)
+        chief = cluster.is_chief(strategy)
+        with cluster.chief_first(strategy):
+            found = find_audio(config, directory)
+        with directory.lock() if chief else contextlib.nullcontext():
+            if chief:
+                face.prepare(directory, config, found)
+            cluster.agree(strategy)
+            with strategy.scope():
+                gan = settings.build(face, directory, config)
+                if released and directory.checkpoints.latest_step() is None:
+                    step = pretrained.load(gan, released)
+                    logging.info("starting from %s, step %d", released, step)
+                traindir.compile_gan(
+                    gan, traindir.TrainConfig(**config["train"])
+                )
+            trainer.train(gan, directory, config, found)
 
 
 def preview(face: Face, directory: traindir.TrainDir) -> None:
@@ -241,6 +253,7 @@ RELEASED_MODES = ("train", "generate", "play", "export", "infer")
 EXIT_CODES = {  # what is wrong: a scheduler may start some again
     checkpoints.CorruptError: 2,
     FloatingPointError: 3,
+    cluster.WorkerLostError: 69,
     traindir.LockedError: 75,
     Exception: 1,
 }
@@ -286,6 +299,9 @@ def main(face: Face, argv: list[str]) -> None:
     except (ValueError, OSError, ArithmeticError, tf.errors.OpError) as error:
         logging.debug("", exc_info=True)
         print(f"{face.program}: {_in_one_line(face, error)}", file=sys.stderr)
+        if isinstance(error, cluster.WorkerLostError):
+            # TensorFlow's own end would wait for those who are gone.
+            os._exit(EXIT_CODES[cluster.WorkerLostError])
         sys.exit(next(c for k, c in EXIT_CODES.items() if isinstance(error, k)))
 
 

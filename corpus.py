@@ -184,8 +184,9 @@ def stream(
     directory: traindir.TrainDir,
     step: int,
     on_skip: Callable[[str, str], None],
+    strategy: tf.distribute.Strategy,
 ) -> tf.data.Dataset:
-    """Streams what a run learns from, from a step on.
+    """Streams what a run learns from, from a step on, to each replica its rows.
 
     Args:
       corpus: Of the run.
@@ -193,29 +194,57 @@ def stream(
       directory: Where a cache on disk may live.
       step: Steps that are done.
       on_skip: Told of each file that breaks on the way, and why.
+      strategy: By which replicas train; each gets its own rows of the batches.
 
     Returns:
       Audio, `[critic_steps, batch, slice_len, channels]`, without end.
+
+    Raises:
+      ValueError: Replicas cannot share a batch equally.
     """
     data = traindir.DataConfig(**config["data"])
     settings = traindir.TrainConfig(**config["train"])
-    dataset = loader.make_dataset(
-        corpus.paths,
-        batch_size=settings.batch_size,
-        normalize=data.normalize,
-        cache=data.cache,
-        seed=settings.seed,
-        start=step * settings.critic_steps * settings.batch_size,
-        cache_dir=directory.path,
-        max_bad=data.max_bad,
-        on_skip=on_skip,
-        **_slicing(config),
-    ).batch(settings.critic_steps)
-    gpus = tf.config.list_logical_devices("GPU")
-    if 0 <= data.prefetch_gpu_num < len(gpus):
-        device = gpus[data.prefetch_gpu_num].name
-        dataset = dataset.apply(tf.data.experimental.prefetch_to_device(device))
-    return dataset
+    replicas = strategy.num_replicas_in_sync
+    share, rest = divmod(settings.batch_size, replicas)
+    if rest:
+        raise ValueError(
+            f"batch_size is {settings.batch_size}: expected a multiple of "
+            f"{replicas}, the number of devices that train"
+        )
+
+    def stream_to(worker: tf.distribute.InputContext) -> tf.data.Dataset:
+        """Streams to the replicas of one process, in turn."""
+        neighbours = replicas // worker.num_input_pipelines
+        first = worker.input_pipeline_id * neighbours
+
+        def choose(number: tf.Tensor) -> tf.Tensor:
+            update = number % settings.critic_steps
+            turn = number // settings.critic_steps
+            update += turn // neighbours * settings.critic_steps
+            return update * replicas + first + turn % neighbours
+
+        dataset = loader.make_dataset(
+            corpus.paths,
+            batch_size=share,
+            normalize=data.normalize,
+            cache=data.cache,
+            seed=settings.seed,
+            start=step * settings.critic_steps * settings.batch_size,
+            cache_dir=directory.path,
+            max_bad=data.max_bad,
+            on_skip=on_skip,
+            choose=None if replicas == 1 else choose,
+            **_slicing(config),
+        ).batch(settings.critic_steps)
+        gpus = tf.config.list_logical_devices("GPU")
+        if replicas == 1 and 0 <= data.prefetch_gpu_num < len(gpus):
+            device = gpus[data.prefetch_gpu_num].name
+            dataset = dataset.apply(
+                tf.data.experimental.prefetch_to_device(device)
+            )
+        return dataset
+
+    return strategy.distribute_datasets_from_function(stream_to)
 
 
 def files_of_step(

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 import layers
+import replicas
 import upsampling
 
 MAX_WEIGHTS = 2**31  # of a network
@@ -97,7 +98,6 @@ def discriminate(
     config: Any,
     x: Any,
     downconv: Callable[[Any, int, int], Any],
-    dropout: type[keras.layers.Layer],
     shuffle: Callable[[Any], Any],
 ) -> Any:
     """Builds a discriminator on its input.
@@ -106,7 +106,6 @@ def discriminate(
       config: Checked.
       x: Its input, with a channel axis.
       downconv: Adds the layer of a number to a tensor, with so many channels.
-      dropout: Drops one mask for all positions of a map, as in table 1.
       shuffle: Adds phase shuffle to a tensor.
 
     Returns:
@@ -119,7 +118,7 @@ def discriminate(
             x = norms(x)
         x = layers.LeakyReLU(negative_slope=0.2)(x)
         if config.dropout:
-            x = dropout(config.dropout)(x)
+            x = MapDropout(config.dropout)(x)
         if config.phaseshuffle and i < len(config.widths) - 1:
             x = shuffle(x)
     x = keras.layers.Flatten()(x)
@@ -139,10 +138,36 @@ class BatchOnlyNormalization(keras.layers.BatchNormalization):
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         """Maps `[..., channels]` to the same shape."""
         del training
-        mean, variance = tf.nn.moments(x, list(range(x.shape.rank - 1)))
+        axes = list(range(x.shape.rank - 1))
+        # Differs from the original: its moments take the mean for a constant,
+        # which is wrong in second derivatives, those of a slope penalty.
+        (mean,) = replicas.mean([tf.reduce_mean(x, axes)])
+        (variance,) = replicas.mean([tf.reduce_mean((x - mean) ** 2, axes)])
         return tf.nn.batch_normalization(
             x, mean, variance, self.beta, self.gamma, self.epsilon
         )
+
+
+@keras.saving.register_keras_serializable("wavegan")
+class MapDropout(keras.layers.Dropout):
+    """Drops whole feature maps, one mask for all of their positions.
+
+    Source: Tompson et al. (2015), "Efficient Object Localization", section 3.2,
+    as Keras's SpatialDropout1D and 2D; the authors' code, for table 1.
+    """
+
+    def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Maps `[batch, ..., channels]` to the same shape."""
+        if not training:
+            return x
+        batch = x.shape[0] or tf.shape(x)[0]
+        shape = [1] * (x.shape.rank - 2) + [x.shape[-1]]
+        masks = keras.random.dropout(
+            tf.ones([batch * replicas.count(), *shape], x.dtype),
+            self.rate,
+            seed=self.seed_generator,
+        )
+        return x * replicas.own_rows(masks)
 
 
 class _BatchNorms:
@@ -158,7 +183,10 @@ class _BatchNorms:
             return x
         # TF1's constants, which are Keras's defaults too: said, not assumed.
         norm = self._kind(
-            momentum=0.99, epsilon=1e-3, name=f"batchnorm_{self._count}"
+            momentum=0.99,
+            epsilon=1e-3,
+            synchronized=replicas.count() > 1,
+            name=f"batchnorm_{self._count}",
         )
         self._count += 1
         return norm(x)

@@ -67,6 +67,8 @@ SETTINGS: tuple[Setting, ...] = (
      "the others count on"),
 )  # fmt: skip
 OPTIONS: tuple[Option, ...] = (
+    ("num_gpus", -1, "train: GPUs of this machine; -1: all that it has; 0: "
+     "none"),
     ("preview_n", 32, "clips in a preview"),
     ("incept_n", 5000, "incept: clips to score"),
     ("incept_k", 10, "incept: splits of the inception score"),

@@ -1,17 +1,16 @@
-"""The training step: two networks, their optimizers, and all that is random."""
+"""The training step: two networks, their losses and optimizers."""
 
 import dataclasses
+import math
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+import draws
 import layers
 import losses
-import phaseshuffle
-
-# What a random draw is for; the random layers' streams count on from here.
-Z, ALPHA, LAYERS = range(3)
+import replicas
 
 
 class GAN(keras.Model):
@@ -81,10 +80,7 @@ class GAN(keras.Model):
             self._average = keras.models.clone_model(generator)
             self._average.set_weights(generator.get_weights())
             self._average.trainable = False
-        self._random_states = [
-            *_random_states(generator),
-            *_random_states(discriminator),
-        ]
+        self._draws = draws.Draws(self.seed, generator, discriminator)
 
     @property
     def ema_generator(self) -> keras.Model:
@@ -159,9 +155,13 @@ class GAN(keras.Model):
         self.discriminator_optimizer = optimizer(
             self.discriminator, disc_learning_rate
         )
+        self._discriminator_gradients = self._discriminate
+        self._generator_gradients = self._deceive
         # A function of its own is traced once, however often a step calls it.
-        self._discriminator_update = tf.function(self._update_discriminator)
-        self._generator_update = tf.function(self._update_generator)
+        # But in none may replicas talk, as their batch norms do.
+        if replicas.count() == 1 or not self._has_batch_norm():
+            self._discriminator_gradients = tf.function(self._discriminate)
+            self._generator_gradients = tf.function(self._deceive)
         # Keras wants one optimizer; left alone, it would invent another.
         super().compile(
             optimizer=self.generator_optimizer, jit_compile=jit_compile
@@ -184,19 +184,38 @@ class GAN(keras.Model):
         d_losses = []
         for audio in tf.unstack(batches, self.critic_steps):
             real = self.from_audio(audio)
-            d_losses.append(self._discriminator_update(real, update))
+            d_losses.append(self._update_discriminator(real, update))
             update += 1
-        g_loss = self._generator_update(real, update)
+        g_loss = self._update_generator(real, update)
+        d_loss, g_loss = replicas.mean([tf.reduce_mean(d_losses), g_loss])
+        self._check_numbers(d_loss + g_loss)
         self.step.assign_add(1)
-        return {"d_loss": tf.reduce_mean(d_losses), "g_loss": g_loss}
+        return {"d_loss": d_loss, "g_loss": g_loss}
 
     def _update_discriminator(
         self, real: tf.Tensor, update: tf.Tensor
     ) -> tf.Tensor:
         """One discriminator update by real examples; returns its loss, `[]`."""
-        self._reseed_layers(update)
+        loss, gradients = self._discriminator_gradients(real, update)
+        variables = self.discriminator.trainable_variables
+        loss = _apply(self.discriminator_optimizer, loss, gradients, variables)
+        if self.objective.clip:
+            for variable in variables:
+                variable.assign(
+                    tf.clip_by_value(
+                        variable, -self.objective.clip, self.objective.clip
+                    )
+                )
+        return loss
+
+    def _discriminate(
+        self, real: tf.Tensor, update: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The discriminator's loss, `[]`, and its gradients by the weights."""
+        self._draws.reseed_layers(update)
         batch = real.shape[0] or tf.shape(real)[0]
-        fake = self.generator(self._draw_z(batch, update), training=True)
+        z = self._draws.z(batch, self.latent_dim, update)
+        fake = self.generator(z, training=True)
 
         variables = self.discriminator.trainable_variables
         with tf.GradientTape() as tape:
@@ -212,18 +231,7 @@ class GAN(keras.Model):
                 first + second
                 for first, second in zip(gradients, additions, strict=True)
             ]
-        self._check_numbers(loss, gradients)
-        self.discriminator_optimizer.apply_gradients(
-            zip(gradients, variables, strict=True)
-        )
-        if self.objective.clip:
-            for variable in variables:
-                variable.assign(
-                    tf.clip_by_value(
-                        variable, -self.objective.clip, self.objective.clip
-                    )
-                )
-        return loss
+        return loss, gradients
 
     def _penalise(
         self, real: tf.Tensor, fake: tf.Tensor, update: tf.Tensor
@@ -231,7 +239,7 @@ class GAN(keras.Model):
         """The weighted penalty, `[]`, and its gradients by the weights."""
         variables = self.discriminator.trainable_variables
         batch = real.shape[0] or tf.shape(real)[0]
-        alpha = tf.random.stateless_uniform([batch], self._key(update, ALPHA))
+        alpha = self._draws.alpha(batch, update)
         weight = self.objective.penalty_weight * self.penalty_interval
 
         def penalise() -> tuple[tf.Tensor, list[tf.Tensor]]:
@@ -262,15 +270,12 @@ class GAN(keras.Model):
         self, real: tf.Tensor, fake: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores of both, in one pass if each example is scored by itself."""
-        if any(
-            isinstance(layer, keras.layers.BatchNormalization)
-            for layer in self.discriminator.layers
-        ):
+        if self._has_batch_norm(self.discriminator):
             return (
                 self.discriminator(real, training=True),
                 self.discriminator(fake, training=True),
             )
-        with phaseshuffle.in_parts(2):
+        with replicas.in_parts(2):
             scores = self.discriminator(
                 tf.concat([real, fake], axis=0), training=True
             )
@@ -281,23 +286,9 @@ class GAN(keras.Model):
         self, real: tf.Tensor, update: tf.Tensor
     ) -> tf.Tensor:
         """One generator update by as many fakes; returns its loss, `[]`."""
-        self._reseed_layers(update)
-        z = self._draw_z(real.shape[0] or tf.shape(real)[0], update)
-        scores_to_beat = (
-            [self.discriminator(real, training=True)]
-            if self.objective.relativistic
-            else []
-        )
-        with tf.GradientTape() as tape:
-            fake = self.generator(z, training=True)
-            scores = self.discriminator(fake, training=True)
-            loss = self.objective.generator(scores, *scores_to_beat)
+        loss, gradients = self._generator_gradients(real, update)
         variables = self.generator.trainable_variables
-        gradients = tape.gradient(loss, variables)
-        self._check_numbers(loss, gradients)
-        self.generator_optimizer.apply_gradients(
-            zip(gradients, variables, strict=True)
-        )
+        loss = _apply(self.generator_optimizer, loss, gradients, variables)
         if self._average is not None:
             # A young average forgets faster: it is no older than the run.
             age = tf.cast(self.step, tf.float32)
@@ -308,41 +299,54 @@ class GAN(keras.Model):
                 average.assign(decay * average + (1 - decay) * variable)
         return loss
 
-    def _check_numbers(
-        self, loss: tf.Tensor, gradients: list[tf.Tensor]
-    ) -> None:
-        """Notes the first step whose loss or gradients are no numbers.
+    def _deceive(
+        self, real: tf.Tensor, update: tf.Tensor
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """The generator's loss, `[]`, and its gradients by the weights."""
+        self._draws.reseed_layers(update)
+        batch = real.shape[0] or tf.shape(real)[0]
+        z = self._draws.z(batch, self.latent_dim, update)
+        scores_to_beat = (
+            [self.discriminator(real, training=True)]
+            if self.objective.relativistic
+            else []
+        )
+        with tf.GradientTape() as tape:
+            fake = self.generator(z, training=True)
+            scores = self.discriminator(fake, training=True)
+            loss = self.objective.generator(scores, *scores_to_beat)
+        return loss, tape.gradient(loss, self.generator.trainable_variables)
+
+    def _check_numbers(self, number: tf.Tensor) -> None:
+        """Notes the first step that has led to something that is no number.
 
         Nothing waits for the answer: whoever saves weights asks for it.
         """
-        finite = tf.math.is_finite(loss + tf.linalg.global_norm(gradients))
+        finite = tf.math.is_finite(number)
         step = tf.where(finite, tf.int64.max, self.step + 1)
         self.broken_at.assign(tf.minimum(self.broken_at, step))
 
-    def _draw_z(self, batch: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
-        """Latent vectors, uniform in [-1, 1), `[batch, latent_dim]`."""
-        return tf.random.stateless_uniform(
-            [batch, self.latent_dim], self._key(update, Z), -1.0, 1.0
+    def _has_batch_norm(self, *networks: keras.Model) -> bool:
+        """Whether any of some networks, or of both, has one."""
+        return any(
+            isinstance(layer, keras.layers.BatchNormalization)
+            for network in networks or (self.generator, self.discriminator)
+            for layer in network.layers
         )
 
-    def _reseed_layers(self, update: tf.Tensor) -> None:
-        """Starts the streams of phase shuffle and dropout for one update.
 
-        They count on from call to call, so that real, fake and in-between
-        examples are shuffled apart.
-        """
-        for purpose, state in enumerate(self._random_states, start=LAYERS):
-            state.assign(self._key(update, purpose))
-
-    def _key(self, update: tf.Tensor, purpose: int) -> tf.Tensor:
-        """Seed of one draw, `[2]`."""
-        seed = tf.stack([self.seed, update])
-        seed = tf.random.experimental.stateless_fold_in(
-            seed, tf.constant(purpose, tf.int64)
-        )
-        # Keras counts the second number up, call by call. Scrambled, no two
-        # purposes count through the same numbers.
-        return tf.random.stateless_uniform([2], seed, None, None, tf.int64)
+def _apply(
+    optimizer: keras.optimizers.Optimizer,
+    loss: tf.Tensor,
+    gradients: list[tf.Tensor],
+    variables: list[keras.Variable],
+) -> tf.Tensor:
+    """Updates weights; returns the loss, NaN if a gradient is no number."""
+    finite = tf.math.is_finite(tf.linalg.global_norm(gradients))
+    if replicas.count() > 1:  # whose gradients Keras adds
+        gradients = [g / replicas.count() for g in gradients]
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    return tf.where(finite, loss, math.nan)
 
 
 def check(critic_steps: int, ema_decay: float, penalty_interval: int) -> None:
@@ -359,9 +363,3 @@ def check(critic_steps: int, ema_decay: float, penalty_interval: int) -> None:
         raise ValueError(
             f"penalty_interval is {penalty_interval}: expected >= 1"
         )
-
-
-def _random_states(network: keras.Model) -> list[Any]:
-    """The states of a network's random layers: no weights, yet variables."""
-    weights = {id(weight) for weight in network.weights}
-    return [v for v in network.variables if id(v) not in weights]

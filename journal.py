@@ -22,6 +22,31 @@ PRINT_SECS = 5.0  # at least, between two lines where there is no terminal
 SUMMARY_CLIPS = 4
 
 
+def name_skipped(path: str, reason: str) -> None:
+    """Names a file that breaks on the way and is left out from then on."""
+    logging.warning("skipped: %r: %s", path, reason)
+
+
+class Silence:
+    """The journal of a worker that is not the chief: it tells nothing."""
+
+    def time_waits(self, dataset: tf.data.Dataset) -> Iterator[tf.Tensor]:
+        """Passes batches on."""
+        return iter(dataset)
+
+    def record(
+        self, step: int, losses: dict[str, tf.Tensor], batches: tf.Tensor
+    ) -> None:
+        """Lets the chief tell."""
+
+    def skip(self, path: str, reason: str) -> None:
+        """Names a file that breaks on the way, but on the terminal."""
+        name_skipped(path, reason)
+
+    def close(self) -> None:
+        """Leaves all as it is."""
+
+
 class Journal:
     """Tells how a training goes. A disk that refuses is told of, not an end.
 
@@ -116,7 +141,7 @@ class Journal:
 
     def skip(self, path: str, reason: str) -> None:
         """Names a file that breaks on the way and is left out from then on."""
-        logging.warning("skipped: %r: %s", path, reason)
+        name_skipped(path, reason)
         with contextlib.suppress(OSError), self._skipped.open("a") as file:
             file.write(f"{path!r}: {reason}\n")
 

@@ -92,6 +92,7 @@ def make_dataset(
     cache_dir: headers.Path | None = None,
     max_bad: float = 0.0,
     on_skip: Callable[[str, str], None] | None = None,
+    choose: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.data.Dataset:
     """Makes the stream of training batches, a function of (seed, position).
 
@@ -119,6 +120,8 @@ def make_dataset(
           the next file's first.
       on_skip: Hears path and reason of each such file once, from a thread of
           the stream; None: a warning.
+      choose: Which of the stream's batches to load, one after the other: maps
+          0, 1, 2, ... to their numbers, counted from `start`; None: all.
 
     Returns:
       Audio, float32 in [-1, 1], 16-bit samples divided by 32768 or by the
@@ -192,6 +195,12 @@ def make_dataset(
     # A batch is the unit of work: per clip, tf.data costs more than decoding.
     stop -= (stop - start) % batch_size if drop_remainder else 0
     firsts = tf.data.Dataset.range(start, stop, batch_size)
+    if choose is not None:
+        firsts = firsts.map(
+            lambda first: (
+                start + batch_size * choose((first - start) // batch_size)
+            )
+        )
     calls = min(8, (os.cpu_count() or 1) + 1)
     batches = firsts.map(load_batch, calls, deterministic=True)
     return batches.prefetch(2)

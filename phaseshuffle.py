@@ -6,15 +6,12 @@ feature map of the critic by a few random steps in time and fills the gap by
 reflection, so that such positions carry no information.
 """
 
-import contextlib
-import contextvars
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-_parts = contextvars.ContextVar("parts", default=1)
+import replicas
 
 
 def phase_shuffle(
@@ -112,19 +109,6 @@ def _move(x: tf.Tensor, shift: tf.Tensor, radius: int) -> tf.Tensor:
     return forward(x)
 
 
-@contextlib.contextmanager
-def in_parts(number: int) -> Iterator[None]:
-    """Within it, layers shuffle `number` equal parts of each batch apart.
-
-    They draw as they would in calls of their own, one part after the other.
-    """
-    token = _parts.set(number)
-    try:
-        yield
-    finally:
-        _parts.reset(token)
-
-
 def check_radius(radius: int) -> None:
     """Raises ValueError if `radius` is no number of steps from 0 up."""
     if not isinstance(radius, int) or radius < 0:
@@ -164,9 +148,9 @@ class PhaseShuffle(keras.layers.Layer):
         # Differs from the original: scores outside of training do not jitter.
         if not training or not self.radius:
             return x
-        parts = _parts.get()
+        parts = replicas.parts()
         size = (x.shape[0] or tf.shape(x)[0]) // parts
-        shape = (size,) if self.per_example else ()
+        shape = (size * replicas.count(),) if self.per_example else ()
         shifts = [
             keras.random.randint(
                 shape, -self.radius, self.radius + 1, seed=self.seed_generator
@@ -174,7 +158,7 @@ class PhaseShuffle(keras.layers.Layer):
             for _ in range(parts)
         ]
         if self.per_example:
-            shift = tf.concat(shifts, axis=0)
+            shift = replicas.own_rows(tf.concat(shifts, axis=0))
         elif parts > 1:
             shift = tf.repeat(tf.stack(shifts), size)
         else:

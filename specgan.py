@@ -123,7 +123,6 @@ def build_discriminator(config: SpecGANConfig) -> keras.Model:
             padding="same",
             name=f"downconv_{i}",
         )(x),
-        keras.layers.SpatialDropout2D,
         lambda x: _shuffle(x, config.phaseshuffle),
     )
     return keras.Model(spectrogram, score, name="discriminator")

@@ -4,16 +4,18 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import tensorflow as tf
 from absl import logging
 
 import atomic
+import cluster
 import corpus as corpus_lib
 import gan as gan_lib
 import journal
+import replicas
 import traindir
 
 MAX_FAILURES = 3  # saves in a row that a disk may refuse
@@ -43,41 +45,106 @@ def train(
     """
     data = traindir.DataConfig(**config["data"])
     settings = traindir.TrainConfig(**config["train"])
-    directory.checkpoints.recover()
-    try:
-        step = directory.checkpoints.restore(gan, repair=True)
-        logging.info("resuming %s at step %d", directory.path, step)
-    except FileNotFoundError:
-        step = 0
-    directory.write_config(config)
+    strategy = gan.distribute_strategy
+    chief = cluster.is_chief(strategy)
+    with cluster.chief_first(strategy):
+        step = _restore(gan, directory, chief)
+    cluster.agree(
+        strategy,
+        step=step,
+        settings=config["model"] | config["train"],
+        data=[(info.num_samples, info.sample_rate) for info in corpus.infos],
+    )
+    if chief:
+        directory.write_config(config)
     if 0 < settings.max_steps <= step:
         logging.info("nothing to do: --train_max_steps is reached")
         return
-    directory.checkpoints.check_room(gan)
-    corpus_lib.remember(corpus, directory)
-    log = journal.Journal(gan, directory, data.sample_rate, settings, step)
-    dataset = corpus_lib.stream(corpus, config, directory, step, log.skip)
-    train_step = tf.function(gan.train_step, jit_compile=settings.jit)
-    saver = _Saver(gan, directory, config, corpus, step)
+    log: journal.Journal | journal.Silence = journal.Silence()
+    if chief:
+        directory.checkpoints.check_room(gan)
+        corpus_lib.remember(corpus, directory)
+        log = journal.Journal(gan, directory, data.sample_rate, settings, step)
+    dataset = corpus_lib.stream(
+        corpus, config, directory, step, log.skip, strategy
+    )
+    train_step = _compile(gan, settings.jit)
+    saver = _Saver(gan, directory, config, corpus, step, chief)
+    told = tf.zeros([])
     with _catch_signals() as caught, contextlib.closing(log):
         try:
             for batches in log.time_waits(dataset):
-                losses = train_step(batches)
+                losses, stop = train_step(batches, tf.constant(len(caught)))
                 step += 1
                 last = step == settings.max_steps
                 if journal.is_due(step) or last:
                     saver.check(step)
-                log.record(step, losses, batches)
+                log.record(step, losses, _first(strategy, batches))
                 if saver.seconds >= settings.save_secs:
                     saver.save(step)
-                if caught or last:
+                # Workers stop at the same step, by what all know of the last.
+                stopping = told if cluster.several_workers(strategy) else caught
+                if stopping or last:
                     break
+                told = stop
+        except cluster.LOST:
+            if cluster.several_workers(strategy):
+                saver.give_up()  # the step is half made
+            raise
         finally:
             # Even if a file could not be read: no step is lost.
             saver.save_last(step)
-    if caught:
+    cluster.agree(strategy)  # who ends early may take the chief with him
+    if stopping:
         logging.info("stopped by a signal; saved at step %d", step)
-        raise SystemExit(128 + caught[0])
+        raise SystemExit(128 + (caught or [signal.SIGTERM])[0])
+
+
+def _restore(
+    gan: gan_lib.GAN, directory: traindir.TrainDir, repair: bool
+) -> int:
+    """Restores the newest checkpoint; returns its step, 0 without one."""
+    if repair:
+        directory.checkpoints.recover()
+    try:
+        step = directory.checkpoints.restore(gan, repair=repair)
+    except FileNotFoundError:
+        return 0
+    logging.info("resuming %s at step %d", directory.path, step)
+    return step
+
+
+def _compile(
+    gan: gan_lib.GAN, jit: bool
+) -> Callable[..., tuple[dict[str, tf.Tensor], tf.Tensor]]:
+    """Makes a graph of the training step of all replicas.
+
+    It takes batches, and whether this worker is asked to stop, a number; and
+    returns losses, and the mean of these numbers over the replicas.
+
+    Raises:
+      ValueError: XLA is to compile it for several devices.
+    """
+    strategy = gan.distribute_strategy
+    if jit and strategy.num_replicas_in_sync > 1:
+        raise ValueError("jit is True: expected False for several devices")
+
+    def train_replica(batches: tf.Tensor, stop: tf.Tensor) -> Any:
+        losses = gan.train_step(batches)
+        return losses, *replicas.mean([tf.cast(stop, tf.float32)])
+
+    def train_all(batches: tf.Tensor, stop: tf.Tensor) -> Any:
+        told = strategy.run(train_replica, (batches, stop))
+        return tf.nest.map_structure(
+            lambda value: _first(strategy, value), told
+        )
+
+    return tf.function(train_all, jit_compile=jit)
+
+
+def _first(strategy: tf.distribute.Strategy, value: Any) -> tf.Tensor:
+    """What the first replica of this process has."""
+    return strategy.experimental_local_results(value)[0]
 
 
 @contextlib.contextmanager
@@ -109,8 +176,9 @@ class _Saver:
         config: dict[str, dict[str, Any]],
         corpus: corpus_lib.Corpus,
         step: int,
+        chief: bool,
     ) -> None:
-        self._gan, self._directory = gan, directory
+        self._gan, self._directory, self._chief = gan, directory, chief
         self._config, self._corpus = config, corpus
         self._saved, self._saved_at = step, time.monotonic()
         self._failures = 0
@@ -128,14 +196,16 @@ class _Saver:
 
     def check(self, step: int) -> None:
         """Raises an error if this step, or where it lives, is not sound."""
-        self._directory.check_place()
-        broken = int(self._gan.broken_at)
+        if self._chief:
+            self._directory.check_place()
+        broken = int(self._gan.broken_at.numpy())
         if broken > step:
             return
         names = corpus_lib.files_of_step(self._corpus, self._config, broken)
         path = self._directory.path / f"broken_step_{broken}.txt"
-        with contextlib.suppress(OSError):
-            atomic.write(path, "".join(f"{n!r}\n" for n in names).encode())
+        if self._chief:
+            with contextlib.suppress(OSError):
+                atomic.write(path, "".join(f"{n!r}\n" for n in names).encode())
         raise FloatingPointError(
             f"step {broken}: a loss or a gradient is no number any more "
             f"({path} lists the files of its batches); {self._kept}: train "
@@ -144,9 +214,11 @@ class _Saver:
         )
 
     def save(self, step: int) -> None:
-        """Saves; if the disk refuses, warns the first times."""
+        """Saves, if this is the chief; warns the first times a disk refuses."""
         self.check(step)
         self._saved_at = time.monotonic()
+        if not self._chief:
+            return
         with contextlib.suppress(OSError):  # lost lines are told of elsewhere
             atomic.flush(self._directory.metrics)
         try:
@@ -162,6 +234,10 @@ class _Saver:
             logging.warning("%s; training goes on", text)
         else:
             self._saved, self._failures = step, 0
+
+    def give_up(self) -> None:
+        """Saves nothing any more."""
+        self._failures = MAX_FAILURES
 
     def save_last(self, step: int) -> None:
         """Saves what is not saved yet; there is no other try."""

@@ -154,7 +154,6 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
             padding="same",
             name=f"downconv_{i}",
         )(x),
-        keras.layers.SpatialDropout1D,
         lambda x: phaseshuffle.PhaseShuffle(
             config.phaseshuffle, config.phaseshuffle_per_example
         )(x),

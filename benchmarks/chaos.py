@@ -137,8 +137,9 @@ class Run:
             raise ResumeError(f"ended with {code}: see {self.log}")
         resumed = re.search(r"^resuming .* at step (\d+)$", text, re.MULTILINE)
         start = int(resumed[1]) if resumed else 0
-        # Who made no step may have had no time to say where it started.
-        if start != before and (resumed or self.newest() > before):
+        # Who made no step may have had no time to say where it started. And a
+        # save that was killed amid its last moves is ended by who comes next.
+        if start < before and (resumed or self.newest() > before):
             raise ResumeError(
                 f"went on from step {start}, not {before}: see {self.log}"
             )

@@ -71,12 +71,11 @@ class PlainGAN(gan.GAN):
     def _update_discriminator(
         self, real: tf.Tensor, update: tf.Tensor
     ) -> tf.Tensor:
-        self._reseed_layers(update)
+        self._draws.reseed_layers(update)
         batch = tf.shape(real)[0]
-        fake = self.generator(self._draw_z(batch, update), training=True)
-        alpha = tf.random.stateless_uniform(
-            [batch], self._key(update, gan.ALPHA)
-        )
+        z = self._draws.z(batch, self.latent_dim, update)
+        fake = self.generator(z, training=True)
+        alpha = self._draws.alpha(batch, update)
 
         def critic(x: tf.Tensor) -> tf.Tensor:
             return self.discriminator(x, training=True)

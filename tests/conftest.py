@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads
 
 import pathlib
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ import soundfile
 import tensorflow as tf
 from absl import logging
 
+# In a shell's background Ctrl-C is ignored, by all that is started there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 pytest.register_assert_rewrite("pages")  # tests take its fixtures
 
 

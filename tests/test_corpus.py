@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import tensorflow as tf
 import wavs
 
 import corpus
@@ -50,7 +51,14 @@ def test_the_files_of_a_step_are_those_of_its_batches(
         wavs.write(tmp_path / "in" / f"{i:02}.wav", samples)
     config = config_of(tmp_path / "in")
     found = corpus.find(config, directory)
-    stream = corpus.stream(found, config, directory, 3, lambda *_: None)
+    stream = corpus.stream(
+        found,
+        config,
+        directory,
+        3,
+        lambda *_: None,
+        tf.distribute.get_strategy(),
+    )
     for step, batches in enumerate(stream.take(9), start=4):
         levels = np.rint(batches.numpy()[:, :, 0, 0].ravel() * 32).astype(int)
         names = [f"{level - 1:02}.wav" for level in levels]

@@ -14,6 +14,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 import phaseshuffle
+import replicas
 
 
 def ramp(batch: int = 3, time: int = 16, channels: int = 2) -> np.ndarray:
@@ -237,7 +238,7 @@ def test_parts_are_shuffled_as_in_calls_of_their_own(per_example: bool) -> None:
     apart = phaseshuffle.PhaseShuffle(5, per_example, seed=3)
     want = [apart(part, training=True) for part in tf.split(x, 3)]
     together = phaseshuffle.PhaseShuffle(5, per_example, seed=3)
-    with phaseshuffle.in_parts(3):
+    with replicas.in_parts(3):
         got = together(x, training=True)
     np.testing.assert_array_equal(got, tf.concat(want, 0))
     assert len(np.unique(shifts_of(np.asarray(got)))) > 1, "all moved alike"

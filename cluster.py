@@ -1,0 +1,157 @@
+"""The devices and machines that train together: found, joined, compared.
+
+Several devices of one machine train by `MirroredStrategy`. Several machines do
+by `MultiWorkerMirroredStrategy`: each runs the same command as a worker, with
+the addresses of all of them in the environment variable TF_CONFIG. The first
+worker is the chief; it alone writes.
+"""
+
+import contextlib
+import json
+import os
+import reprlib
+import zlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+from absl import logging
+
+LOST = (  # what a collective operation says if another worker is gone
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+)
+
+
+class WorkerLostError(ConnectionError):
+    """Another worker ended or is out of reach."""
+
+
+def join(num_gpus: int = -1) -> tf.distribute.Strategy:
+    """Chooses the devices of this run, and waits for the other workers.
+
+    Args:
+      num_gpus: Of this machine; 0: its CPU alone; -1: all that are visible.
+
+    Raises:
+      ValueError: There are fewer, or TF_CONFIG cannot be understood.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if not -1 <= num_gpus <= len(gpus):
+        raise ValueError(
+            f"num_gpus is {num_gpus}: expected -1 (all) to {len(gpus)}, the "
+            "number of GPUs that TensorFlow sees"
+        )
+    if num_gpus == -1:
+        num_gpus = len(gpus)
+    tf.config.set_visible_devices(gpus[:num_gpus], "GPU")
+    addresses, number = workers()
+    if len(addresses) > 1:
+        logging.info(
+            "worker %d of %d: waiting for the others at %s",
+            *(number, len(addresses)),
+            ", ".join(addresses[:number] + addresses[number + 1 :]),
+        )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if num_gpus > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def workers() -> tuple[list[str], int]:
+    """Addresses of all workers, the chief's first, and the own one's number.
+
+    Raises:
+      ValueError: TF_CONFIG cannot be understood.
+    """
+    text = os.environ.get("TF_CONFIG", "") or "{}"
+    try:
+        config = json.loads(text)
+        cluster = config.get("cluster", {})
+        kinds = [kind for kind in ("chief", "worker") if kind in cluster]
+        addresses = [str(a) for kind in kinds for a in cluster[kind]]
+        if cluster.keys() - {"chief", "worker"}:
+            raise ValueError(f"it names {', '.join(cluster)}")
+        if not addresses:
+            return [], 0
+        task = config["task"]
+        number = range(len(cluster[task["type"]]))[int(task["index"])]
+        if task["type"] == "worker" and "chief" in cluster:
+            number += len(cluster["chief"])
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError) as why:
+        raise ValueError(
+            f"TF_CONFIG is {text!r} ({why}): expected "
+            '{"cluster": {"worker": ["HOST:PORT", ...]}, '
+            '"task": {"type": "worker", "index": NUMBER}}'
+        ) from None
+    return addresses, number
+
+
+def several_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Whether more than one process trains."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes."""
+    return not several_workers(strategy) or workers()[1] == 0
+
+
+def agree(strategy: tf.distribute.Strategy, **facts: object) -> None:
+    """Waits until all workers come here, with the same facts.
+
+    Args:
+      strategy: Of this process.
+      **facts: What must not differ.
+
+    Raises:
+      ValueError: It does.
+    """
+    if not several_workers(strategy):
+        return
+    sums = [zlib.crc32(repr(fact).encode()) for fact in facts.values()]
+    own = tf.constant([[0, *sums]], tf.int64)
+
+    @tf.function
+    def gather() -> tf.Tensor:
+        def replica() -> tf.Tensor:
+            here = tf.distribute.get_replica_context()
+            return here.all_gather(own, axis=0)
+
+        return strategy.experimental_local_results(strategy.run(replica))[0]
+
+    rows = gather().numpy()
+    for column, (name, fact) in enumerate(facts.items(), start=1):
+        if len(set(rows[:, column])) > 1:
+            raise ValueError(
+                f"workers differ in their {name} ({reprlib.repr(fact)} here): "
+                "give all the same command, and the same folders"
+            )
+
+
+@contextlib.contextmanager
+def chief_first(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Lets the chief do what is inside, and then the others."""
+    if not is_chief(strategy):
+        agree(strategy)
+    yield
+    if is_chief(strategy):
+        agree(strategy)
+
+
+@contextlib.contextmanager
+def guard() -> Iterator[None]:
+    """Turns what TensorFlow says of a lost worker into a WorkerLostError."""
+    try:
+        yield
+    except LOST:
+        if len(workers()[0]) < 2:
+            raise
+        logging.debug("", exc_info=True)
+        raise WorkerLostError(
+            "another worker ended or is out of reach: start all workers again, "
+            "and they go on at the last checkpoint"
+        ) from None
