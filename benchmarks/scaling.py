@@ -1,0 +1,136 @@
+"""What several GPUs should bring: a calculation on paper, not a measurement.
+
+  python benchmarks/scaling.py
+  python benchmarks/scaling.py --tflops 60 --dim 32
+
+A step is compute, then communication:
+
+  compute       = clips of a GPU x operations of a clip / --tflops
+  communication = 2 (N - 1) / N x bytes / speed of the ring's slowest link
+
+Bytes are four for each trainable weight: the critic's once for each of its
+updates, the generator's once. Operations are those that `train_step.py` counts:
+25 taps, nothing twice. Left out: latency, optimizers, loading, overlap of the
+two, and that a GPU with few clips is slower for each.
+"""
+
+import argparse
+import math
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import keras
+
+import wavegan
+from benchmarks import train_step
+
+BATCH = 64
+TFLOPS = 20.0
+# Bytes a second, one way: within a machine, and between machines.
+NVLINK = {"NVLink": 450e9}
+NETWORKS = {f"{gbit} Gbit/s": gbit * 1e9 / 8 for gbit in (200, 100, 25)}
+# GPUs, and what the slowest link of their ring may be.
+RINGS: dict[int, dict[str, float]] = {
+    1: {"none": math.inf},
+    8: {**NVLINK, **NETWORKS},
+    64: NETWORKS,
+}
+COLUMNS = (
+    "GPUs",
+    "slowest link",
+    "clips: all, each",
+    "compute",
+    "communication",
+    "step",
+    "clips/s, times one GPU's",
+    "of N times",
+)
+
+
+def count_bytes(network: keras.Model) -> int:
+    """Bytes of a network's gradients in float32."""
+    return 4 * sum(math.prod(w.shape) for w in network.trainable_weights)
+
+
+def bytes_per_step(config: wavegan.WaveGANConfig) -> int:
+    """What a GPU has to add to the others' in a step, all updates together."""
+    critic = count_bytes(wavegan.build_discriminator(config))
+    generator = count_bytes(wavegan.build_generator(config))
+    return train_step.CRITIC_STEPS * critic + generator
+
+
+def operations_per_clip(config: wavegan.WaveGANConfig) -> int:
+    """Operations of a step for each clip of its batch."""
+    critic, generator = train_step.count_flops(config)
+    return train_step.CRITIC_STEPS * critic + generator
+
+
+def communication(num_gpus: int, num_bytes: float, link: float) -> float:
+    """Seconds in which a ring adds up so many bytes of each of its GPUs."""
+    return 2 * (num_gpus - 1) / num_gpus * num_bytes / link
+
+
+def rows(config: wavegan.WaveGANConfig, tflops: float) -> list[tuple[str, ...]]:
+    """The table, by batch, number of GPUs and link."""
+    num_bytes = bytes_per_step(config)
+    clip_seconds = operations_per_clip(config) / (tflops * 1e12)
+    table: list[tuple[str, ...]] = []
+    for grows in (False, True):
+        for num_gpus, links in RINGS.items():
+            if grows and num_gpus == 1:
+                continue  # the same as without
+            each = BATCH if grows else BATCH // num_gpus
+            for name, link in links.items():
+                compute = each * clip_seconds
+                waiting = communication(num_gpus, num_bytes, link)
+                faster = num_gpus * each * clip_seconds / (compute + waiting)
+                table.append(
+                    (
+                        f"{num_gpus}",
+                        name,
+                        f"{num_gpus * each:,}, {each}",
+                        f"{1e3 * compute:.0f} ms",
+                        f"{1e3 * waiting:.1f} ms",
+                        f"{1e3 * (compute + waiting):.0f} ms",
+                        f"{faster:.1f}",
+                        f"{100 * faster / num_gpus:.0f}%",
+                    )
+                )
+    return table
+
+
+def markdown(config: wavegan.WaveGANConfig, tflops: float) -> str:
+    """The table and what it is made of."""
+    num_bytes = bytes_per_step(config)
+    operations = operations_per_clip(config)
+    lines = [
+        f"Calculated, not measured: dim {config.dim}, "
+        f"{train_step.CRITIC_STEPS} critic updates a step, float32, "
+        f"{tflops:g} TFLOP/s sustained by each GPU; "
+        f"{num_bytes / 1e6:.0f} MB to add up and "
+        f"{operations / 1e9:.0f} GFLOP for each clip in a step.",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        f"|--:|---|{'--:|' * (len(COLUMNS) - 2)}",
+    ]
+    lines += [f"| {' | '.join(row)} |" for row in rows(config, tflops)]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument(
+        "--tflops", type=float, default=TFLOPS, help="that a GPU sustains"
+    )
+    args = parser.parse_args()
+    print(markdown(wavegan.WaveGANConfig(dim=args.dim), args.tflops))
+
+
+if __name__ == "__main__":
+    main()
