@@ -8,14 +8,20 @@ worker is the chief; it alone writes.
 
 import contextlib
 import json
+import math
 import os
 import reprlib
+import signal
+import socket
+import time
 import zlib
 from collections.abc import Iterator
 
 import tensorflow as tf
 from absl import logging
 
+POLL_SECS = 0.2  # between two looks for workers that are missing
+SAY_SECS = 60.0  # between two lines that name them
 LOST = (  # what a collective operation says if another worker is gone
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -37,7 +43,8 @@ def join(num_gpus: int = -1) -> tf.distribute.Strategy:
       num_gpus: Of this machine; 0: its CPU alone; -1: all that are visible.
 
     Raises:
-      ValueError: There are fewer, or TF_CONFIG cannot be understood.
+      ValueError: There are fewer, TF_CONFIG cannot be understood, or the
+        address that it gives this worker is taken.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if not -1 <= num_gpus <= len(gpus):
@@ -50,15 +57,59 @@ def join(num_gpus: int = -1) -> tf.distribute.Strategy:
     tf.config.set_visible_devices(gpus[:num_gpus], "GPU")
     addresses, number = workers()
     if len(addresses) > 1:
-        logging.info(
-            "worker %d of %d: waiting for the others at %s",
-            *(number, len(addresses)),
-            ", ".join(addresses[:number] + addresses[number + 1 :]),
-        )
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        _meet(addresses, number)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        # TensorFlow has taken it for itself, and does nothing.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        return strategy
+    # One worker is none; but Mirrored would look for it there.
+    os.environ.pop("TF_CONFIG", None)
     if num_gpus > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+def _meet(addresses: list[str], number: int) -> None:
+    """Waits until all workers are there.
+
+    TensorFlow would do so too, but deaf to signals, and without a word.
+    """
+    missing = addresses[:number] + addresses[number + 1 :]
+    dual = socket.has_dualstack_ipv6()
+    try:
+        server = socket.create_server(
+            ("", _split(addresses[number])[1]),
+            family=socket.AF_INET6 if dual else socket.AF_INET,
+            backlog=1024,
+            dualstack_ipv6=dual,
+        )
+    except OSError as error:
+        raise ValueError(
+            f"TF_CONFIG: worker {number} cannot listen at {addresses[number]} "
+            f"({error.strerror}): give it a free port"
+        ) from None
+    said_at = -math.inf
+    with server:
+        while missing:
+            if time.monotonic() - said_at > SAY_SECS:
+                said_at = time.monotonic()
+                logging.info(
+                    "worker %d of %d: waiting for %s",
+                    *(number, len(addresses), ", ".join(missing)),
+                )
+            for address in list(missing):
+                with (
+                    contextlib.suppress(OSError),
+                    socket.create_connection(_split(address), 1.0),
+                ):
+                    missing.remove(address)
+            time.sleep(POLL_SECS)
+
+
+def _split(address: str) -> tuple[str, int]:
+    """Host and port."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def workers() -> tuple[list[str], int]:
@@ -77,8 +128,10 @@ def workers() -> tuple[list[str], int]:
             raise ValueError(f"it names {', '.join(cluster)}")
         if not addresses:
             return [], 0
+        for address in addresses:
+            _split(address)
         task = config["task"]
-        number = range(len(cluster[task["type"]]))[int(task["index"])]
+        number = range(len(cluster[task["type"]])).index(int(task["index"]))
         if task["type"] == "worker" and "chief" in cluster:
             number += len(cluster["chief"])
     except (ValueError, KeyError, IndexError, TypeError, AttributeError) as why:

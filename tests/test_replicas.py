@@ -1,0 +1,156 @@
+"""Several devices learn what one learns."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+
+import commandline
+import numpy as np
+import pytest
+import replicated
+import tensorflow as tf
+
+import dcgan
+
+Found = dict[str, np.ndarray]
+SGD = [case for case, (_, own, *_) in replicated.CASES.items() if not own]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
+    """What one device and two of half the batch each came to."""
+    folder = tmp_path_factory.mktemp("replicated")
+    for kind in ("one", "two"):
+        process = replicated.start(kind, folder / f"{kind}.npz")
+        assert process.wait(300) == 0
+    return {
+        kind: dict(np.load(folder / f"{kind}.npz")) for kind in ("one", "two")
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", replicated.CASES)
+def test_two_devices_lose_as_one(found: dict[str, Found], case: str) -> None:
+    one, two = (found[kind][f"{case}/losses"] for kind in ("one", "two"))
+    assert np.ptp(one[:, 0]) > 1e-3, "nothing was learnt"
+    np.testing.assert_allclose(two, one, atol=1e-5 if case in SGD else 1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", SGD)
+def test_two_devices_come_to_the_weights_of_one(
+    found: dict[str, Found], case: str
+) -> None:
+    names = [name for name in found["one"] if name.startswith(f"{case}/")]
+    assert len(names) > 10
+    for name in names:
+        np.testing.assert_allclose(
+            found["two"][name], found["one"][name], atol=1e-6, err_msg=name
+        )
+
+
+def run_on_two(*args: object) -> subprocess.CompletedProcess[str]:
+    """The command line on a machine that seems to have two devices."""
+    start = """
+from eval import console
+console.quiet_tensorflow()
+import cli, cluster, train_wavegan
+import tensorflow as tf
+(cpu,) = tf.config.list_physical_devices("CPU")
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+cluster.join = lambda num_gpus: strategy
+cli.run(train_wavegan.FACE)
+"""
+    return subprocess.run(
+        [sys.executable, "-c", start, *map(str, args)],
+        cwd=commandline.ROOT,
+        timeout=120,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_a_run_moves_from_one_device_to_two_and_back(
+    audio: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    flags = (*commandline.TINY, commandline.EMA, f"--data_dir={audio}")
+    commandline.train(tmp_path / "one", audio, flags[-2], "--train_max_steps=9")
+    moved = tmp_path / "moved"
+    commandline.train(moved, audio, flags[-2], "--train_max_steps=3")
+    done = run_on_two("train", moved, *flags, "--train_max_steps=6")
+    assert done.returncode == 0, done.stderr
+    assert "at step 3" in done.stderr
+    assert "Traceback" not in done.stderr
+    commandline.train(moved, audio, flags[-2], "--train_max_steps=9")
+    for step, losses in commandline.losses(tmp_path / "one").items():
+        if step in commandline.losses(moved):
+            np.testing.assert_allclose(
+                commandline.losses(moved)[step], losses, atol=1e-4
+            )
+    assert 9 in commandline.losses(moved)
+    one = commandline.weights(tmp_path / "one")
+    for name, value in commandline.weights(moved).items():
+        np.testing.assert_allclose(value, one[name], atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        (
+            "--train_batch_size=5",
+            "--train_batch_size is 5: expected a multiple",
+        ),
+        ("--train_jit", "--train_jit is True: expected False"),
+    ],
+)
+def test_what_two_devices_cannot_do_is_one_line(
+    audio: pathlib.Path, tmp_path: pathlib.Path, flag: str, said: str
+) -> None:
+    done = run_on_two(
+        *("train", tmp_path / "t", *commandline.TINY, f"--data_dir={audio}"),
+        *("--train_max_steps=2", flag),
+    )
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert said in last, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_second_derivative_of_the_critics_batch_norm(
+    rng: np.random.Generator,
+) -> None:
+    """Of a squared slope, by central differences."""
+    norm = dcgan.BatchOnlyNormalization(dtype="float64")
+    x = rng.normal(size=(5, 3))
+    weights = tf.constant(rng.normal(size=(5, 3)))
+    norm.build(x.shape)
+
+    @tf.function
+    def squared_slope(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            score = tf.reduce_sum(weights * tf.tanh(norm(x)))
+        return tf.reduce_sum(tape.gradient(score, x) ** 2)
+
+    with tf.GradientTape() as tape:
+        given = tf.constant(x)
+        tape.watch(given)
+        slope = squared_slope(given)
+    gradient = tape.gradient(slope, given).numpy()
+    small = 1e-5
+    for place in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[place] = small
+        up, down = (
+            float(squared_slope(tf.constant(x + sign * step)))
+            for sign in (1, -1)
+        )
+        np.testing.assert_allclose(
+            gradient[place], (up - down) / (2 * small), rtol=1e-5, atol=1e-6
+        )
