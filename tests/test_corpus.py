@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 from typing import Any
@@ -66,6 +67,57 @@ def test_the_files_of_a_step_are_those_of_its_batches(
         assert [pathlib.Path(path).name for path in paths] == list(
             dict.fromkeys(names)
         )
+
+
+@dataclasses.dataclass
+class Replicas:
+    """Stands in for a strategy, as one process of it."""
+
+    num_replicas_in_sync: int
+    worker: tf.distribute.InputContext
+
+    def distribute_datasets_from_function(self, make: Any) -> tf.data.Dataset:
+        return make(self.worker)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("devices", [1, 2])
+def test_replicas_share_the_batches_of_one(
+    tmp_path: pathlib.Path,
+    directory: traindir.TrainDir,
+    workers: int,
+    devices: int,
+) -> None:
+    for i in range(40):  # each file is one level
+        wavs.write(tmp_path / "in" / f"{i:02}.wav", np.full(64, (i + 1) / 64))
+    config = config_of(tmp_path / "in")
+    config["train"]["batch_size"] = 12
+    found = corpus.find(config, directory)
+
+    def take(strategy: Any, count: int) -> list[np.ndarray]:
+        stream = corpus.stream(
+            found, config, directory, 3, lambda *_: None, strategy
+        )
+        return [batches.numpy() for batches in stream.take(count)]
+
+    alone = take(tf.distribute.get_strategy(), 5)
+    replicas = workers * devices
+    shared = [
+        take(
+            Replicas(
+                replicas, tf.distribute.InputContext(workers, i, replicas)
+            ),
+            5 * devices,
+        )
+        for i in range(workers)
+    ]
+    for step, batches in enumerate(alone):
+        parts = [
+            shared[i][step * devices + k]
+            for i in range(workers)
+            for k in range(devices)
+        ]
+        np.testing.assert_array_equal(np.concatenate(parts, axis=1), batches)
 
 
 def test_what_was_found_is_remembered_until_it_changes(

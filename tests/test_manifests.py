@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 import cli
+import cluster as cluster_lib
 import traindir
 import wavegan
 from benchmarks import scaling
@@ -28,7 +29,7 @@ MANIFEST = ROOT / "docs/kubernetes.yaml"
 DOCUMENTS = list(yaml.safe_load_all(MANIFEST.read_text(encoding="utf-8")))
 TEXT = (ROOT / "docs/distributed.md").read_text(encoding="utf-8")
 
-LOST_WORKER = 69  # EX_UNAVAILABLE; written out until cli.EXIT_CODES has it
+LOST_WORKER = cli.EXIT_CODES[cluster_lib.WorkerLostError]
 LOCKED = cli.EXIT_CODES[traindir.LockedError]
 STOPPED = 128 + signal.SIGTERM
 HOPELESS = set(cli.EXIT_CODES.values()) - {LOST_WORKER, LOCKED}
