@@ -20,6 +20,8 @@ from collections.abc import Iterator
 import tensorflow as tf
 from absl import logging
 
+from eval import console
+
 POLL_SECS = 0.2  # between two looks for workers that are missing
 SAY_SECS = 60.0  # between two lines that name them
 LOST = (  # what a collective operation says if another worker is gone
@@ -58,7 +60,8 @@ def join(num_gpus: int = -1) -> tf.distribute.Strategy:
     addresses, number = workers()
     if len(addresses) > 1:
         _meet(addresses, number)
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        with console.without_stderr():
+            strategy = tf.distribute.MultiWorkerMirroredStrategy()
         # TensorFlow has taken it for itself, and does nothing.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         return strategy

@@ -1,9 +1,10 @@
 """How the commands of this folder speak: quietly, and wrong in one line."""
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 
@@ -14,13 +15,22 @@ def quiet_tensorflow() -> None:
     import has to do without stderr (tensorflow/tensorflow issue 100442).
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    stderr = os.dup(2)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    try:
+    with without_stderr():
         import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
+
+
+@contextlib.contextmanager
+def without_stderr() -> Iterator[None]:
+    """Lets nobody write to stderr: for code that heeds no level of logging."""
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
     finally:
         os.dup2(stderr, 2)
-    tf.get_logger().setLevel("ERROR")
+        os.close(stderr)
+        os.close(nowhere)
 
 
 class Parser(argparse.ArgumentParser):
