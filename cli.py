@@ -7,6 +7,7 @@ import os
 import pathlib
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -272,6 +273,8 @@ def _released(face: Face) -> pathlib.Path | None:
 
 def main(face: Face, argv: list[str]) -> None:
     """Runs one mode; whatever is wrong ends in one line."""
+    # The first process of a container has no default that would end it.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     known = {**MODES, **face.own_modes}
     try:
         mode, path = (argv[1:] + ["./train"])[:2] if argv[1:] else ("", "")

@@ -60,10 +60,11 @@ def join(num_gpus: int = -1) -> tf.distribute.Strategy:
     addresses, number = workers()
     if len(addresses) > 1:
         _meet(addresses, number)
+        handler = signal.getsignal(signal.SIGTERM)
         with console.without_stderr():
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
         # TensorFlow has taken it for itself, and does nothing.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, handler)
         return strategy
     # One worker is none; but Mirrored would look for it there.
     os.environ.pop("TF_CONFIG", None)

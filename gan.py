@@ -129,7 +129,8 @@ class GAN(keras.Model):
           penalty_weight: Instead of the objective's.
 
         Raises:
-          ValueError: No objective has that name.
+          ValueError: No objective has that name; or several devices would have
+            to share batch norm in some updates only.
         """
         if isinstance(objective, str):
             objective = losses.find(objective)
@@ -155,11 +156,17 @@ class GAN(keras.Model):
         self.discriminator_optimizer = optimizer(
             self.discriminator, disc_learning_rate
         )
+        talking = replicas.count() > 1 and self._has_batch_norm()
+        if talking and self.penalty_interval > 1:
+            raise ValueError(
+                f"penalty_interval is {self.penalty_interval}: expected 1 for "
+                "batch norm on several devices"
+            )
         self._discriminator_gradients = self._discriminate
         self._generator_gradients = self._deceive
         # A function of its own is traced once, however often a step calls it.
-        # But in none may replicas talk, as their batch norms do.
-        if replicas.count() == 1 or not self._has_batch_norm():
+        # But in none may replicas talk to each other, as batch norms do.
+        if not talking:
             self._discriminator_gradients = tf.function(self._discriminate)
             self._generator_gradients = tf.function(self._deceive)
         # Keras wants one optimizer; left alone, it would invent another.

@@ -101,21 +101,22 @@ def test_a_run_moves_from_one_device_to_two_and_back(
 
 
 @pytest.mark.parametrize(
-    ("flag", "said"),
+    ("flags", "said"),
     [
+        (["--train_batch_size=5"], "--train_batch_size is 5: expected a mult"),
+        (["--train_jit"], "--train_jit is True: expected False"),
         (
-            "--train_batch_size=5",
-            "--train_batch_size is 5: expected a multiple",
+            ["--train_penalty_interval=2", "--wavegan_batchnorm"],
+            "--train_penalty_interval is 2: expected 1",
         ),
-        ("--train_jit", "--train_jit is True: expected False"),
     ],
 )
 def test_what_two_devices_cannot_do_is_one_line(
-    audio: pathlib.Path, tmp_path: pathlib.Path, flag: str, said: str
+    audio: pathlib.Path, tmp_path: pathlib.Path, flags: list[str], said: str
 ) -> None:
     done = run_on_two(
         *("train", tmp_path / "t", *commandline.TINY, f"--data_dir={audio}"),
-        *("--train_max_steps=2", flag),
+        *("--train_max_steps=2", *flags),
     )
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
