@@ -210,5 +210,6 @@ def guard() -> Iterator[None]:
         logging.debug("", exc_info=True)
         raise WorkerLostError(
             "another worker ended or is out of reach: start all workers again, "
-            "and they go on at the last checkpoint"
+            "and they go on at the last checkpoint (--verbosity=1 tells what "
+            "TensorFlow says)"
         ) from None
