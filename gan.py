@@ -81,6 +81,7 @@ class GAN(keras.Model):
             self._average.set_weights(generator.get_weights())
             self._average.trainable = False
         self._draws = draws.Draws(self.seed, generator, discriminator)
+        self.built = True  # or `fit` on several devices would look for a call
 
     @property
     def ema_generator(self) -> keras.Model:

@@ -52,6 +52,12 @@ def test_two_devices_come_to_the_weights_of_one(
         )
 
 
+@pytest.mark.slow
+def test_keras_fits_two_devices_as_one(found: dict[str, Found]) -> None:
+    one, two = (found[kind]["fit/losses"] for kind in ("one", "two"))
+    np.testing.assert_allclose(two, one, atol=1e-5)
+
+
 def run_on_two(*args: object) -> subprocess.CompletedProcess[str]:
     """The command line on a machine that seems to have two devices."""
     start = """
