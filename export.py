@@ -4,13 +4,11 @@ Each maps latent vectors to audio, of any number of clips at once, and needs
 nothing of this repository to do so. A card, `generator.json`, lies beside it.
 """
 
-import contextlib
 import importlib
 import json
-import os
 import pathlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -21,6 +19,7 @@ import atomic
 import gan as gan_lib
 import stock
 import traindir
+from eval import console
 
 INPUT, OUTPUT = "z", "G_z"  # names of the original
 CARD = "generator.json"
@@ -59,7 +58,7 @@ def write_tflite(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder) as saved:
         _save(_serve(generator, gan.latent_dim), generator, pathlib.Path(saved))
         converter = tf.lite.TFLiteConverter.from_saved_model(saved)
-        with _hushed():
+        with console.without_stderr():
             content = converter.convert()
     (folder / "generator.tflite").write_bytes(content)
 
@@ -73,7 +72,7 @@ def write_onnx(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
     """
     converter = _optional("tf2onnx.convert")
     serve = _serve(_small(stock.build(gan)), gan.latent_dim)
-    with _hushed():
+    with console.without_stderr():
         model, _ = converter.from_function(serve, serve.input_signature, OPSET)
     (folder / "generator.onnx").write_bytes(model.SerializeToString())
 
@@ -189,19 +188,6 @@ def _save(serve: Any, network: keras.Model, folder: pathlib.Path) -> None:
     # converter, TensorFlow 2.17's (tensorflow/tensorflow issue 63987).
     module.weights = [variable.value for variable in network.variables]
     tf.saved_model.save(module, str(folder), serve)
-
-
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """Keeps the notes of converters off stderr, which no setting silences."""
-    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
-        os.close(nowhere)
 
 
 def _small(network: keras.Model) -> keras.Model:

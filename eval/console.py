@@ -1,4 +1,4 @@
-"""How the commands of this folder speak: quietly, and wrong in one line."""
+"""How commands speak: quietly, and wrong in one line."""
 
 import argparse
 import contextlib
