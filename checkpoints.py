@@ -272,6 +272,7 @@ def _parts(gan: gan_lib.GAN) -> dict[str, Any]:
     parts: dict[str, Any] = {
         "generator": weights(gan.generator),
         "discriminator": weights(gan.discriminator),
+        **{network.name: weights(network) for network in gan.spectral_critics},
         "step": gan.step,
         "seed": gan.seed,
     }

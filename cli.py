@@ -90,6 +90,8 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
         chief = cluster.is_chief(strategy)
         with cluster.chief_first(strategy):
             found = find_audio(config, directory)
+        config["data"]["words"] = found.words
+        config["model"]["num_labels"] = len(found.words)
         with directory.lock() if chief else contextlib.nullcontext():
             if chief:
                 face.prepare(directory, config, found)

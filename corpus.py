@@ -17,6 +17,7 @@ from absl import logging
 import atomic
 import loader
 import traindir
+from eval import labels as labels_lib
 
 PASS_SIZE = 64  # slices at once
 NAMED = 10  # skipped files that the terminal names; a file lists them all
@@ -29,10 +30,14 @@ class Corpus:
     Attributes:
       infos: The usable files.
       skipped: The others, and why.
+      words: What the files say, in alphabetical order; empty without labels.
+      labels: Of each usable file, an index into the words; None without labels.
     """
 
     infos: list[loader.AudioInfo]
     skipped: dict[str, str]
+    words: tuple[str, ...] = ()
+    labels: list[int] | None = None
 
     @property
     def paths(self) -> list[str]:
@@ -51,7 +56,9 @@ def find(
 
     Raises:
       FileNotFoundError: The folder is missing.
-      ValueError: It holds no audio, or too many files that cannot be used.
+      ValueError: It holds no audio, or too many files that cannot be used; or
+        names tell no words, or not those of the run, and labels are to be
+        learnt.
     """
     data = traindir.DataConfig(**config["data"])
     paths = loader.find_audio(data.dir)
@@ -89,7 +96,35 @@ def find(
         "".join(f"; {n} at {rate} Hz" for rate, n in rates.most_common()),
     )
     _compare(known, infos)
-    return Corpus(infos, skipped)
+    if not data.labels:
+        return Corpus(infos, skipped)
+    return Corpus(infos, skipped, *_label(infos, data))
+
+
+def _label(
+    infos: list[loader.AudioInfo], data: traindir.DataConfig
+) -> tuple[tuple[str, ...], list[int]]:
+    """Gives the words of a run, and the label of each file."""
+    root = loader.audio_root(data.dir)
+    said = [labels_lib.word_of(info.path, root) for info in infos]
+    words = tuple(data.words) or tuple(sorted(set(said)))
+    counts = collections.Counter(said)
+    if odd := sorted(set(said) - set(words)):
+        raise ValueError(
+            f"{data.dir} has files that say {', '.join(odd)}, but that run "
+            f"knows {', '.join(words)}: remove them, or start a run of its own"
+        )
+    if len(words) < 2:
+        raise ValueError(
+            f"labels is {data.labels!r}, but all files say {words[0]!r}: "
+            "expected two words or more, as Word_anything.wav or a folder for "
+            "each"
+        )
+    logging.info(
+        "labels: %s",
+        ", ".join(f"{word} ({counts[word]})" for word in words),
+    )
+    return words, [words.index(word) for word in said]
 
 
 def remember(corpus: Corpus, directory: traindir.TrainDir) -> None:
@@ -197,7 +232,8 @@ def stream(
       strategy: By which replicas train; each gets its own rows of the batches.
 
     Returns:
-      Audio, `[critic_steps, batch, slice_len, channels]`, without end.
+      Audio, `[critic_steps, batch, slice_len, channels]`, without end; with
+      labels, audio and labels, int32, `[critic_steps, batch]`.
 
     Raises:
       ValueError: Replicas cannot share a batch equally.
@@ -234,6 +270,7 @@ def stream(
             max_bad=data.max_bad,
             on_skip=on_skip,
             choose=None if replicas == 1 else choose,
+            labels=corpus.labels,
             **_slicing(config),
         ).batch(settings.critic_steps)
         gpus = tf.config.list_logical_devices("GPU")

@@ -50,9 +50,14 @@ def check(config: Any, first_size: int, num_taps: int, shortest: int) -> None:
         )
     if not 0 <= config.dropout < 1:
         raise ValueError(f"dropout is {config.dropout}: expected 0 to below 1")
+    if config.num_labels < 0:
+        raise ValueError(
+            f"num_labels is {config.num_labels}: expected 0 (none) or more"
+        )
     # A stranger's config must not take all memory.
     widths = (config.channels, *config.widths)
-    num_weights = first_size * widths[-1] * config.latent_dim + sum(
+    num_inputs = config.latent_dim + config.num_labels
+    num_weights = first_size * widths[-1] * num_inputs + sum(
         num_taps * first * second
         for first, second in itertools.pairwise(widths)
     )
@@ -76,13 +81,33 @@ def generate(
       upconv: Adds the layer of a number to a tensor, with so many channels.
 
     Returns:
-      Its input z, `[batch, latent_dim]`, and its output, in [-1, 1].
+      Its input, z `[batch, latent_dim]`, with labels `[z, label]`, where label
+      is int32, `[batch]`; and its output, in [-1, 1].
     """
     norms = _BatchNorms(config.batchnorm, keras.layers.BatchNormalization)
     widths = config.widths[::-1]
     z = keras.Input((config.latent_dim,), name="z")
     size = math.prod(first_shape) * widths[0]
     x = keras.layers.Dense(size, name="z_project")(z)
+    inputs: Any = z
+    if config.num_labels:
+        label = label_input()
+        inputs = [z, label]
+        # As much as z adds: the same variance at the start.
+        spread = math.sqrt(2 * config.latent_dim / (config.latent_dim + size))
+        x = keras.layers.Add()(
+            [
+                x,
+                LabelEmbedding(
+                    config.num_labels,
+                    size,
+                    embeddings_initializer=keras.initializers.RandomUniform(
+                        -spread, spread
+                    ),
+                    name="label_project",
+                )(label),
+            ]
+        )
     x = keras.layers.Reshape((*first_shape, widths[0]))(x)
     x = keras.layers.ReLU()(norms(x))
     outputs = (*widths[1:], config.channels)
@@ -91,7 +116,7 @@ def generate(
         if i < len(outputs) - 1:
             x = keras.layers.ReLU()(norms(x))
     # What leaves a network is float32 in every precision.
-    return z, keras.layers.Activation("tanh", dtype="float32")(x)
+    return inputs, keras.layers.Activation("tanh", dtype="float32")(x)
 
 
 def discriminate(
@@ -99,7 +124,7 @@ def discriminate(
     x: Any,
     downconv: Callable[[Any, int, int], Any],
     shuffle: Callable[[Any], Any],
-) -> Any:
+) -> tuple[Any, Any]:
     """Builds a discriminator on its input.
 
     Args:
@@ -109,8 +134,10 @@ def discriminate(
       shuffle: Adds phase shuffle to a tensor.
 
     Returns:
-      Raw scores, `[batch]`.
+      Its input, x, with labels `[x, label]`, where label is int32, `[batch]`;
+      and raw scores, `[batch]`.
     """
+    inputs: Any = x
     norms = _BatchNorms(config.batchnorm, BatchOnlyNormalization)
     for i, width in enumerate(config.widths):
         x = downconv(x, width, i)
@@ -122,8 +149,56 @@ def discriminate(
         if config.phaseshuffle and i < len(config.widths) - 1:
             x = shuffle(x)
     x = keras.layers.Flatten()(x)
-    x = keras.layers.Dense(1, dtype="float32", name="output")(x)
+    label = label_input() if config.num_labels else None
+    if label is not None:
+        inputs = [inputs, label]
+    return inputs, score(x, label, config.num_labels)
+
+
+def label_input() -> Any:
+    """An input for the label of each example, int32, `[batch]`."""
+    return keras.Input((), dtype="int32", name="label")
+
+
+def score(features: Any, label: Any, num_labels: int) -> Any:
+    """Scores examples by the features that a discriminator found in them.
+
+    With labels, the score adds how well the features fit the label: their
+    product with a vector of that label's own.
+
+    Args:
+      features: `[batch, size]`.
+      label: Of each example, `[batch]`; None without labels.
+      num_labels: Labels there are.
+
+    Returns:
+      Raw scores, `[batch]`.
+
+    Source: Miyato and Koyama (2018), "cGANs with Projection Discriminator",
+    equation 3.
+    """
+    x = keras.layers.Dense(1, dtype="float32", name="output")(features)
+    if label is not None:
+        projection = LabelEmbedding(
+            num_labels,
+            features.shape[1],
+            embeddings_initializer="glorot_uniform",
+            dtype="float32",
+            name="label_project",
+        )(label)
+        fit = keras.layers.Dot(axes=1, dtype="float32")([features, projection])
+        x = keras.layers.Add(dtype="float32")([x, fit])
     return keras.layers.Reshape((), dtype="float32")(x)
+
+
+@keras.saving.register_keras_serializable("wavegan")
+class LabelEmbedding(keras.layers.Embedding):
+    """An embedding looked up by a product, so that its gradient is dense."""
+
+    def call(self, label: tf.Tensor) -> tf.Tensor:
+        """Maps labels, `[batch]`, to vectors, `[batch, output_dim]`."""
+        rows = tf.one_hot(label, self.input_dim, dtype=self.compute_dtype)
+        return rows @ tf.cast(self.embeddings, self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable("wavegan")

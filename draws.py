@@ -14,6 +14,7 @@ import replicas
 
 # What a draw is for; the random layers' streams count on from here.
 Z, ALPHA, LAYERS = range(3)
+AUGMENT_REAL, AUGMENT_FAKE = -1, -2
 
 
 class Draws:
@@ -41,6 +42,15 @@ class Draws:
         return replicas.own_rows(
             tf.random.stateless_uniform(shape, self._key(update, ALPHA))
         )
+
+    def augmentation(self, update: tf.Tensor, purpose: int) -> tf.Tensor:
+        """The seed of how a batch is augmented, `[2]`.
+
+        Args:
+          update: Whose batch.
+          purpose: AUGMENT_REAL or AUGMENT_FAKE.
+        """
+        return self._key(update, purpose)
 
     def reseed_layers(self, update: tf.Tensor) -> None:
         """Starts the streams of phase shuffle and dropout for one update.

@@ -31,6 +31,8 @@ SETTINGS: tuple[Setting, ...] = (
     ("data_cache", "data", "cache", "where decoded audio stays: none, memory, "
      "disk; auto: in memory if a quarter of what is free holds it"),
     ("data_max_bad", "data", "max_bad", "share of unusable files to accept"),
+    ("data_labels", "data", "labels", "words: learn which word each clip says, "
+     "by its name (Seven_x.wav, seven/x.wav), so that words can be asked for"),
     ("*_latent_dim", "model", "latent_dim", "size of z"),
     ("*_kernel_len", "model", "kernel_len", "taps of each convolution"),
     ("*_dim", "model", "dim", "channels of the first critic layer"),
@@ -54,6 +56,8 @@ SETTINGS: tuple[Setting, ...] = (
      "updates from one penalty to the next, each so many times heavier"),
     ("train_ema_decay", "train", "ema_decay", "of the generator's running "
      "average; 0: none"),
+    ("train_augment", "train", "augment", "change clips at random before the "
+     "discriminator hears them: some of shift,polarity,gain,filter,noise"),
     ("train_jit", "train", "jit", "compile the step by XLA"),
     ("precision", "train", "precision", "fp32, or bf16: activations and "
      "products in bfloat16, weights and losses in float32"),

@@ -1,16 +1,23 @@
 """The training step: two networks, their losses and optimizers."""
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+import augmentation
 import draws
 import layers
 import losses
 import replicas
+import spectral_critic
+
+# A discriminator, and the real and generated examples as it is shown them.
+Shown = tuple[keras.Model, tf.Tensor, tf.Tensor]
 
 
 class GAN(keras.Model):
@@ -19,13 +26,18 @@ class GAN(keras.Model):
     A step is one generator update behind `critic_steps` discriminator updates,
     each with its own real batch, latent vectors, penalty positions and shifts.
 
+    Where the networks take labels, each generated example has the label of the
+    real one in its place of the batch.
+
     Every draw is a function of (seed, step, update, purpose) alone. So a run is
     its seed, and whoever restores weights, moments, `seed` and `step` continues
     it as if nothing had been.
 
     Args:
-      generator: Maps z, `[batch, latent_dim]`, to examples, `[batch, ...]`.
-      discriminator: Maps examples to raw scores, `[batch]`.
+      generator: Maps z, `[batch, latent_dim]`, to examples, `[batch, ...]`;
+        or `[z, label]`, where label is int32, `[batch]`.
+      discriminator: Maps examples, or `[examples, label]`, to raw scores,
+        `[batch]`.
       latent_dim: Size of z, which is uniform in [-1, 1).
       critic_steps: Discriminator updates in a step.
       ema_decay: Of the running average of the generator's weights, for each
@@ -34,8 +46,13 @@ class GAN(keras.Model):
       penalty_interval: Discriminator updates from one slope penalty to the
         next; it weighs that many times more. 1: the paper's.
       seed: Of all random draws.
+      augment: Names in `augmentation.KINDS`: how clips are changed at random
+        before a discriminator hears them; none in the paper.
+      spectral_critics: More discriminators, made by `spectral_critic.build`,
+        whose losses are added; none in the paper.
 
     Attributes:
+      num_labels: Labels that the networks know; 0: they take none.
       step: Generator updates so far, an int64 variable, `[]`.
       broken_at: The first step with a loss or gradient that is no number, an
         int64 variable, `[]`; above all steps while there is none.
@@ -59,6 +76,8 @@ class GAN(keras.Model):
         ema_decay: float = 0.0,
         penalty_interval: int = 1,
         seed: int = 0,
+        augment: tuple[str, ...] = (),
+        spectral_critics: Sequence[keras.Model] = (),
     ) -> None:
         super().__init__()
         check(critic_steps, ema_decay, penalty_interval)
@@ -68,6 +87,11 @@ class GAN(keras.Model):
         self.critic_steps = critic_steps
         self.ema_decay = ema_decay
         self.penalty_interval = penalty_interval
+        self.augment = augment
+        self.spectral_critics = list(spectral_critics)
+        self.num_labels = 0
+        if len(generator.inputs) > 1:
+            self.num_labels = generator.get_layer("label_project").input_dim
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self.seed = tf.Variable(
             seed, trainable=False, dtype=tf.int64, name="seed"
@@ -80,13 +104,21 @@ class GAN(keras.Model):
             self._average = keras.models.clone_model(generator)
             self._average.set_weights(generator.get_weights())
             self._average.trainable = False
-        self._draws = draws.Draws(self.seed, generator, discriminator)
+        self._draws = draws.Draws(
+            self.seed, generator, discriminator, *spectral_critics
+        )
         self.built = True  # or `fit` on several devices would look for a call
 
     @property
     def ema_generator(self) -> keras.Model:
         """The averaged generator; without averaging, the generator itself."""
         return self.generator if self._average is None else self._average
+
+    @property
+    def critic_variables(self) -> list[keras.Variable]:
+        """The trainable weights of all discriminators."""
+        networks = [self.discriminator, *self.spectral_critics]
+        return [v for network in networks for v in network.trainable_variables]
 
     def from_audio(self, audio: tf.Tensor) -> tf.Tensor:
         """Turns audio into what the networks exchange: here, audio.
@@ -104,13 +136,17 @@ class GAN(keras.Model):
         """`to_audio` of symbolic examples, by stock Keras layers alone."""
         return examples
 
-    def generate(self, z: tf.Tensor) -> tf.Tensor:
+    def generate(
+        self, z: tf.Tensor, label: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Makes audio, `[batch, slice_len, channels]`, by the averaged weights.
 
         Args:
           z: Latent vectors, `[batch, latent_dim]`.
+          label: Of each clip, int32, `[batch]`; None if there are no labels.
         """
-        return self.to_audio(self.ema_generator(z, training=False))
+        examples = self.ema_generator(with_label(z, label), training=False)
+        return self.to_audio(examples)
 
     def compile(
         self,
@@ -142,20 +178,22 @@ class GAN(keras.Model):
         self.objective = objective
 
         def optimizer(
-            network: keras.Model, learning_rate: float | None
+            variables: list[keras.Variable], learning_rate: float | None
         ) -> keras.optimizers.Optimizer:
             made = objective.optimizer()
             if learning_rate is not None:
                 made.learning_rate = learning_rate
             # Slots must be there when a checkpoint is restored into them.
-            made.build(network.trainable_variables)
+            made.build(variables)
             return made
 
         if disc_learning_rate is None:
             disc_learning_rate = learning_rate
-        self.generator_optimizer = optimizer(self.generator, learning_rate)
+        self.generator_optimizer = optimizer(
+            self.generator.trainable_variables, learning_rate
+        )
         self.discriminator_optimizer = optimizer(
-            self.discriminator, disc_learning_rate
+            self.critic_variables, disc_learning_rate
         )
         talking = replicas.count() > 1 and self._has_batch_norm()
         if talking and self.penalty_interval > 1:
@@ -175,12 +213,13 @@ class GAN(keras.Model):
             optimizer=self.generator_optimizer, jit_compile=jit_compile
         )
 
-    def train_step(self, batches: tf.Tensor) -> dict[str, tf.Tensor]:
+    def train_step(self, batches: Any) -> dict[str, tf.Tensor]:
         """Updates the discriminator `critic_steps` times, the generator once.
 
         Args:
           batches: Real audio,
-            `[critic_steps, batch, slice_len, channels]`.
+            `[critic_steps, batch, slice_len, channels]`; for networks that take
+            labels, audio and labels, int32, `[critic_steps, batch]`.
 
         Returns:
           `d_loss` (mean over the discriminator's updates, penalty included)
@@ -189,23 +228,25 @@ class GAN(keras.Model):
         Source: section 3.1 of the paper; Gulrajani et al. (2017), algorithm 1.
         """
         update = self.step * (self.critic_steps + 1)
+        audio, labels = batches if self.num_labels else (batches, None)
         d_losses = []
-        for audio in tf.unstack(batches, self.critic_steps):
-            real = self.from_audio(audio)
-            d_losses.append(self._update_discriminator(real, update))
+        for i, clips in enumerate(tf.unstack(audio, self.critic_steps)):
+            real = self.from_audio(clips)
+            label = None if labels is None else labels[i]
+            d_losses.append(self._update_discriminator(real, label, update))
             update += 1
-        g_loss = self._update_generator(real, update)
+        g_loss = self._update_generator(real, label, update)
         d_loss, g_loss = replicas.mean([tf.reduce_mean(d_losses), g_loss])
         self._check_numbers(d_loss + g_loss)
         self.step.assign_add(1)
         return {"d_loss": d_loss, "g_loss": g_loss}
 
     def _update_discriminator(
-        self, real: tf.Tensor, update: tf.Tensor
+        self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tf.Tensor:
         """One discriminator update by real examples; returns its loss, `[]`."""
-        loss, gradients = self._discriminator_gradients(real, update)
-        variables = self.discriminator.trainable_variables
+        loss, gradients = self._discriminator_gradients(real, label, update)
+        variables = self.critic_variables
         loss = _apply(self.discriminator_optimizer, loss, gradients, variables)
         if self.objective.clip:
             for variable in variables:
@@ -217,23 +258,34 @@ class GAN(keras.Model):
         return loss
 
     def _discriminate(
-        self, real: tf.Tensor, update: tf.Tensor
+        self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The discriminator's loss, `[]`, and its gradients by the weights."""
+        """The discriminators' loss, `[]`, and its gradients by the weights."""
         self._draws.reseed_layers(update)
         batch = real.shape[0] or tf.shape(real)[0]
         z = self._draws.z(batch, self.latent_dim, update)
-        fake = self.generator(z, training=True)
-
-        variables = self.discriminator.trainable_variables
+        fake = self.generator(with_label(z, label), training=True)
+        shown = self._show(
+            self._augment(real, update, draws.AUGMENT_REAL),
+            self._augment(fake, update, draws.AUGMENT_FAKE),
+        )
         with tf.GradientTape() as tape:
-            loss = self.objective.discriminator(*self._score(real, fake))
-        gradients = tape.gradient(loss, variables)
+            loss = sum(
+                self.objective.discriminator(*self._score(*examples, label))
+                for examples in shown
+            )
+        gradients = tape.gradient(loss, self.critic_variables)
         if self.objective.penalty_weight:
             # Their activations need not be there at the same time.
-            real = layers.after(gradients, real)
-            fake = layers.after(gradients, fake)
-            penalty, additions = self._penalise(real, fake, update)
+            shown = [
+                (
+                    network,
+                    layers.after(gradients, real),
+                    layers.after(gradients, fake),
+                )
+                for network, real, fake in shown
+            ]
+            penalty, additions = self._penalise(shown, label, update)
             loss += penalty
             gradients = [
                 first + second
@@ -241,22 +293,46 @@ class GAN(keras.Model):
             ]
         return loss, gradients
 
+    def _augment(
+        self, examples: tf.Tensor, update: tf.Tensor, purpose: int
+    ) -> tf.Tensor:
+        """Changes examples at random, if the run does so."""
+        if not self.augment:
+            return examples
+        seed = self._draws.augmentation(update, purpose)
+        return augmentation.augment(examples, self.augment, seed)
+
+    def _show(self, real: tf.Tensor, fake: tf.Tensor) -> list[Shown]:
+        """Real and generated examples in the form that each critic takes."""
+        shown: list[Shown] = [(self.discriminator, real, fake)]
+        for network in self.spectral_critics:
+            show = functools.partial(
+                spectral_critic.to_log_magnitude,
+                frame_len=spectral_critic.frame_len(network),
+            )
+            shown.append((network, show(real), show(fake)))
+        return shown
+
     def _penalise(
-        self, real: tf.Tensor, fake: tf.Tensor, update: tf.Tensor
+        self, shown: list[Shown], label: tf.Tensor | None, update: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The weighted penalty, `[]`, and its gradients by the weights."""
-        variables = self.discriminator.trainable_variables
+        variables = self.critic_variables
+        real = shown[0][1]
         batch = real.shape[0] or tf.shape(real)[0]
         alpha = self._draws.alpha(batch, update)
         weight = self.objective.penalty_weight * self.penalty_interval
 
+        def critic(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+            return lambda x: network(with_label(x, label), training=True)
+
         def penalise() -> tuple[tf.Tensor, list[tf.Tensor]]:
             with tf.GradientTape() as tape:
-                penalty = weight * self.objective.penalty(
-                    lambda x: self.discriminator(x, training=True),
-                    real,
-                    fake,
-                    alpha=alpha,
+                penalty = weight * sum(
+                    self.objective.penalty(
+                        critic(network), real, fake, alpha=alpha
+                    )
+                    for network, real, fake in shown
                 )
             # It has no gradient by the biases.
             gradients = tape.gradient(
@@ -275,26 +351,30 @@ class GAN(keras.Model):
         )
 
     def _score(
-        self, real: tf.Tensor, fake: tf.Tensor
+        self,
+        network: keras.Model,
+        real: tf.Tensor,
+        fake: tf.Tensor,
+        label: tf.Tensor | None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Scores of both, in one pass if each example is scored by itself."""
-        if self._has_batch_norm(self.discriminator):
+        if self._has_batch_norm(network):
             return (
-                self.discriminator(real, training=True),
-                self.discriminator(fake, training=True),
+                network(with_label(real, label), training=True),
+                network(with_label(fake, label), training=True),
             )
+        both = tf.concat([real, fake], axis=0)
+        labels = None if label is None else tf.concat([label, label], axis=0)
         with replicas.in_parts(2):
-            scores = self.discriminator(
-                tf.concat([real, fake], axis=0), training=True
-            )
+            scores = network(with_label(both, labels), training=True)
         real_scores, fake_scores = tf.split(scores, 2)
         return real_scores, fake_scores
 
     def _update_generator(
-        self, real: tf.Tensor, update: tf.Tensor
+        self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tf.Tensor:
         """One generator update by as many fakes; returns its loss, `[]`."""
-        loss, gradients = self._generator_gradients(real, update)
+        loss, gradients = self._generator_gradients(real, label, update)
         variables = self.generator.trainable_variables
         loss = _apply(self.generator_optimizer, loss, gradients, variables)
         if self._average is not None:
@@ -308,21 +388,33 @@ class GAN(keras.Model):
         return loss
 
     def _deceive(
-        self, real: tf.Tensor, update: tf.Tensor
+        self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """The generator's loss, `[]`, and its gradients by the weights."""
         self._draws.reseed_layers(update)
         batch = real.shape[0] or tf.shape(real)[0]
         z = self._draws.z(batch, self.latent_dim, update)
-        scores_to_beat = (
-            [self.discriminator(real, training=True)]
-            if self.objective.relativistic
-            else []
-        )
+
+        def score(network: keras.Model, examples: tf.Tensor) -> tf.Tensor:
+            return network(with_label(examples, label), training=True)
+
+        if self.objective.relativistic:
+            real = self._augment(real, update, draws.AUGMENT_REAL)
+            scores_to_beat = [
+                [score(network, examples)]
+                for network, examples, _ in self._show(real, real)
+            ]
+        else:
+            scores_to_beat = [[] for _ in range(1 + len(self.spectral_critics))]
         with tf.GradientTape() as tape:
-            fake = self.generator(z, training=True)
-            scores = self.discriminator(fake, training=True)
-            loss = self.objective.generator(scores, *scores_to_beat)
+            fake = self.generator(with_label(z, label), training=True)
+            fake = self._augment(fake, update, draws.AUGMENT_FAKE)
+            loss = sum(
+                self.objective.generator(score(network, examples), *to_beat)
+                for (network, _, examples), to_beat in zip(
+                    self._show(fake, fake), scores_to_beat, strict=True
+                )
+            )
         return loss, tape.gradient(loss, self.generator.trainable_variables)
 
     def _check_numbers(self, number: tf.Tensor) -> None:
@@ -341,6 +433,13 @@ class GAN(keras.Model):
             for network in networks or (self.generator, self.discriminator)
             for layer in network.layers
         )
+
+
+def with_label(x: Any, label: Any) -> Any:
+    """What a network is called with: x, or x and the label of each example."""
+    if label is None:
+        return x
+    return [tf.convert_to_tensor(x), tf.convert_to_tensor(label, tf.int32)]
 
 
 def _apply(

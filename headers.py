@@ -99,12 +99,11 @@ def find_audio(data_dir: Path) -> list[str]:
       FileNotFoundError: The folder does not exist.
       ValueError: It is no folder, or holds no audio.
     """
-    root = pathlib.Path(data_dir)
+    root = audio_root(data_dir)
     if not root.is_dir():
         error = ValueError if root.exists() else FileNotFoundError
         raise error(f"no folder {str(root)!r}: give a folder of audio files")
-    if (root / "train").is_dir():
-        root /= "train"
+    if root != pathlib.Path(data_dir):
         logging.info("a train folder is there: using %r alone", str(root))
     found, links = [], []
     for folder, subfolders, files in os.walk(root, onerror=_warn_of_folder):
@@ -126,6 +125,12 @@ def find_audio(data_dir: Path) -> list[str]:
             "any depth; give a folder that holds such files"
         )
     return sorted(found)
+
+
+def audio_root(data_dir: Path) -> pathlib.Path:
+    """The folder to look for audio in: `train` in a data folder, if there."""
+    root = pathlib.Path(data_dir)
+    return root / "train" if (root / "train").is_dir() else root
 
 
 def _warn_of_folder(error: OSError) -> None:

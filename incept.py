@@ -4,7 +4,7 @@ import itertools
 import json
 import pathlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +13,7 @@ from absl import logging
 import atomic
 import corpus
 import gan as gan_lib
+import latents
 import modes
 import traindir
 from eval import classifier, features, frechet, inception, recipes
@@ -30,6 +31,7 @@ class Scorer:
       real: Real clips at that rate, `[num_clips, num_samples, channels]`;
         without them there is no Frechet distance.
       splits: Of the inception score.
+      words: That labels stand for; clips take turns at them. Empty: no labels.
     """
 
     def __init__(
@@ -39,8 +41,11 @@ class Scorer:
         sample_rate: int,
         real: np.ndarray | None,
         splits: int = 10,
+        words: Sequence[str] = (),
     ) -> None:
         self._judge = judge
+        self._words = words
+        self._labels = latents.labels_in_turn(len(z), len(words))
         self._z = z
         self._sample_rate = sample_rate
         self._splits = splits
@@ -51,19 +56,29 @@ class Scorer:
     ) -> dict[str, float]:
         """Gives `mean` and `std`, the inception score's, and maybe `fid`.
 
+        With labels, it gives `accuracy` too, the share of clips that are heard
+        as asked; and the same for each word, as `accuracy/seven`.
+
         Args:
           generate: Maps latent vectors to audio; `gan.GAN.generate`.
         """
-        audio = modes.generate_audio(generate, self._z)
+        audio = modes.generate_audio(generate, self._z, self._labels)
         heard = []
         while clips := list(itertools.islice(audio, modes.BATCH_SIZE)):
             heard.append(self._listen(np.stack(clips)))
         probs, embeddings = map(np.concatenate, zip(*heard, strict=True))
         mean, std = inception.inception_score(probs, self._splits)
-        if self._real is None:
-            return {"mean": mean, "std": std}
-        fid = frechet.frechet_distance(embeddings, self._real)
-        return {"mean": mean, "std": std, "fid": fid}
+        scores = {"mean": mean, "std": std}
+        if self._real is not None:
+            scores["fid"] = frechet.frechet_distance(embeddings, self._real)
+        if self._labels is not None:
+            heard_words = np.array(self._judge.words)[probs.argmax(axis=1)]
+            right = heard_words == np.array(self._words)[self._labels]
+            scores["accuracy"] = float(right.mean())
+            for label, word in enumerate(self._words):
+                share = right[self._labels == label].mean()
+                scores[f"accuracy/{word}"] = float(share)
+        return scores
 
     def _listen(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities and features of each clip."""
@@ -132,6 +147,7 @@ def incept(
                 config["data"]["sample_rate"],
                 corpus.real_clips(config, MAX_REAL_CLIPS),
                 splits,
+                config["data"].get("words", ()),
             )
             scores = scorer(gan.generate)
             # Differs from the original: the best is a train dir of its own.
@@ -148,6 +164,8 @@ def incept(
             writer.flush()
         best_row = max(rows, key=lambda row: row["mean"])
         fid = f", FID {row['fid']:.2f}" if "fid" in row else ""
+        if "accuracy" in row:
+            fid += f", {row['accuracy']:.1%} heard as asked"
         print(
             f"step {step}: inception score {row['mean']:.3f} ± "
             f"{row['std']:.3f}{fid} ({num_clips} clips, {splits} splits, "

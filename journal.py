@@ -14,6 +14,7 @@ from absl import logging
 import alarms
 import atomic
 import gan as gan_lib
+import latents
 import pictures
 import traindir
 
@@ -80,9 +81,10 @@ class Journal:
         self._waited = 0.0
         self._printed_at = self._summarised_at = -math.inf
         self._said: set[str] = set()
-        self._z = tf.random.stateless_uniform(
+        z = tf.random.stateless_uniform(
             [SUMMARY_CLIPS, gan.latent_dim], [settings.seed, 0], -1.0, 1.0
         )
+        self._shown = z, latents.labels_in_turn(SUMMARY_CLIPS, gan.num_labels)
         self._bar = tqdm.tqdm(
             initial=step,
             total=settings.max_steps or None,
@@ -136,7 +138,8 @@ class Journal:
             self._report(step, last)
         now = time.monotonic()
         if now - self._summarised_at >= self._settings.summary_secs or last:
-            self._summarise(step, batches[-1])
+            x = batches[0] if self._gan.num_labels else batches
+            self._summarise(step, x[-1])
             self._summarised_at = time.monotonic()
 
     def skip(self, path: str, reason: str) -> None:
@@ -199,7 +202,7 @@ class Journal:
         """Lets TensorBoard play and show real clips x and generated ones."""
         rate = self._sample_rate
         x = x[:SUMMARY_CLIPS]
-        fake = self._gan.generate(self._z)
+        fake = self._gan.generate(*self._shown)
         signs = alarms.Signs(
             fake.numpy(),
             float(self._losses["d_loss"]),

@@ -26,6 +26,13 @@ def sample_z(num_clips: int, latent_dim: int, seed: int) -> np.ndarray:
     return np.array(draws, np.float32)
 
 
+def labels_in_turn(num_clips: int, num_labels: int) -> np.ndarray | None:
+    """Labels of clips that take turns, int32, `[num_clips]`; None without."""
+    if not num_labels:
+        return None
+    return (np.arange(num_clips) % num_labels).astype(np.int32)
+
+
 def straight(a: Point, b: Point, share: float) -> Point:
     """The point at a share of the straight way from a to b."""
     return (1 - share) * a + share * b

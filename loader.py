@@ -10,6 +10,7 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +26,7 @@ CACHES = ("none", "memory", "disk", "auto")
 # The one door to audio: who imports the loader needs no other module.
 AudioInfo = headers.AudioInfo
 BadAudioError = headers.BadAudioError
+audio_root = headers.audio_root
 find_audio = headers.find_audio
 scan_audio = headers.scan_audio
 decode_audio = audio_files.decode_audio
@@ -93,6 +95,7 @@ def make_dataset(
     max_bad: float = 0.0,
     on_skip: Callable[[str, str], None] | None = None,
     choose: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    labels: Sequence[int] | None = None,
 ) -> tf.data.Dataset:
     """Makes the stream of training batches, a function of (seed, position).
 
@@ -122,10 +125,12 @@ def make_dataset(
           the stream; None: a warning.
       choose: Which of the stream's batches to load, one after the other: maps
           0, 1, 2, ... to their numbers, counted from `start`; None: all.
+      labels: Of each file; the stream then holds the label of each slice too.
 
     Returns:
       Audio, float32 in [-1, 1], 16-bit samples divided by 32768 or by the
-      peak, `[batch, slice_len, channels]`.
+      peak, `[batch, slice_len, channels]`; with `labels`, audio and labels,
+      int32, `[batch]`.
 
     Raises:
       ValueError: A setting is out of range, no file is usable, the cache
@@ -171,13 +176,17 @@ def make_dataset(
         reader.BadFiles(len(infos), max_bad, on_skip),
     )
     slack = tf.constant(index.slack)
+    if labels is not None:
+        label_of = dict(zip(map(os.fspath, paths), labels, strict=True))
+        file_labels = np.array([label_of[info.path] for info in infos])
+        slice_labels = tf.constant(file_labels[index.file], tf.int32)
     stop = 2**62 if repeat else (start // size + 1) * size
 
     def draw(position: tf.Tensor) -> tf.Tensor:
         key = tf.stack([tf.constant(seed, tf.int64), position])
         return tf.random.stateless_uniform([], key, dtype=tf.float64)
 
-    def load_batch(first: tf.Tensor) -> tf.Tensor:
+    def load_batch(first: tf.Tensor) -> Any:
         positions = tf.range(first, tf.minimum(first + batch_size, stop))
         keys, moves = positions % size, tf.zeros_like(positions)
         if shuffle:
@@ -186,11 +195,13 @@ def make_dataset(
             draws = tf.map_fn(draw, positions, fn_output_signature=tf.float64)
             ways = tf.cast(tf.gather(slack, keys) + 1, tf.float64)
             moves = tf.cast(draws * ways, tf.int64)
-        samples, levels = source.read(keys, moves)
+        samples, levels, keys = source.read(keys, moves)
         audio = tf.cast(samples, tf.float32) / levels[:, None, None]
-        return tf.ensure_shape(
-            audio, [batch_size if drop_remainder else None, slice_len, channels]
-        )
+        batch = batch_size if drop_remainder else None
+        audio = tf.ensure_shape(audio, [batch, slice_len, channels])
+        if labels is None:
+            return audio
+        return audio, tf.ensure_shape(tf.gather(slice_labels, keys), [batch])
 
     # A batch is the unit of work: per clip, tf.data costs more than decoding.
     stop -= (stop - start) % batch_size if drop_remainder else 0

@@ -29,16 +29,22 @@ POLL_SECS = 5.0  # between two looks for a new checkpoint
 
 
 def generate_audio(
-    generate: Callable[[np.ndarray], tf.Tensor], z: np.ndarray
+    generate: Callable[..., tf.Tensor],
+    z: np.ndarray,
+    labels: np.ndarray | None = None,
 ) -> Iterator[np.ndarray]:
     """Yields the audio of each latent vector, `[slice_len, channels]`.
 
     Args:
-      generate: Maps some latent vectors to audio; `gan.GAN.generate`.
+      generate: Maps some latent vectors, and their labels if there are any, to
+        audio; `gan.GAN.generate`.
       z: Latent vectors, `[num_clips, latent_dim]`.
+      labels: Of each clip, int32, `[num_clips]`; None if there are none.
     """
+    inputs = (z,) if labels is None else (z, labels)
     for start in range(0, len(z), BATCH_SIZE):
-        yield from generate(z[start : start + BATCH_SIZE]).numpy()
+        part = (array[start : start + BATCH_SIZE] for array in inputs)
+        yield from generate(*part).numpy()
 
 
 def preview(
@@ -134,6 +140,7 @@ def release(
     for name, network in (
         (pretrained.GENERATOR, gan.ema_generator),
         (pretrained.DISCRIMINATOR, gan.discriminator),
+        *((f"{critic.name}.npz", critic) for critic in gan.spectral_critics),
     ):
         atomic.write(out_dir / name, pretrained.pack(network, step))
     real = corpus.real_clips(config, min(num_clips, SHOWN_CLIPS))

@@ -74,6 +74,8 @@ def load(gan: gan_lib.GAN, folder: pathlib.Path) -> int:
     """
     step = unpack(gan.generator, folder / GENERATOR)
     unpack(gan.discriminator, folder / DISCRIMINATOR)
+    for critic in gan.spectral_critics:
+        unpack(critic, folder / f"{critic.name}.npz")
     if gan.ema_decay:
         gan.ema_generator.set_weights(gan.generator.get_weights())
     return step

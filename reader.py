@@ -127,7 +127,8 @@ class SliceReader:
         """Reads a batch of slices, each moved forward.
 
         Returns:
-          Samples, int16, `[batch, slice_len, channels]`; levels, `[batch]`.
+          Samples, int16, `[batch, slice_len, channels]`; levels, `[batch]`;
+          the slices that were read, which others may stand in for, `[batch]`.
         """
         types = [tf.int64, tf.int64, tf.string]
         todo, places, contents = _call_python(self._open, [keys], types)
@@ -141,7 +142,9 @@ class SliceReader:
             self._decode_in_graph, work, fn_output_signature=outputs
         )
         arrays = [keys, moves, todo, spans, levels]
-        return _call_python(self._fetch, arrays, [tf.int16, tf.float32])
+        return _call_python(
+            self._fetch, arrays, [tf.int16, tf.float32, tf.int64]
+        )
 
     def _open(self, keys: np.ndarray) -> tuple[np.ndarray, ...]:
         """Reads the files that the graph is to decode, if they are as before.
@@ -162,18 +165,20 @@ class SliceReader:
 
     def _fetch(
         self, keys: np.ndarray, moves: np.ndarray, *decoded: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         index = self._index
         fresh = {int(key): rest for key, *rest in zip(*decoded, strict=True)}
         shape = len(keys), index.slice_len, index.channels
         samples = np.zeros(shape, np.int16)
         levels = np.zeros(len(keys), np.float32)
+        used = np.zeros(len(keys), np.int64)
         for row, (key, move) in enumerate(zip(keys, moves, strict=True)):
             key, span, levels[row] = self._good_span(key, fresh)
+            used[row] = key
             move = min(move, index.slack[key])
             clip = span[move : move + index.slice_len]
             samples[row, : len(clip)] = clip
-        return samples, levels
+        return samples, levels, used
 
     def _good_span(
         self, key: int, fresh: dict[int, list[Any]]

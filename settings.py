@@ -50,6 +50,9 @@ def read_flags(
     config = {
         name: dataclasses.asdict(kind()) for name, kind in face.sections.items()
     }
+    for section, fields in (saved or {}).items():
+        for field in config.get(section, {}).keys() & fields.keys():
+            config[section][field] = fields[field]  # also what has no flag
     for (section, field), (flag, value) in _fields(face, flags).items():
         if saved is None:
             config[section][field] = value

@@ -42,6 +42,8 @@ class SpecGANConfig:
         0: none. Table 1 has 0 and 1.
       dropout: Share of the critic's feature maps to drop.
       iterations: Of Griffin and Lim's, from spectrogram to sound.
+      num_labels: Classes of clips, one of which both networks are told with
+        each clip; 0: none, as in the paper.
 
     Raises:
       ValueError: A field is out of its range.
@@ -57,6 +59,7 @@ class SpecGANConfig:
     phaseshuffle: int = 0
     dropout: float = 0.0
     iterations: int = 16
+    num_labels: int = 0
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -85,16 +88,17 @@ def build_generator(config: SpecGANConfig) -> keras.Model:
 
     Returns:
       A model from latent vectors z, `[batch, latent_dim]`, to spectrograms in
-      [-1, 1], `[batch, 128, 128, 1]`: time, frequency, channel.
+      [-1, 1], `[batch, 128, 128, 1]`: time, frequency, channel. With labels it
+      takes `[z, label]`, where label is int32, `[batch]`.
 
     Source: table 5 of the paper.
     """
-    z, x = dcgan.generate(
+    inputs, x = dcgan.generate(
         config,
         (FIRST_SIZE, FIRST_SIZE),
         lambda x, width, i: _upconv(x, width, i, config),
     )
-    return keras.Model(z, x, name="generator")
+    return keras.Model(inputs, x, name="generator")
 
 
 def build_discriminator(config: SpecGANConfig) -> keras.Model:
@@ -107,13 +111,14 @@ def build_discriminator(config: SpecGANConfig) -> keras.Model:
 
     Returns:
       A model from spectrograms, `[batch, 128, 128, 1]`, to raw scores,
-      `[batch]`; higher is more real.
+      `[batch]`; higher is more real. With labels it takes `[spectrogram,
+      label]` and scores "real and of this label".
 
     Source: table 6 of the paper.
     """
     shape = (spectral.NUM_FRAMES, spectral.NUM_BINS, config.channels)
     spectrogram = keras.Input(shape, name="spectrogram")
-    score = dcgan.discriminate(
+    inputs, score = dcgan.discriminate(
         config,
         spectrogram,
         lambda x, width, i: keras.layers.Conv2D(
@@ -125,7 +130,7 @@ def build_discriminator(config: SpecGANConfig) -> keras.Model:
         )(x),
         lambda x: _shuffle(x, config.phaseshuffle),
     )
-    return keras.Model(spectrogram, score, name="discriminator")
+    return keras.Model(inputs, score, name="discriminator")
 
 
 def _shuffle(x: Any, radius: int) -> Any:

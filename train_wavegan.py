@@ -39,6 +39,10 @@ FACE = face.Face(
         ("wavegan_disc_phaseshuffle_per_example", "model",
          "phaseshuffle_per_example", "draw each example's shifts apart, not "
          "one shift for a batch"),
+        ("wavegan_spectral_critics", "train", "spectral_critics",
+         "discriminators of spectrograms beside the waveform's, 0 to 3"),
+        ("wavegan_spectral_dim", "train", "spectral_dim", "channels of their "
+         "first layers"),
     ),
     own_options=(
         ("wavegan_genr_pp", False, "learn a filter behind tanh"),

@@ -18,13 +18,16 @@ import numpy as np
 import tensorflow as tf
 
 import atomic
+import augmentation
 import checkpoints
 import gan as gan_lib
 import loader
 import losses
 import precision
 import pretrained
+import spectral_critic
 
+LABELS = ("", "words")
 Section = TypeVar("Section")  # a dataclass
 
 
@@ -43,6 +46,9 @@ class DataConfig:
       prefetch_gpu_num: The GPU that batches wait on; negative: none.
       cache: Where decoded audio is kept: none, memory, disk or auto.
       max_bad: Share of unusable files above which training does not start.
+      labels: What both networks are told of each clip: "words", read from the
+        files' names (see `eval.labels`), or "", nothing.
+      words: Those words, in the order of the labels; known once a run began.
 
     Raises:
       ValueError: A field is out of its range.
@@ -58,6 +64,8 @@ class DataConfig:
     prefetch_gpu_num: int = 0
     cache: str = "auto"
     max_bad: float = 0.01
+    labels: str = ""
+    words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks what only a command line can get wrong."""
@@ -69,6 +77,14 @@ class DataConfig:
                 f"cache is {self.cache!r}: expected one of "
                 + ", ".join(loader.CACHES)
             )
+        if self.labels not in LABELS:
+            raise ValueError(
+                f"labels is {self.labels!r}: expected one of "
+                + ", ".join(map(repr, LABELS))
+            )
+        for word in self.words:  # they become parts of file names
+            if not isinstance(word, str) or not word or {*"/\0"} & {*word}:
+                raise ValueError(f"words has {word!r}: expected plain words")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +100,10 @@ class TrainConfig:
       penalty_weight: Of the loss's slope penalty; 0: the loss's own.
       penalty_interval: Discriminator updates from one penalty to the next.
       ema_decay: Of the generator's running average, a step; 0: none.
+      augment: How clips are changed before the discriminator hears them: names
+        of `augmentation.KINDS`, between commas; "": not at all.
+      spectral_critics: Discriminators of spectrograms beside the waveform's.
+      spectral_dim: Channels of their first layers.
       seed: Of weights, data order and all other draws.
       deterministic: Use no operation whose result depends on its timing.
       jit: Compile the step by XLA, which draws other numbers from a seed.
@@ -104,6 +124,9 @@ class TrainConfig:
     penalty_weight: float = 0.0
     penalty_interval: int = 1
     ema_decay: float = 0.0
+    augment: str = ""
+    spectral_critics: int = 0
+    spectral_dim: int = 8
     seed: int = 0
     deterministic: bool = False
     jit: bool = False
@@ -116,6 +139,14 @@ class TrainConfig:
         """Checks every field."""
         losses.find(self.loss)
         gan_lib.check(self.critic_steps, self.ema_decay, self.penalty_interval)
+        augmentation.parse(self.augment)
+        _check_range(
+            "spectral_critics",
+            self.spectral_critics,
+            0,
+            spectral_critic.MAX_CRITICS,
+        )
+        _check_range("spectral_dim", self.spectral_dim, 1, 1024)
         _check_range("batch_size", self.batch_size, 1, math.inf)
         _check_range("learning_rate", self.learning_rate, 0, 1)
         _check_range("disc_learning_rate", self.disc_learning_rate, 0, 1)
@@ -147,6 +178,7 @@ def build_gan(
         tf.config.experimental.enable_op_determinism()
     with precision.of_layers(settings.precision):
         generator, discriminator = build_networks()
+        critics = _spectral_critics(settings, discriminator)
     return kind(
         generator,
         discriminator,
@@ -155,7 +187,29 @@ def build_gan(
         ema_decay=settings.ema_decay,
         penalty_interval=settings.penalty_interval,
         seed=settings.seed,
+        augment=augmentation.parse(settings.augment),
+        spectral_critics=critics,
     )
+
+
+def _spectral_critics(
+    settings: TrainConfig, discriminator: keras.Model
+) -> list[keras.Model]:
+    """The discriminators of spectrograms that stand beside a waveform's."""
+    audio, *label = discriminator.inputs
+    num_labels = 0
+    if label:
+        num_labels = discriminator.get_layer("label_project").input_dim
+    return [
+        spectral_critic.build(
+            frame_len,
+            slice_len=audio.shape[1],
+            channels=audio.shape[2],
+            dim=settings.spectral_dim,
+            num_labels=num_labels,
+        )
+        for frame_len in spectral_critic.FRAME_LENS[: settings.spectral_critics]
+    ]
 
 
 def compile_gan(gan: gan_lib.GAN, settings: TrainConfig) -> None:
@@ -201,6 +255,8 @@ def from_json(kind: type[Section], values: dict[str, Any]) -> Section:
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         value = values.get(field.name, field.default)
         wanted = type(field.default)
+        if wanted is tuple:  # JSON has lists alone
+            wanted = type(value) if isinstance(value, list | tuple) else tuple
         if type(value) is not wanted and (type(value), wanted) != (int, float):
             raise ValueError(
                 f"{field.name} is {value!r}: expected {wanted.__name__}"
@@ -249,7 +305,10 @@ class TrainDir:
             config = json.loads(self._config.read_text())
             from_json(DataConfig, config["data"])
             from_json(TrainConfig, config["train"])
-            dict(**config["model"])
+            model = dict(**config["model"])
+            num_words = len(config["data"].get("words", ()))
+            if model.get("num_labels", 0) != num_words:
+                raise ValueError(f"{num_words} words, but as many labels not")
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"{self.path} holds no training ({self._config} is missing): "

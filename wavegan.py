@@ -44,6 +44,8 @@ class WaveGANConfig:
       fade_len: Samples at the end of the generator's output that fade to
         silence, for clips that end in it; 0: none, as in the paper.
       dropout: Share of the critic's activations to drop; 0.5 in table 1.
+      num_labels: Classes of clips, one of which both networks are told with
+        each clip; 0: none, as in the paper.
 
     Raises:
       ValueError: A field is out of its range.
@@ -61,6 +63,7 @@ class WaveGANConfig:
     dropout: float = 0.0
     phaseshuffle_per_example: bool = False
     fade_len: int = 0
+    num_labels: int = 0
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -107,11 +110,12 @@ def build_generator(config: WaveGANConfig) -> keras.Model:
 
     Returns:
       A model from latent vectors z, `[batch, latent_dim]`, to audio in [-1, 1],
-      `[batch, slice_len, channels]`. (A post filter may leave that range.)
+      `[batch, slice_len, channels]`. (A post filter may leave that range.) With
+      labels it takes `[z, label]`, where label is int32, `[batch]`.
 
     Source: table 3 of the paper.
     """
-    z, x = dcgan.generate(
+    inputs, x = dcgan.generate(
         config, (FIRST_LEN,), lambda x, width, i: _upconv(x, width, i, config)
     )
     if config.post_filter_len:
@@ -126,7 +130,7 @@ def build_generator(config: WaveGANConfig) -> keras.Model:
         )(x)
     if config.fade_len:
         x = FadeOut(config.fade_len, dtype="float32", name="fade")(x)
-    return keras.Model(z, x, name="generator")
+    return keras.Model(inputs, x, name="generator")
 
 
 def build_discriminator(config: WaveGANConfig) -> keras.Model:
@@ -139,12 +143,13 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
 
     Returns:
       A model from audio, `[batch, slice_len, channels]`, to raw scores,
-      `[batch]`; higher is more real.
+      `[batch]`; higher is more real. With labels it takes `[audio, label]` and
+      scores "real and of this label".
 
     Source: table 4 of the paper.
     """
     audio = keras.Input((config.slice_len, config.channels), name="audio")
-    score = dcgan.discriminate(
+    inputs, score = dcgan.discriminate(
         config,
         audio,
         lambda x, width, i: layers.StridedConv1D(
@@ -158,7 +163,7 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
             config.phaseshuffle, config.phaseshuffle_per_example
         )(x),
     )
-    return keras.Model(audio, score, name="discriminator")
+    return keras.Model(inputs, score, name="discriminator")
 
 
 @keras.saving.register_keras_serializable("wavegan")

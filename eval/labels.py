@@ -46,7 +46,7 @@ def find(data_dir: pathlib.Path) -> tuple[list[str], dict[str, Labelled]]:
     if "train" not in roots:
         roots = {"train": data_dir}
     named = {
-        split: [(path, _word(path, root)) for path in loader.find_audio(root)]
+        split: [(path, word_of(path, root)) for path in loader.find_audio(root)]
         for split, root in roots.items()
     }
     if "valid" not in named:
@@ -65,8 +65,15 @@ def find(data_dir: pathlib.Path) -> tuple[list[str], dict[str, Labelled]]:
     }
 
 
-def _word(path: str, root: pathlib.Path) -> str:
-    """The folder below `root`, or what stands before the first underscore."""
+def word_of(path: str, root: pathlib.Path) -> str:
+    """Reads the word that a file says from its name, in small letters.
+
+    It is the folder below `root` that the file is in, or what stands before the
+    first underscore of its name.
+
+    Raises:
+      ValueError: The name tells no word.
+    """
     parts = pathlib.Path(path).relative_to(root).parts
     head, underscore, _ = parts[-1].partition("_")
     if len(parts) == 1 and not underscore:
