@@ -1,7 +1,8 @@
 """A trained generator as a file for others: one table of formats.
 
-Each maps latent vectors to audio, of any number of clips at once, and needs
-nothing of this repository to do so. A card, `generator.json`, lies beside it.
+Each maps latent vectors, and labels if the run has any, to audio, of any number
+of clips at once, and needs nothing of this repository to do so. A card,
+`generator.json`, lies beside it.
 """
 
 import importlib
@@ -22,6 +23,7 @@ import traindir
 from eval import console
 
 INPUT, OUTPUT = "z", "G_z"  # names of the original
+LABEL = "label"
 CARD = "generator.json"
 OPSET = 15  # of ONNX; runtimes of 2021 know it
 MAX_BYTES = 2**31 - 2**24  # of weights, where a file ends at 2 GiB
@@ -32,11 +34,23 @@ def write_saved_model(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
 
     It is the generator as it is here, fast layers and precision included. Its
     default signature maps `z` to `G_z`, float32 audio in [-1, 1], and
-    `G_z_int16`, both `[batch, slice_len, channels]`.
+    `G_z_int16`, both `[batch, slice_len, channels]`. With labels it takes
+    `label` too, int32, `[batch]`, and refuses those that there are not.
 
     Source: the mode `infer` of the authors' code.
     """
-    _save(_serve(gan.generate, gan.latent_dim, True), gan.ema_generator, folder)
+
+    def generate(z: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
+        for label in labels:
+            tf.debugging.Assert(
+                tf.reduce_all((label >= 0) & (label < gan.num_labels)),
+                [f"expected labels of 0 to {gan.num_labels - 1}, got", label],
+            )
+        audio = gan.generate(z, *labels)
+        samples = tf.clip_by_value(tf.round(audio * 32768), -32768, 32767)
+        return {OUTPUT: audio, OUTPUT + "_int16": tf.cast(samples, tf.int16)}
+
+    _save(_serve(generate, gan), gan.ema_generator, folder)
 
 
 def write_keras(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
@@ -55,8 +69,9 @@ def write_tflite(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
       ValueError: A layer has no stock twin, or the network is too big.
     """
     generator = _small(stock.build(gan))
+    serve = _serve(_stock_audio(generator), gan)
     with tempfile.TemporaryDirectory(dir=folder) as saved:
-        _save(_serve(generator, gan.latent_dim), generator, pathlib.Path(saved))
+        _save(serve, generator, pathlib.Path(saved))
         converter = tf.lite.TFLiteConverter.from_saved_model(saved)
         with console.without_stderr():
             content = converter.convert()
@@ -71,7 +86,7 @@ def write_onnx(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
         network is too big.
     """
     converter = _optional("tf2onnx.convert")
-    serve = _serve(_small(stock.build(gan)), gan.latent_dim)
+    serve = _serve(_stock_audio(_small(stock.build(gan))), gan)
     with console.without_stderr():
         model, _ = converter.from_function(serve, serve.input_signature, OPSET)
     (folder / "generator.onnx").write_bytes(model.SerializeToString())
@@ -140,6 +155,14 @@ def make_card(
     sizes = config["model"]
     # Where the data were is nobody's business elsewhere.
     folder = pathlib.PurePath(config["data"]["dir"]).name
+    inputs: Any = {"name": INPUT, "shape": [None, sizes["latent_dim"]]}
+    labels = {}
+    if words := config["data"].get("words"):
+        inputs = [
+            {**inputs, "dtype": "float32"},
+            {"name": LABEL, "shape": [None], "dtype": "int32"},
+        ]
+        labels["words"] = list(words)  # that labels stand for, 0 and up
     return {
         "format": form,
         "model": model,
@@ -148,11 +171,12 @@ def make_card(
         "channels": sizes["channels"],
         "latent_dim": sizes["latent_dim"],
         "latent_distribution": "uniform in [-1, 1)",
-        "input": {"name": INPUT, "shape": [None, sizes["latent_dim"]]},
+        "input": inputs,
         "output": {
             "name": OUTPUT,
             "shape": [None, sizes["slice_len"], sizes["channels"]],
         },
+        **labels,
         "step": step,
         "config": sizes,
         "data": {**config["data"], "dir": folder},
@@ -162,23 +186,35 @@ def make_card(
 
 
 def _serve(
-    generate: Callable[[tf.Tensor], tf.Tensor],
-    latent_dim: int,
-    with_int16: bool = False,
+    generate: Callable[..., dict[str, tf.Tensor]], gan: gan_lib.GAN
 ) -> Any:
-    """A graph of any number of latent vectors, its outputs by name."""
+    """Makes a graph of any number of clips from a function of its inputs.
 
-    @tf.function(
-        input_signature=[tf.TensorSpec([None, latent_dim], name=INPUT)]
+    Args:
+      generate: Maps latent vectors, and labels if there are any, to what the
+        graph gives, by name.
+      gan: Whose inputs it takes.
+    """
+    z = tf.TensorSpec([None, gan.latent_dim], name=INPUT)
+    if not gan.num_labels:
+        return tf.function(lambda z: generate(z), input_signature=[z])
+    label = tf.TensorSpec([None], tf.int32, name=LABEL)
+    return tf.function(
+        lambda z, label: generate(z, label), input_signature=[z, label]
     )
-    def serve(z: tf.Tensor) -> dict[str, tf.Tensor]:
-        audio = generate(z)
-        if not with_int16:
-            return {OUTPUT: audio}
-        samples = tf.clip_by_value(tf.round(audio * 32768), -32768, 32767)
-        return {OUTPUT: audio, OUTPUT + "_int16": tf.cast(samples, tf.int16)}
 
-    return serve
+
+def _stock_audio(
+    generator: keras.Model,
+) -> Callable[..., dict[str, tf.Tensor]]:
+    """Gives a stock generator's audio a name."""
+
+    def generate(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            OUTPUT: generator(inputs[0] if len(inputs) == 1 else list(inputs))
+        }
+
+    return generate
 
 
 def _save(serve: Any, network: keras.Model, folder: pathlib.Path) -> None:

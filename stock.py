@@ -21,7 +21,8 @@ def build(gan: gan_lib.GAN) -> keras.Model:
 
     Returns:
       A float32 model from z, `[batch, latent_dim]`, to audio, `[batch,
-      slice_len, channels]`.
+      slice_len, channels]`. With labels it takes `[z, label]`, where label is
+      int32, `[batch]`.
 
     Raises:
       ValueError: A layer has no stock twin.

@@ -38,13 +38,13 @@ import synthesizer
 import wavegan
 from benchmarks import machine
 
-Generate = Callable[[np.ndarray], np.ndarray]
+Generate = Callable[..., np.ndarray]  # of z, or z and label
 WARM_UP = 3  # clips of each that are not counted
 
 
-def build(dim: int) -> gan.GAN:
-    """An untrained WaveGAN."""
-    config = wavegan.WaveGANConfig(dim=dim)
+def build(dim: int, num_labels: int = 0) -> gan.GAN:
+    """Builds an untrained WaveGAN."""
+    config = wavegan.WaveGANConfig(dim=dim, num_labels=num_labels)
     return gan.GAN(
         wavegan.build_generator(config),
         wavegan.build_discriminator(config),
@@ -57,7 +57,10 @@ def open_all(
 ) -> dict[str, tuple[Generate, float]]:
     """Exports in all formats: how each generates, and its size in MB."""
     ways: dict[str, tuple[Generate, float]] = {
-        "`gan.generate` in Python": (lambda z: model.generate(z).numpy(), 0.0)
+        "`gan.generate` in Python": (
+            lambda *inputs: model.generate(*inputs).numpy(),
+            0.0,
+        )
     }
     for form, (name, write) in export.FORMATS.items():
         (folder / name).mkdir()
@@ -71,19 +74,22 @@ def open_all(
     return ways
 
 
-def measure(dim: int, clips: int) -> list[str]:
+def measure(dim: int, clips: int, num_labels: int = 0) -> list[str]:
     """Rows of the table for networks of a size."""
     keras.utils.set_random_seed(0)
-    model = build(dim)
+    model = build(dim, num_labels)
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         ways = open_all(model, pathlib.Path(folder))
         secs: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(WARM_UP + clips):
             z = rng.uniform(-1, 1, (1, model.latent_dim)).astype(np.float32)
+            inputs: list[np.ndarray] = [z]
+            if num_labels:
+                inputs.append(rng.integers(num_labels, size=1, dtype=np.int32))
             for name, (generate, _) in ways.items():
                 start = time.perf_counter()
-                generate(z)
+                generate(*inputs)
                 secs[name].append(time.perf_counter() - start)
     rows = []
     for name, (_, size) in ways.items():
@@ -132,8 +138,13 @@ def main() -> None:
     )
     parser.add_argument("--dims", type=int, nargs="+", default=[64, 16])
     parser.add_argument("--clips", type=int, default=50, help="of each way")
+    parser.add_argument("--labels", type=int, default=0, help="words it knows")
     args = parser.parse_args()
-    rows = [row for dim in args.dims for row in measure(dim, args.clips)]
+    rows = [
+        row
+        for dim in args.dims
+        for row in measure(dim, args.clips, args.labels)
+    ]
     print("| dim | by | size | ms a clip | half of them |")
     print("|---|---|---|---|---|")
     print("\n".join(rows))

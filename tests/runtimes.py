@@ -2,8 +2,9 @@
 
   python runtimes.py FORMAT FOLDER ...
 
-Each folder holds an export, and z.npy beside it; `heard.npz` is written there:
-the audio of all latent vectors at once, and of the first alone.
+Each folder holds an export, and inputs.npz beside it: `z`, and `label` if the
+generator takes one. `heard.npz` is written there: the audio of all latent
+vectors at once, and of the first alone.
 """
 
 import importlib.util
@@ -13,7 +14,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-Generate = Callable[[np.ndarray], np.ndarray]
+Generate = Callable[..., np.ndarray]  # of z, or z and label
+NAMES = "z", "label"  # of the inputs, in order
 
 
 def open_saved_model(folder: pathlib.Path) -> Generate:
@@ -22,8 +24,9 @@ def open_saved_model(folder: pathlib.Path) -> Generate:
 
     model = tf.saved_model.load(str(folder / "saved_model"))
 
-    def generate(z: np.ndarray) -> np.ndarray:
-        heard = model.signatures["serving_default"](z=tf.constant(z))
+    def generate(*inputs: np.ndarray) -> np.ndarray:
+        named = dict(zip(NAMES, map(tf.constant, inputs), strict=False))
+        heard = model.signatures["serving_default"](**named)
         audio, samples = heard["G_z"].numpy(), heard["G_z_int16"].numpy()
         assert samples.dtype == np.int16
         scaled = np.clip(audio * 32768, -32768, 32767)
@@ -39,7 +42,9 @@ def open_keras(folder: pathlib.Path) -> Generate:
 
     path = folder / "keras" / "generator.keras"
     model = keras.models.load_model(path, safe_mode=True)
-    return lambda z: np.asarray(model(z))
+    return lambda *inputs: np.asarray(
+        model(inputs[0] if len(inputs) == 1 else list(inputs))
+    )
 
 
 def open_tflite(folder: pathlib.Path) -> Generate:
@@ -48,7 +53,9 @@ def open_tflite(folder: pathlib.Path) -> Generate:
 
     path = str(folder / "tflite" / "generator.tflite")
     generate = interpreter.Interpreter(path).get_signature_runner()
-    return lambda z: generate(z=z)["G_z"]
+    return lambda *inputs: generate(**dict(zip(NAMES, inputs, strict=False)))[
+        "G_z"
+    ]
 
 
 def open_onnx(folder: pathlib.Path) -> Generate:
@@ -56,7 +63,9 @@ def open_onnx(folder: pathlib.Path) -> Generate:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(folder / "onnx" / "generator.onnx")
-    return lambda z: session.run(["G_z"], {"z": z})[0]
+    return lambda *inputs: session.run(
+        ["G_z"], dict(zip(NAMES, inputs, strict=False))
+    )[0]
 
 
 OPENERS = {
@@ -69,14 +78,18 @@ OPENERS = {
 
 def main() -> None:
     """Hears every folder."""
-    root = pathlib.Path(__file__).resolve().parent.parent
-    sys.path = [p for p in sys.path if pathlib.Path(p).resolve() != root]
+    # This checkout, and any other that the environment knows.
+    sys.path = [
+        p for p in sys.path if not pathlib.Path(p, "wavegan.py").exists()
+    ]
     assert importlib.util.find_spec("wavegan") is None
     form, *folders = sys.argv[1:]
     for folder in map(pathlib.Path, folders):
-        z = np.load(folder / "z.npy", allow_pickle=False)
+        with np.load(folder / "inputs.npz", allow_pickle=False) as given:
+            inputs = [given[name] for name in NAMES if name in given]
         generate = OPENERS[form](folder)
-        np.savez(folder / "heard.npz", all=generate(z), first=generate(z[:1]))
+        first = generate(*(each[:1] for each in inputs))
+        np.savez(folder / "heard.npz", all=generate(*inputs), first=first)
     if form in ("tflite", "onnx"):
         assert "tensorflow" not in sys.modules
 

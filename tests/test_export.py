@@ -34,6 +34,8 @@ GANS: dict[str, dict[str, Any]] = {
     },
     "cubic": {"upsample": "cubic", "channels": 2},
     "specgan": {**SPECGAN, "iterations": 1},
+    "labelled": {"num_labels": 3, "batchnorm": True},
+    "labelled specgan": {**SPECGAN, "iterations": 1, "num_labels": 2},
 }
 FORMS = list(export.FORMATS)
 
@@ -67,12 +69,13 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         model = untrained.build(**fields)
         for weight in model.ema_generator.weights:
             weight.assign(weight + rng.normal(0, 0.1, weight.shape))
-        z = untrained.draw_z()
-        np.save(folder / "z.npy", z, allow_pickle=False)
+        inputs = untrained.inputs_of(model)
+        named = dict(zip(runtimes.NAMES, inputs, strict=False))
+        np.savez(folder / "inputs.npz", **named)
         for subfolder, write in export.FORMATS.values():
             with atomic.folder(folder / subfolder) as draft:
                 write(model, draft)
-        made[name] = folder, model.generate(z).numpy()
+        made[name] = folder, model.generate(*inputs).numpy()
     return made
 
 
@@ -114,6 +117,18 @@ def test_a_saved_model_of_bfloat16_says_what_the_run_says(
     np.testing.assert_allclose(serve(z=tf.constant(z))["G_z"], ours, atol=1e-4)
     full = untrained.build()
     assert np.abs(full.generate(z) - ours).max() > 1e-4
+
+
+def test_a_saved_model_refuses_labels_that_there_are_not(
+    tmp_path: pathlib.Path,
+) -> None:
+    export.write_saved_model(untrained.build(num_labels=3), tmp_path)
+    serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    z = tf.constant(untrained.draw_z(1))
+    assert serve(z=z, label=tf.constant([2]))["G_z"].shape == (1, 256, 1)
+    for label in (-1, 3):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="0 to 2"):
+            serve(z=z, label=tf.constant([label]))
 
 
 # --- the command line --------------------------------------------------------
@@ -167,4 +182,17 @@ def test_the_card_says_what_one_must_know_and_no_path() -> None:
         "output": {"name": "G_z", "shape": [None, 8192, 1]},
     }
     assert {name: card[name] for name in expected} == expected
+    assert "words" not in card
     assert "ada" not in json.dumps(card)
+
+
+def test_the_card_of_a_labelled_generator_lists_its_words_by_label() -> None:
+    config = traindir.TrainDir(pretrained.FOLDER).read_config()
+    config["data"] |= {"labels": "words", "words": ["nine", "zero"]}
+    config["model"]["num_labels"] = 2
+    card = export.make_card(config, "wavegan", "onnx", 7)
+    assert card["words"] == ["nine", "zero"]
+    assert card["input"] == [
+        {"name": "z", "shape": [None, 100], "dtype": "float32"},
+        {"name": "label", "shape": [None], "dtype": "int32"},
+    ]

@@ -31,6 +31,8 @@ Z = untrained.draw_z()
         {"fade_len": 100, "channels": 2},
         {"fade_len": 256},
         {"slice_len": 4096, "dim": 16},  # where the layers' fast ways pay
+        {"num_labels": 3, "batchnorm": True},
+        {**SPECGAN, "dim": 2, "iterations": 0, "num_labels": 2},
         {**SPECGAN, "iterations": 1, "batchnorm": True},
         # Of pictures that are all but flat, Griffin and Lim make anything.
         {**SPECGAN, "iterations": 0, "upsample": "nn"},
@@ -44,12 +46,28 @@ def test_stock_layers_give_the_same_audio(
 ) -> None:
     model = untrained.build(**fields)
     randomize(model.ema_generator)
-    ours = model.generate(Z).numpy()
+    inputs = untrained.inputs_of(model)
+    ours = model.generate(*inputs).numpy()
     twin = stock.build(model)
-    np.testing.assert_allclose(twin(Z), ours, rtol=0, atol=1e-4)
+    theirs = twin(inputs if model.num_labels else Z)
+    np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-4)
     assert np.ptp(ours) > 0.01
     for layer in twin.layers:
         assert type(layer).__module__.startswith("keras."), layer
+
+
+def test_its_labels_are_an_embedding_of_keras() -> None:
+    model = untrained.build("bf16", num_labels=3)
+    twin = stock.build(model)
+    assert [each.name for each in twin.inputs] == ["z", "label"]
+    assert [each.dtype for each in twin.inputs] == ["float32", "int32"]
+    embedding = twin.get_layer("label_project")
+    assert type(embedding) is keras.layers.Embedding
+    assert embedding.compute_dtype == "float32"
+    np.testing.assert_array_equal(
+        embedding.get_weights()[0],
+        model.ema_generator.get_layer("label_project").get_weights()[0],
+    )
 
 
 def test_of_bfloat16_they_are_the_float32_twin(randomize: Randomize) -> None:

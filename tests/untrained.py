@@ -55,3 +55,12 @@ def draw_z(count: int = 3) -> np.ndarray:
     """Latent vectors, `[count, LATENT_DIM]`."""
     rng = np.random.default_rng(1)
     return rng.uniform(-1, 1, (count, LATENT_DIM)).astype(np.float32)
+
+
+def inputs_of(model: gan.GAN) -> list[np.ndarray]:
+    """What its generator takes: latent vectors, and labels if it knows any."""
+    z = draw_z()
+    if not model.num_labels:
+        return [z]
+    labels = np.arange(len(z), dtype=np.int32)[::-1] % model.num_labels
+    return [z, labels]
