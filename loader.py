@@ -177,7 +177,8 @@ def make_dataset(
     )
     slack = tf.constant(index.slack)
     if labels is not None:
-        label_of = dict(zip(map(os.fspath, paths), labels, strict=True))
+        names = [os.fspath(path) for path in paths]
+        label_of = dict(zip(names, labels, strict=True))
         file_labels = np.array([label_of[info.path] for info in infos])
         slice_labels = tf.constant(file_labels[index.file], tf.int32)
     stop = 2**62 if repeat else (start // size + 1) * size

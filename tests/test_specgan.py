@@ -278,6 +278,7 @@ def test_defaults_are_the_papers() -> None:
         "phaseshuffle": 0,
         "dropout": 0.0,
         "iterations": 16,
+        "num_labels": 0,
     }
     with pytest.raises(dataclasses.FrozenInstanceError):
         specgan.SpecGANConfig().dim = 3  # type: ignore[misc]

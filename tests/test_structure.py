@@ -95,10 +95,12 @@ def test_the_walk_sees_the_modules() -> None:
     assert {"wavegan", "gan", "losses", "phaseshuffle"} <= OURS
     assert {"losses", "tensorflow"} <= imports_of(ROOT / "gan.py")
     assert our_imports_of(ROOT / "gan.py") == {
+        "augmentation",
         "draws",
         "layers",
         "losses",
         "replicas",
+        "spectral_critic",
     }
 
 

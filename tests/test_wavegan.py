@@ -81,6 +81,7 @@ def test_defaults_are_the_papers() -> None:
         "dropout": 0.0,
         "phaseshuffle_per_example": False,
         "fade_len": 0,
+        "num_labels": 0,
     }
     with pytest.raises(dataclasses.FrozenInstanceError):
         wavegan.WaveGANConfig().dim = 3  # type: ignore[misc]
