@@ -315,24 +315,74 @@ def real_clips(
     Returns:
       Mono audio, `[num_clips, slice_len, 1]`, from starts of random files.
     """
-    data = traindir.DataConfig(**config["data"])
-    try:
-        paths = loader.find_audio(data.dir)
-    except (OSError, ValueError) as error:
-        logging.info("no real clips to compare with: %s", error)
+    clips = _load(_shuffled_paths(config), num_clips, config)
+    if not len(clips):
+        folder = config["data"]["dir"]
+        logging.info("no real clips to compare with in %r", folder)
         return None
+    return clips
+
+
+def real_clips_of_words(
+    config: dict[str, dict[str, Any]], num_columns: int
+) -> np.ndarray | None:
+    """Real clips of each word that a run learns, or None if there are none.
+
+    Args:
+      config: Of a train dir whose run learns words.
+      num_columns: Clips of each word.
+
+    Returns:
+      Mono audio, `[num_words * num_columns, slice_len, 1]`, word after word;
+      silence in place of clips that are missing.
+    """
+    root = loader.audio_root(config["data"]["dir"])
+    paths = collections.defaultdict(list)
+    for path in _shuffled_paths(config):
+        with contextlib.suppress(ValueError):  # its name tells no word
+            paths[labels_lib.word_of(path, root)].append(path)
+    words = config["data"]["words"]
+    shape = len(words), num_columns, config["model"]["slice_len"], 1
+    rows = np.zeros(shape, np.float32)
+    found = 0
+    for row, word in zip(rows, words, strict=True):
+        clips = _load(paths[word], num_columns, config)
+        row[: len(clips)] = clips
+        found += len(clips)
+    if not found:
+        folder = config["data"]["dir"]
+        logging.info("no real clips to compare with in %r", folder)
+        return None
+    return rows.reshape(-1, *shape[2:])
+
+
+def _shuffled_paths(config: dict[str, dict[str, Any]]) -> list[str]:
+    """The files of a run in a random order, always the same; maybe none."""
+    try:
+        paths = loader.find_audio(config["data"]["dir"])
+    except (OSError, ValueError):
+        return []
     random.Random(0).shuffle(paths)
+    return paths
+
+
+def _load(
+    paths: list[str], num_clips: int, config: dict[str, dict[str, Any]]
+) -> np.ndarray:
+    """Loads starts of files, at most so many, without the broken ones.
+
+    Returns:
+      Mono audio, `[num_clips, slice_len, 1]`.
+    """
+    data = traindir.DataConfig(**config["data"])
     length = config["model"]["slice_len"]
     clips: list[np.ndarray] = []
     for path in paths:
-        with contextlib.suppress(OSError, ValueError):  # a broken file
-            clips.append(loader.load_clips([path], length, data.sample_rate)[0])
         if len(clips) == num_clips:
             break
-    if not clips:
-        logging.info("no real clips to compare with: none can be read")
-        return None
-    audio = np.stack(clips)[..., np.newaxis]
+        with contextlib.suppress(OSError, ValueError):
+            clips.append(loader.load_clips([path], length, data.sample_rate)[0])
+    audio = np.reshape(np.asarray(clips, np.float32), (-1, length, 1))
     if data.normalize:
         audio /= np.maximum(np.abs(audio).max(axis=1, keepdims=True), 1e-9)
     return audio

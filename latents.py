@@ -33,6 +33,21 @@ def labels_in_turn(num_clips: int, num_labels: int) -> np.ndarray | None:
     return (np.arange(num_clips) % num_labels).astype(np.int32)
 
 
+def rows_of_words(z: np.ndarray, num_labels: int) -> tuple[np.ndarray, ...]:
+    """Gives each label, in turn, all of some latent vectors.
+
+    Args:
+      z: `[num_columns, latent_dim]`.
+      num_labels: At least 1.
+
+    Returns:
+      Latent vectors, `[num_labels * num_columns, latent_dim]`, and labels,
+      int32, of that length: row after row of a grid.
+    """
+    labels = np.repeat(np.arange(num_labels, dtype=np.int32), len(z))
+    return np.tile(z, (num_labels, 1)), labels
+
+
 def straight(a: Point, b: Point, share: float) -> Point:
     """The point at a share of the straight way from a to b."""
     return (1 - share) * a + share * b

@@ -9,6 +9,7 @@ import io
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -25,6 +26,7 @@ import traindir
 
 BATCH_SIZE = 64  # clips that go through the generator at once
 SHOWN_CLIPS = 16  # in a picture
+SHOWN_COLUMNS, SHOWN_CELLS = 4, 40  # in one that has a row for each word
 POLL_SECS = 5.0  # between two looks for a new checkpoint
 
 
@@ -58,11 +60,14 @@ def preview(
 
     Writes `preview/00000200.wav` (all clips, half a second apart), a picture
     of them (beside real ones, while the data are there) and TensorBoard audio.
+    If the model knows words, the picture has a row for each, the same latent
+    vector in all rows of a column; the WAV holds row after row.
 
     Args:
       gan: Built as the train dir's config says.
       directory: A train dir; it may be training.
-      num_clips: Clips in a preview. Latent vectors are drawn once and kept.
+      num_clips: Clips in a preview; with words, as many columns as fit in, at
+        least one. Latent vectors are drawn once and kept.
       once: Stop after the newest checkpoint there is.
 
     Raises:
@@ -72,16 +77,18 @@ def preview(
     """
     folder = directory.path / "preview"
     config = directory.read_config()
+    words = config["data"].get("words", ())
+    num_z = _columns(num_clips, words)
     real = None
     for step in watch(gan, directory, once):
         folder.mkdir(exist_ok=True)
-        z = fixed_z(folder / "z.npy", num_clips, gan.latent_dim)
+        z = fixed_z(folder / "z.npy", num_z, gan.latent_dim)
         if real is None:
-            real = corpus.real_clips(config, min(num_clips, SHOWN_CLIPS))
+            real = _real_clips(config, num_z)
         wav = folder / f"{step:08d}.wav"
-        clips = np.stack(list(generate_audio(gan.generate, z)))
+        clips = _generate_rows(gan, z, words)
         rate = config["data"]["sample_rate"]
-        _write_clips(clips, real, step, rate, wav)
+        _write_clips(clips, real, step, rate, wav, words)
         writer = tf.summary.create_file_writer(str(wav.with_name("logs")))
         with writer.as_default(step=step):
             tf.summary.audio("preview", clips, rate, max_outputs=len(clips))
@@ -95,12 +102,48 @@ def _write_clips(
     step: int,
     rate: int,
     wav: pathlib.Path,
+    words: Sequence[str],
 ) -> None:
-    """Writes one WAV of all clips, and a picture beside it."""
+    """Writes one WAV of all clips, and a picture of some beside it."""
     recordings.write(wav, string_together(clips, rate), rate)
     groups = {} if real is None else {"real": real}
-    groups[f"generated, step {step}"] = clips[:SHOWN_CLIPS]
-    atomic.write(wav.with_suffix(".png"), pictures.draw_clips(groups, rate))
+    if words:
+        rows = clips.reshape(len(words), -1, *clips.shape[1:])
+        rows = rows[:, : _shown_columns(rows.shape[1], words)]
+        shown = rows.reshape(-1, *clips.shape[1:])
+    else:
+        shown = clips[:SHOWN_CLIPS]
+    groups[f"generated, step {step}"] = shown
+    picture = pictures.draw_clips(groups, rate, words)
+    atomic.write(wav.with_suffix(".png"), picture)
+
+
+def _columns(num_clips: int, words: Sequence[str]) -> int:
+    """Latent vectors that so many clips are made of, each with all words."""
+    return max(1, num_clips // len(words)) if words else num_clips
+
+
+def _shown_columns(num_columns: int, words: Sequence[str]) -> int:
+    """Columns of a picture with a row for each word."""
+    return min(num_columns, SHOWN_COLUMNS, max(1, SHOWN_CELLS // len(words)))
+
+
+def _generate_rows(
+    gan: gan_lib.GAN, z: np.ndarray, words: Sequence[str]
+) -> np.ndarray:
+    """Clips of all words by all latent vectors, word after word."""
+    inputs = latents.rows_of_words(z, len(words)) if words else (z,)
+    return np.stack(list(generate_audio(gan.generate, *inputs)))
+
+
+def _real_clips(
+    config: dict[str, dict[str, Any]], num_columns: int
+) -> np.ndarray | None:
+    """Real clips for a picture, laid out like those by so many vectors."""
+    if words := config["data"].get("words", ()):
+        shown = _shown_columns(num_columns, words)
+        return corpus.real_clips_of_words(config, shown)
+    return corpus.real_clips(config, min(num_columns, SHOWN_CLIPS))
 
 
 def string_together(
@@ -122,12 +165,12 @@ def release(
 
     `config.json`, `generator.npz` (averaged, if the run averages) and
     `discriminator.npz`, both float16; `samples.wav` and `samples.png`, the
-    clips of the first seeds, unchosen.
+    clips of the first seeds, unchosen, laid out as in a preview.
 
     Args:
       gan: Built as the train dir's config says.
       directory: A train dir.
-      num_clips: In the samples.
+      num_clips: In the samples, as in a preview.
       out_dir: Where to; made if missing. `generate` and `export` take it.
 
     Raises:
@@ -135,7 +178,9 @@ def release(
     """
     step = traindir.restore(gan, directory)
     config = directory.read_config()
-    z = latents.sample_z(num_clips, gan.latent_dim, seed=0)
+    words = config["data"].get("words", ())
+    num_z = _columns(num_clips, words)
+    z = latents.sample_z(num_z, gan.latent_dim, seed=0)
     out_dir.mkdir(parents=True, exist_ok=True)
     for name, network in (
         (pretrained.GENERATOR, gan.ema_generator),
@@ -143,16 +188,16 @@ def release(
         *((f"{critic.name}.npz", critic) for critic in gan.spectral_critics),
     ):
         atomic.write(out_dir / name, pretrained.pack(network, step))
-    real = corpus.real_clips(config, min(num_clips, SHOWN_CLIPS))
+    real = _real_clips(config, num_z)
     directory.copy_settings(out_dir)
     # The folder of the data means nothing on another machine.
     config["data"]["dir"] = ""
     traindir.TrainDir(out_dir).write_config(config)
     # As whoever unpacks them will hear them.
     pretrained.load(gan, out_dir)
-    clips = np.stack(list(generate_audio(gan.generate, z)))
+    clips = _generate_rows(gan, z, words)
     rate = config["data"]["sample_rate"]
-    _write_clips(clips, real, step, rate, out_dir / "samples.wav")
+    _write_clips(clips, real, step, rate, out_dir / "samples.wav", words)
     print(f"step {step}: {out_dir}")
 
 

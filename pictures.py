@@ -1,13 +1,18 @@
 """Pictures of sound: waveforms above log-mel spectrograms."""
 
 import io
+from collections.abc import Sequence
 
 import librosa
 import matplotlib.figure
 import numpy as np
 
 
-def draw_clips(groups: dict[str, np.ndarray], sample_rate: int) -> bytes:
+def draw_clips(
+    groups: dict[str, np.ndarray],
+    sample_rate: int,
+    row_titles: Sequence[str] = (),
+) -> bytes:
     """Draws groups of clips side by side, a waveform and a spectrogram each.
 
     Colours show level in decibels below the loudest point of a clip, from 0 to
@@ -17,13 +22,15 @@ def draw_clips(groups: dict[str, np.ndarray], sample_rate: int) -> bytes:
       groups: Audio by title, `[num_clips, num_samples, channels]` each; of
         several channels the mean is drawn.
       sample_rate: In Hz.
+      row_titles: A title for each row of a group; the clips are shared out
+        evenly. If left out, a row holds four clips, without a title.
 
     Returns:
       A PNG file.
     """
-    rows = max(len(clips) for clips in groups.values())
-    columns = min(rows, 4)
-    lines = -(-rows // columns)
+    most = max(len(clips) for clips in groups.values())
+    columns = most // len(row_titles) if row_titles else min(most, 4)
+    lines = len(row_titles) or -(-most // columns)
     figure = matplotlib.figure.Figure(
         figsize=(2.1 * columns * len(groups) + 0.3, 2.2 * lines + 0.4),
         layout="constrained",
@@ -39,6 +46,8 @@ def draw_clips(groups: dict[str, np.ndarray], sample_rate: int) -> bytes:
         )
         for axis in axes.flat:
             axis.set_axis_off()
+        for row_title, axis in zip(row_titles, axes[::2, 0], strict=False):
+            axis.set_title(row_title, loc="left", fontsize="medium")
         for i, clip in enumerate(clips):
             line, column = divmod(i, columns)
             _draw_clip(
