@@ -1,5 +1,6 @@
 # Each from nothing but Python with venv, make and a package index:
-#   make speak  writes spoken digits by the weights that come with this repository
+#   make speak  writes spoken digits by the weights that come with this repository,
+#               and zero to nine in one file
 #   make demo   trains a small WaveGAN on spoken digits and lets you hear it
 #   make test   lint, format, types, tests
 # Another Python: make demo PYTHON=python3.12
@@ -12,6 +13,10 @@ RUN := $(VENV)/bin/python
 
 speak: $(VENV)/runtime
 	$(RUN) train_wavegan.py generate --pretrained --n 20
+	@# Weights that know no words cannot be asked for some.
+	@if grep -q '"zero"' pretrained/config.json; then \
+	$(RUN) train_wavegan.py generate --pretrained --say "zero one two three four five six seven eight nine"; \
+	fi
 
 demo: $(VENV)/runtime
 	$(RUN) train_wavegan.py train ./demo --flagfile=flagfiles/demo.cfg

@@ -138,13 +138,22 @@ def _out_dir(
     return pathlib.Path(FLAGS.out_dir or home / name)
 
 
+def _split_words(text: str) -> tuple[str, ...]:
+    """Splits a phrase at its commas, if it has some, or at its spaces."""
+    words = text.lower().split("," if "," in text else None)
+    return tuple(word.strip() for word in words if word.strip())
+
+
 def generate(face: Face, directory: traindir.TrainDir) -> None:
     """Writes clips."""
     ends = FLAGS.interpolate
     if not all(seed.isdecimal() for seed in ends):
         raise ValueError(f"interpolate is {','.join(ends)}: expected two seeds")
+    say = _split_words(FLAGS.say)
+    if FLAGS.say and not say:
+        raise ValueError(f"say is {FLAGS.say!r}: expected words")
     request = generation.Request(
-        num_clips=FLAGS.n,
+        num_clips=1 if say and not FLAGS["n"].present else FLAGS.n,
         seed=FLAGS.seed,
         ends=tuple(map(int, ends)),
         steps=FLAGS.steps,
@@ -153,6 +162,8 @@ def generate(face: Face, directory: traindir.TrainDir) -> None:
         label=FLAGS.label,
         best=FLAGS.best,
         concat=FLAGS.concat,
+        words=tuple(word.strip().lower() for word in FLAGS.word),
+        say=say,
     )
     writing = recordings.Writing(
         FLAGS.format or recordings.FORMATS[0], FLAGS.rate, FLAGS.normalize

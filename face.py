@@ -73,7 +73,8 @@ SETTINGS: tuple[Setting, ...] = (
 OPTIONS: tuple[Option, ...] = (
     ("num_gpus", -1, "train: GPUs of this machine; -1: all that it has; 0: "
      "none"),
-    ("preview_n", 32, "clips in a preview"),
+    ("preview_n", 32, "preview, release: clips; if the model knows words, as "
+     "many columns of clips as fit in, a row for each word"),
     ("incept_n", 5000, "incept: clips to score"),
     ("incept_k", 10, "incept: splits of the inception score"),
     ("incept_classifier", None, "incept, generate: folder that "
@@ -82,8 +83,13 @@ OPTIONS: tuple[Option, ...] = (
     ("checkpoint", None, "import: checkpoint of the authors' code, "
      "PATH/model.ckpt-STEP"),
     ("once", False, "preview, incept: stop after the newest checkpoint"),
-    ("n", 20, "generate: number of clips"),
-    ("interpolate", [], "generate: two seeds, A B, to walk between instead"),
+    ("n", 20, "generate: number of clips; with --say, of files, 1 if left out"),
+    ("word", [], "generate: word that clips say; of several, between commas, "
+     "each in turn. All that the model knows if left out"),
+    ("say", "", "generate: phrase, as 'three one four', to write to one file, "
+     "in one voice; its words between spaces or commas"),
+    ("interpolate", [], "generate: two seeds, A B, to walk between instead; "
+     "with one word, that of --word or else of seed A"),
     ("steps", 9, "generate: clips on that walk, both ends included"),
     ("interpolation", "slerp", "generate: the way, slerp or straight"),
     ("truncation", 1.0, "generate: what latent vectors are multiplied by; the "

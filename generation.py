@@ -1,21 +1,44 @@
-"""Clips on demand: by seed, between two seeds, the best of many.
+"""Clips on demand: by seed and word, between two seeds, the best of many.
 
-A clip is its seed: seed 7 gives the same clip alone, among others, and as the
-start of a walk, up to the rounding of another batch; its file is named 00007.
+A clip is its seed and, if the model knows words, its word. The latent vector is
+drawn from the seed alone: seed 7 gives the same one whatever else is asked. So
+a clip is the same alone, among others, and as the start of a walk, up to the
+rounding of another batch. Its file is named 00007, or Seven_00007.
+
+Words take turns by seed, not by position: of W words, seed s says word s mod W.
 """
 
 import dataclasses
 import itertools
 import pathlib
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 import gan as gan_lib
 import latents
 import modes
+import phrase
 import recordings
 import traindir
 from eval import classifier, features
+
+MAX_PHRASE_NAME = 50  # characters of a phrase that its file's name holds
+
+
+@dataclasses.dataclass(frozen=True)
+class Clip:
+    """A clip to make.
+
+    Attributes:
+      point: Index of its latent vector.
+      name: Of its file, without the format's suffix.
+      word: That it says; "" if the model knows no words.
+    """
+
+    point: int
+    name: str
+    word: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +46,7 @@ class Request:
     """What is to be made.
 
     Attributes:
-      num_clips: How many.
+      num_clips: How many; of phrases, if there is one to say.
       seed: Of the first; the others count on from it.
       ends: Seeds to walk between, instead; empty: no walk.
       steps: Clips on that way, both ends included.
@@ -33,6 +56,11 @@ class Request:
       label: Word that a judge is to hear; "": any.
       best: Clips to keep, those most surely heard as the label; 0: all.
       concat: Write all clips into one file, half a second apart.
+      words: That clips say, in turn; empty: all that the model knows. A walk
+        keeps to one word, by default to that of the seed it starts from; of
+        several words, each has its own walk.
+      say: Words of a phrase, which is written to one file, in one voice: by the
+        same latent vector; empty: no phrase.
 
     Raises:
       ValueError: A field is out of its range.
@@ -47,6 +75,8 @@ class Request:
     label: str = ""
     best: int = 0
     concat: bool = False
+    words: tuple[str, ...] = ()
+    say: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks every field."""
@@ -71,27 +101,43 @@ class Request:
             raise ValueError(
                 f"truncation is {self.truncation}: expected above 0, to 1"
             )
+        for name, given in (
+            ("--word", self.words),
+            ("--interpolate", self.ends),
+            ("--label", self.label),
+            ("--best", self.best),
+            ("--concat", self.concat),
+        ):
+            if self.say and given:
+                raise ValueError(f"--say and {name}: expected one of the two")
+        if len(set(self.words)) < len(self.words):
+            raise ValueError(
+                f"word is {','.join(self.words)}: expected each word once"
+            )
         if bool(self.label) != bool(self.best):
             raise ValueError(
                 "--label and --best go together: a word, and how many clips "
                 "of it to keep"
             )
-        if not 0 <= self.best <= len(self.names):
+        num_clips = self.num_clips
+        if self.ends:
+            num_clips = self.steps * max(1, len(self.words))
+        if not 0 <= self.best <= num_clips:
             raise ValueError(
-                f"best is {self.best}: expected 0 to {len(self.names)}, the "
-                "number of clips"
+                f"best is {self.best}: expected 0 to {num_clips}, the number "
+                "of clips"
             )
 
     @property
-    def names(self) -> list[str]:
-        """Of the clips, in order."""
+    def points(self) -> list[str]:
+        """Names of the latent vectors, in order."""
         if self.ends:
             ends = "-".join(f"{seed:05d}" for seed in self.ends)
             return [f"{ends}_{i:03d}" for i in range(self.steps)]
         return [f"{self.seed + i:05d}" for i in range(self.num_clips)]
 
     def draw(self, latent_dim: int) -> np.ndarray:
-        """Latent vectors of the clips, `[num_clips, latent_dim]`."""
+        """Latent vectors, as many as `points`, `[num_points, latent_dim]`."""
         if self.ends:
             a, b = (latents.sample_z(1, latent_dim, s)[0] for s in self.ends)
             interpolate = latents.INTERPOLATIONS[self.interpolation]
@@ -100,6 +146,59 @@ class Request:
         else:
             z = latents.sample_z(self.num_clips, latent_dim, self.seed)
         return (self.truncation * z).astype(np.float32)
+
+    def clips(self, vocabulary: Sequence[str]) -> list[Clip]:
+        """Lists the clips to make, in order.
+
+        Args:
+          vocabulary: Words that the model knows.
+
+        Raises:
+          ValueError: The model does not know a word, or knows none.
+        """
+        _check_words("word", self.words, vocabulary)
+        _check_words("say", self.say, vocabulary)
+        points = list(enumerate(self.points))
+        if not vocabulary:
+            return [Clip(i, name) for i, name in points]
+        words = self.words or tuple(vocabulary)
+        if self.say:
+            pairs = [
+                (i, point, word) for i, point in points for word in self.say
+            ]
+        elif self.ends:
+            if not self.words:
+                words = (words[self.ends[0] % len(words)],)
+            pairs = [(i, point, word) for word in words for i, point in points]
+        else:
+            pairs = [
+                (i, point, words[(self.seed + i) % len(words)])
+                for i, point in points
+            ]
+        return [Clip(i, _name(word, point), word) for i, point, word in pairs]
+
+
+def _check_words(
+    field: str, words: Sequence[str], vocabulary: Sequence[str]
+) -> None:
+    """Raises a ValueError unless the model knows all these words."""
+    if words and not vocabulary:
+        raise ValueError(
+            f"{field} is {' '.join(words)!r}, but that model knows no words: "
+            "leave the flag out, or train one with --data_labels=words"
+        )
+    if unknown := [word for word in words if word not in vocabulary]:
+        raise ValueError(
+            f"{field} is {' '.join(words)!r}: expected words that the model "
+            f"knows, {', '.join(vocabulary)}; not {', '.join(unknown)}"
+        )
+
+
+def _name(word: str, point: str) -> str:
+    """Names a file so that `eval.labels` reads the word from it."""
+    if "_" in word or word.title().lower() != word:
+        return f"{word}/{point}"
+    return f"{word.title()}_{point}"
 
 
 def generate(
@@ -123,37 +222,63 @@ def generate(
 
     Raises:
       FileNotFoundError: There is no checkpoint.
-      ValueError: The judge knows no such word.
+      ValueError: The judge, or the model, knows no such word.
     """
+    config = directory.read_config()["data"]
+    vocabulary = config.get("words", ())
+    clips = request.clips(vocabulary)
     step = traindir.restore(gan, directory)
-    rate = directory.read_config()["data"]["sample_rate"]
-    names, z = request.names, request.draw(gan.latent_dim)
+    rate = config["sample_rate"]
+    z = request.draw(gan.latent_dim)[[clip.point for clip in clips]]
+    labels = None
+    if vocabulary:
+        labels = np.array([vocabulary.index(clip.word) for clip in clips])
     heard = ""
     if judge:
-        sureness = _listen(judge, request.label, gan, z, rate)
+        audio = modes.generate_audio(gan.generate, z, labels)
+        sureness = _listen(judge, request.label, audio, rate)
         order = np.argsort(-sureness, kind="stable")[: request.best]
-        names, z = [names[i] for i in order], z[order]
+        clips, z = [clips[i] for i in order], z[order]
+        labels = None if labels is None else labels[order]
         heard = (
             f', heard as "{request.label}" with a probability of '
             f"{sureness[order[0]]:.2f} to {sureness[order[-1]]:.2f} by the "
             f"judge {judge.name}"
         )
-    out_dir.mkdir(parents=True, exist_ok=True)
-    clips = modes.generate_audio(gan.generate, z)
+    names = [clip.name for clip in clips]
+    what = f"{len(clips)} clips"
+    audio = modes.generate_audio(gan.generate, z, labels)
+    if request.say:
+        said = "_".join(request.say)[:MAX_PHRASE_NAME]
+        names = [f"{said}_{point}" for point in request.points]
+        what = f"{len(names)} phrases"
+        audio = _phrases(audio, len(request.say), rate)
     if request.concat:
-        names = [f"{names[0]}_to_{names[-1]}"]
-        clips = iter([modes.string_together(list(clips), rate)])
-    for name, audio in zip(names, clips, strict=True):
+        ends = (name.replace("/", "_") for name in (names[0], names[-1]))
+        names = ["_to_".join(ends)]
+        audio = iter([modes.string_together(list(audio), rate)])
+    for name, samples in zip(names, audio, strict=True):
         path = out_dir / f"{name}.{writing.format}"
-        recordings.write(path, audio, rate, writing)
-    print(f"step {step}: {len(z)} clips in {out_dir}{heard}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        recordings.write(path, samples, rate, writing)
+    if request.say and len(names) == 1:
+        print(f"step {step}: {path}")
+    else:
+        print(f"step {step}: {what} in {out_dir}{heard}")
+
+
+def _phrases(
+    audio: Iterator[np.ndarray], num_words: int, sample_rate: int
+) -> Iterator[np.ndarray]:
+    """Yields phrases, each of the next so many words."""
+    while clips := list(itertools.islice(audio, num_words)):
+        yield phrase.join(clips, sample_rate)
 
 
 def _listen(
     judge: classifier.Judge,
     label: str,
-    gan: gan_lib.GAN,
-    z: np.ndarray,
+    audio: Iterator[np.ndarray],
     sample_rate: int,
 ) -> np.ndarray:
     """Probabilities that each clip says the label, `[num_clips]`."""
@@ -162,7 +287,6 @@ def _listen(
         raise ValueError(
             f"label is {label!r}: expected one of {', '.join(judge.words)}"
         )
-    audio = modes.generate_audio(gan.generate, z)
     probs = []
     while clips := list(itertools.islice(audio, modes.BATCH_SIZE)):
         heard = features.fit(np.stack(clips), sample_rate)

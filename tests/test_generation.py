@@ -26,14 +26,14 @@ def test_a_seed_is_its_clip_alone_and_among_others() -> None:
     np.testing.assert_array_equal(many[2:3], alone)
     np.testing.assert_array_equal(alone, latents.sample_z(1, 7, seed=7))
     request = generation.Request(num_clips=3, seed=98)
-    assert request.names == ["00098", "00099", "00100"]
+    assert request.points == ["00098", "00099", "00100"]
 
 
 @given(seeds, seeds, st.sampled_from(list(latents.INTERPOLATIONS)))
 def test_a_walk_starts_and_ends_at_its_seeds(a: int, b: int, way: str) -> None:
     request = generation.Request(ends=(a, b), steps=5, interpolation=way)
     z = request.draw(9)
-    assert len(z) == len(request.names) == len(set(request.names)) == 5
+    assert len(z) == len(request.points) == len(set(request.points)) == 5
     np.testing.assert_allclose(z[0], latents.sample_z(1, 9, a)[0], atol=1e-6)
     np.testing.assert_allclose(z[-1], latents.sample_z(1, 9, b)[0], atol=1e-6)
 
