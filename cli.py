@@ -77,11 +77,14 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
     """Trains, or goes on training."""
     released = _released(face)
     resuming = directory.exists()
-    saved = None
+    saved, known = None, ()
     if resuming:
         saved = settings.read_config(face, directory)
     elif released:
         saved = settings.read_config(face, traindir.TrainDir(released))
+        # Whether files tell words, and which, is up to the data of the new run.
+        known = saved["data"].get("words", ())
+        saved["data"].update(labels="", words=())
     config = settings.read_flags(
         face, FLAGS, saved, settings.SECTIONS if resuming else ("model",)
     )
@@ -99,7 +102,11 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
             with strategy.scope():
                 gan = settings.build(face, directory, config)
                 if released and directory.checkpoints.latest_step() is None:
-                    step = pretrained.load(gan, released)
+                    rows = [
+                        known.index(word) if word in known else None
+                        for word in found.words
+                    ]
+                    step = pretrained.load(gan, released, rows)
                     logging.info("starting from %s, step %d", released, step)
                 traindir.compile_gan(
                     gan, traindir.TrainConfig(**config["train"])

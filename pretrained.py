@@ -8,6 +8,7 @@ import io
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -17,7 +18,9 @@ import gan as gan_lib
 FOLDER = pathlib.Path(__file__).resolve().with_name("pretrained")
 GENERATOR, DISCRIMINATOR = "generator.npz", "discriminator.npz"
 DAMAGE: tuple[type[Exception], ...] = (OSError, KeyError, TypeError, ValueError)
-DAMAGE += EOFError, zipfile.BadZipFile, zlib.error
+DAMAGE += EOFError, IndexError, zipfile.BadZipFile, zlib.error
+LABELS = "label_project/embeddings"  # path of the weights that are of labels
+Rows = Sequence[int | None]
 
 
 def pack(network: keras.Model, step: int) -> bytes:
@@ -34,8 +37,17 @@ def pack(network: keras.Model, step: int) -> bytes:
     return file.getvalue()
 
 
-def unpack(network: keras.Model, path: pathlib.Path) -> int:
+def unpack(
+    network: keras.Model, path: pathlib.Path, rows: Rows | None = None
+) -> int:
     """Gives a network the weights that `pack` took; returns their step.
+
+    Args:
+      network: Of the same shape, but it may know other labels, or none.
+      path: The file.
+      rows: For each label of the network, the label of the file whose weights
+        it takes over; None for a label that keeps its own. If left out, the
+        labels are the same.
 
     Raises:
       ValueError: The file is damaged, or of a network of another shape.
@@ -50,7 +62,14 @@ def unpack(network: keras.Model, path: pathlib.Path) -> int:
                 raise ValueError("it unpacks to too much")
         with np.load(path, allow_pickle=False) as file:
             for weight in network.weights:
-                weight.assign(np.asarray(file[weight.path], np.float32))
+                if weight.path == LABELS and rows is not None:
+                    value = np.array(weight)
+                    for label, row in enumerate(rows):
+                        if row is not None:
+                            value[label] = file[LABELS][row]
+                else:
+                    value = np.asarray(file[weight.path], np.float32)
+                weight.assign(value)
             return int(file["step"])
     except DAMAGE as error:
         raise ValueError(
@@ -59,12 +78,15 @@ def unpack(network: keras.Model, path: pathlib.Path) -> int:
         ) from None
 
 
-def load(gan: gan_lib.GAN, folder: pathlib.Path) -> int:
+def load(
+    gan: gan_lib.GAN, folder: pathlib.Path, rows: Rows | None = None
+) -> int:
     """Gives a GAN the weights in a folder, the average's too.
 
     Args:
-      gan: Built as the folder's config says.
+      gan: Built as the folder's config says, but for its labels.
       folder: Holds `generator.npz` and `discriminator.npz`.
+      rows: For each label of the GAN, the label there; see `unpack`.
 
     Returns:
       Generator updates behind them.
@@ -72,10 +94,10 @@ def load(gan: gan_lib.GAN, folder: pathlib.Path) -> int:
     Raises:
       ValueError: A file is damaged, or of networks of another shape.
     """
-    step = unpack(gan.generator, folder / GENERATOR)
-    unpack(gan.discriminator, folder / DISCRIMINATOR)
+    step = unpack(gan.generator, folder / GENERATOR, rows)
+    unpack(gan.discriminator, folder / DISCRIMINATOR, rows)
     for critic in gan.spectral_critics:
-        unpack(critic, folder / f"{critic.name}.npz")
+        unpack(critic, folder / f"{critic.name}.npz", rows)
     if gan.ema_decay:
         gan.ema_generator.set_weights(gan.generator.get_weights())
     return step

@@ -49,7 +49,8 @@ FACE = face.Face(
         ("wavegan_genr_pp_len", 512, "taps of that filter"),
         ("pretrained", False, "generate, play, export, infer: by the weights "
          "that come with this program; train: start a new run from them, with "
-         "their flags where none are given"),
+         "their flags where none are given, but without their words, unless "
+         "--data_labels asks for words"),
     ),
     switches={"post_filter_len": ("wavegan_genr_pp", "wavegan_genr_pp_len")},
     pretrained=pretrained.FOLDER,

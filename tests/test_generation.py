@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 
 import generation
 import latents
+import pretrained
+import traindir
 from eval import classifier, features
 
 PRETRAINED = ("generate", "--pretrained")
+WORDS = traindir.TrainDir(pretrained.FOLDER).read_config()["data"].get("words")
 seeds = st.integers(0, 2**31 - 1)
 
 
@@ -96,8 +99,9 @@ def test_the_command_walks_in_any_format(tmp_path: pathlib.Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     paths = sorted(tmp_path.iterdir())
+    clips = generation.Request(ends=(3, 7), steps=3).clips(WORDS or ())
     assert [path.name for path in paths] == [
-        f"00003-00007_{i:03d}.flac" for i in range(3)
+        f"{clip.name}.flac" for clip in clips
     ]
     for path in paths:
         audio, rate = soundfile.read(path)
@@ -110,12 +114,15 @@ def test_the_command_strings_clips_together(tmp_path: pathlib.Path) -> None:
     for more in ((), ("--concat",)):
         done = commandline.run(*flags, *more)
         assert done.returncode == 0, done.stderr
-    first, whole, second = sorted(tmp_path.iterdir())
-    assert whole.name == "00005_to_00006.wav"
+    request = generation.Request(num_clips=2, seed=5)
+    first, second = (clip.name for clip in request.clips(WORDS or ()))
+    first, whole, second = (
+        soundfile.read(tmp_path / f"{name}.wav")[0]
+        for name in (first, f"{first}_to_{second}", second)
+    )
     gap = np.zeros(4000)
-    parts = soundfile.read(first)[0], gap, soundfile.read(second)[0], gap
     np.testing.assert_array_equal(
-        soundfile.read(whole)[0], np.concatenate(parts)
+        whole, np.concatenate([first, gap, second, gap])
     )
 
 

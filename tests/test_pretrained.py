@@ -1,11 +1,13 @@
 """Weights that travel, and those that come with the program."""
 
+import dataclasses
 import hashlib
 import json
 import pathlib
 import shutil
 
 import commandline
+import keras
 import matplotlib.image
 import numpy as np
 import pytest
@@ -13,11 +15,13 @@ import small_gan
 import soundfile
 from commandline import EMA
 
+import generation
 import latents
 import modes
 import pretrained
+import settings
+import train_wavegan
 import traindir
-import wavegan
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +95,40 @@ def test_weights_pack_and_unpack(tmp_path: pathlib.Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("theirs", "rows"),
+    [(3, [2, None]), (3, []), (0, [None, None])],
+    ids=["other words", "no words asked for", "no words in the file"],
+)
+def test_words_take_their_own_weights_along(
+    tmp_path: pathlib.Path, theirs: int, rows: list[int | None]
+) -> None:
+    def build(num_labels: int, init: int) -> keras.Model:
+        config = dataclasses.replace(small_gan.SMALL, num_labels=num_labels)
+        return small_gan.build(config=config, init=init).generator
+
+    source, target = build(theirs, init=1), build(len(rows), init=2)
+    path = tmp_path / "g.npz"
+    path.write_bytes(pretrained.pack(source, 7))
+    before = {w.path: np.array(w) for w in target.weights}
+    assert pretrained.unpack(target, path, rows) == 7
+    given = {
+        w.path: np.asarray(w, np.float16).astype(np.float32)
+        for w in source.weights
+    }
+    for weight in target.weights:
+        expected = before[weight.path]
+        if weight.path != pretrained.LABELS:
+            expected = given[weight.path]
+        for label, row in enumerate(rows):
+            if weight.path == pretrained.LABELS and row is not None:
+                expected[label] = given[weight.path][row]
+        np.testing.assert_array_equal(weight, expected, err_msg=weight.path)
+    if rows:
+        with pytest.raises(ValueError, match="g.npz does not fit"):
+            pretrained.unpack(target, path, [3, 3])
+
+
 @pytest.mark.parametrize("fault", ["cut", "text", "shape", "absent"])
 def test_weights_that_do_not_fit_are_named(
     tmp_path: pathlib.Path, fault: str
@@ -112,6 +150,8 @@ def test_weights_that_do_not_fit_are_named(
 
 FOLDER = pretrained.FOLDER
 CONFIG = traindir.TrainDir(FOLDER).read_config()
+WORDS = CONFIG["data"].get("words", ())
+GAN = settings.build(train_wavegan.FACE, traindir.TrainDir(FOLDER))
 
 
 def test_its_files_are_small_and_all_there() -> None:
@@ -123,6 +163,7 @@ def test_its_files_are_small_and_all_there() -> None:
         "README.md",
         "samples.wav",
         "samples.png",
+        *(f"{critic.name}.npz" for critic in GAN.spectral_critics),
     } == set(files)
     assert max(files.values()) < 16 * 2**20
     card = (FOLDER / "README.md").read_text()
@@ -137,9 +178,10 @@ def test_it_says_the_same_in_another_process(tmp_path: pathlib.Path) -> None:
             f"--out_dir={tmp_path / folder}",
         )
         assert done.returncode == 0, done.stderr
-        wavs = sorted((tmp_path / folder).iterdir())
-        assert [wav.name for wav in wavs] == [
-            f"0000{3 + i}.wav" for i in range(4)
+        request = generation.Request(num_clips=4, seed=3)
+        wavs = [
+            tmp_path / folder / f"{clip.name}.wav"
+            for clip in request.clips(WORDS)
         ]
         hashes.append(
             [hashlib.sha256(wav.read_bytes()).hexdigest() for wav in wavs]
@@ -150,12 +192,12 @@ def test_it_says_the_same_in_another_process(tmp_path: pathlib.Path) -> None:
 
 def test_its_clips_are_words_not_hum(tmp_path: pathlib.Path) -> None:
     """Loud somewhere, silent behind the word, and unlike one another."""
-    config = wavegan.WaveGANConfig(**CONFIG["model"])
-    generator = wavegan.build_generator(config)
-    pretrained.unpack(generator, FOLDER / pretrained.GENERATOR)
-    z = latents.sample_z(16, config.latent_dim, seed=0)
-    clips = np.stack(list(modes.generate_audio(generator, z)))[..., 0]
-    assert clips.shape == (16, config.slice_len)
+    pretrained.load(GAN, FOLDER)
+    z = latents.sample_z(16, GAN.latent_dim, seed=0)
+    labels = latents.labels_in_turn(16, GAN.num_labels)
+    audio = modes.generate_audio(GAN.generate, z, labels)
+    clips = np.stack(list(audio))[..., 0]
+    assert clips.shape == (16, CONFIG["model"]["slice_len"])
     loudness = np.abs(clips).max(axis=1)
     assert np.median(loudness) > 0.3
     frames = clips.reshape(16, 32, -1).std(axis=2)
@@ -174,11 +216,11 @@ def test_training_goes_on_from_it(
     assert done.returncode == 0, done.stderr
     assert f"starting from {FOLDER}" in done.stderr
     config = traindir.TrainDir(tmp_path / "t").read_config()
-    assert config["model"] == CONFIG["model"]
+    assert config["model"] == {**CONFIG["model"], "num_labels": 0}
     assert config["train"]["batch_size"] == 2
     ours = commandline.weights(tmp_path / "t")
     with np.load(FOLDER / pretrained.GENERATOR, allow_pickle=False) as packed:
-        for name in set(packed.files) - {"step"}:
+        for name in set(packed.files) - {"step", pretrained.LABELS}:
             key = name.replace("/", ".S")
             moved = ours[f"generator/{key}/.ATTRIBUTES/VARIABLE_VALUE"]
             # One step of Adam moves no weight by much more than its rate.
