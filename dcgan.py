@@ -155,6 +155,31 @@ def discriminate(
     return inputs, score(x, label, config.num_labels)
 
 
+def mix_labels(
+    generator: keras.Model,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Gives a generator a way to make what is between labels.
+
+    The vectors that it learned for the labels are mixed, and go through its own
+    layers. The whole of one label is that label.
+
+    Args:
+      generator: Takes `[z, label]`.
+
+    Returns:
+      A function of z, `[batch, latent_dim]`, and the share of each label,
+      `[batch, num_labels]`, that gives what the generator does in inference.
+    """
+    embedding = generator.get_layer("label_project")
+    z, _ = generator.inputs
+    rest = keras.Model([z, embedding.output], generator.outputs[0])
+
+    def generate(z: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+        return rest([z, embedding.mix(shares)], training=False)
+
+    return generate
+
+
 def label_input() -> Any:
     """An input for the label of each example, int32, `[batch]`."""
     return keras.Input((), dtype="int32", name="label")
@@ -197,8 +222,12 @@ class LabelEmbedding(keras.layers.Embedding):
 
     def call(self, label: tf.Tensor) -> tf.Tensor:
         """Maps labels, `[batch]`, to vectors, `[batch, output_dim]`."""
-        rows = tf.one_hot(label, self.input_dim, dtype=self.compute_dtype)
-        return rows @ tf.cast(self.embeddings, self.compute_dtype)
+        return self.mix(tf.one_hot(label, self.input_dim))
+
+    def mix(self, shares: tf.Tensor) -> tf.Tensor:
+        """Maps shares of the labels, `[batch, input_dim]`, to such vectors."""
+        shares = tf.cast(shares, self.compute_dtype)
+        return shares @ tf.cast(self.embeddings, self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable("wavegan")

@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import flask
@@ -20,6 +21,7 @@ import tensorflow as tf
 import waitress
 import werkzeug.exceptions
 
+import dcgan
 import gan as gan_lib
 import latents
 import recordings
@@ -57,12 +59,16 @@ class Recipe:
       to: Seed at the other end; None: there is none.
       mix: How far to go, 0 to 1.
       path: A key of `latents.INTERPOLATIONS`.
+      word: What the clip is to say; "" if the generator knows no words.
+      to_word: Word at the other end.
     """
 
     seed: int
     to: int | None = None
     mix: float = 0.0
     path: str = "straight"
+    word: str = ""
+    to_word: str = ""
 
     def z(self, latent_dim: int) -> np.ndarray:
         """The latent vector, float32, `[1, latent_dim]`."""
@@ -73,20 +79,48 @@ class Recipe:
         mixed = latents.INTERPOLATIONS[self.path](start[0], end[0], self.mix)
         return mixed[np.newaxis].astype(np.float32)
 
+    def shares(self, words: Sequence[str]) -> np.ndarray:
+        """Returns the share of each word, float32, `[1, num_words]`.
 
-def read_recipe(query: dict[str, list[str]]) -> Recipe:
+        From one word to another the way is straight, whatever z's is.
+        """
+        shares = np.zeros((1, len(words)), np.float32)
+        share = 0.0 if self.to is None else self.mix
+        for word, part in ((self.word, 1 - share), (self.to_word, share)):
+            if part:
+                shares[0, words.index(word)] += part
+        return shares
+
+
+def read_recipe(
+    query: dict[str, list[str]], words: Sequence[str] = ()
+) -> Recipe:
     """Reads a recipe from the query of a URL, each name with its values.
+
+    Args:
+      query: Values by name.
+      words: That the generator knows; if any, each end of a recipe says one.
 
     Raises:
       ValueError: It is odd.
     """
-    if set(query) not in ({"seed"}, {"seed", "to", "mix", "path"}) or any(
+    clip, morph = ["seed"], ["seed", "to", "mix", "path"]
+    if words:
+        clip, morph = [*clip, "word"], [*morph, "word", "to_word"]
+    if set(query) not in (set(clip), set(morph)) or any(
         len(values) != 1 for values in query.values()
     ):
-        raise ValueError("Expected seed, or seed, to, mix and path, each once.")
+        raise ValueError(
+            f"Expected {' and '.join(clip)}, or {', '.join(morph[:-1])} and "
+            f"{morph[-1]}, each once."
+        )
     values = {name: given[0] for name, given in query.items()}
-    if len(values) == 1:
-        return Recipe(_read_seed("seed", values["seed"]))
+    for name in {"word", "to_word"} & {*values}:
+        if values[name] not in words:
+            raise ValueError(f"Expected one of {', '.join(words)} as {name}.")
+    word = values.get("word", "")
+    if len(values) == len(clip):
+        return Recipe(_read_seed("seed", values["seed"]), word=word)
     if not re.fullmatch(r"0(\.\d{1,6})?|1(\.0{1,6})?", values["mix"], re.ASCII):
         raise ValueError("Expected a mix of 0 to 1, with up to six decimals.")
     if values["path"] not in latents.INTERPOLATIONS:
@@ -97,6 +131,8 @@ def read_recipe(query: dict[str, list[str]]) -> Recipe:
         _read_seed("to", values["to"]),
         float(values["mix"]),
         values["path"],
+        word,
+        values.get("to_word", ""),
     )
 
 
@@ -112,27 +148,40 @@ class Instrument:
     Args:
       gan: With the weights to play.
       sample_rate: Of its audio, in Hz.
+      words: That its labels stand for; empty: it takes none.
 
     Attributes:
       shape: Of a clip, `[slice_len, channels]`.
       sample_rate: As given.
+      words: As given.
     """
 
-    def __init__(self, gan: gan_lib.GAN, sample_rate: int) -> None:
+    def __init__(
+        self, gan: gan_lib.GAN, sample_rate: int, words: Sequence[str] = ()
+    ) -> None:
         self.sample_rate = sample_rate
+        self.words = tuple(words)
         self._latent_dim = gan.latent_dim
         self._lock = threading.Lock()
-        self._generate = tf.function(
-            gan.generate,
-            input_signature=[tf.TensorSpec([1, gan.latent_dim], tf.float32)],
-        )
-        self.shape = self.audio(Recipe(0)).shape
+        generate: Callable[..., tf.Tensor] = gan.generate
+        inputs = [tf.TensorSpec([1, gan.latent_dim], tf.float32)]
+        if words:
+            mix = dcgan.mix_labels(gan.ema_generator)
+
+            def generate(z: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
+                return gan.to_audio(mix(z, shares))
+
+            inputs.append(tf.TensorSpec([1, len(words)], tf.float32))
+        self._generate = tf.function(generate, input_signature=inputs)
+        self.shape = self.audio(Recipe(0, word=[*words, ""][0])).shape
 
     def audio(self, recipe: Recipe) -> np.ndarray:
         """Makes a clip, float32 in [-1, 1], `[slice_len, channels]`."""
-        z = recipe.z(self._latent_dim)
+        inputs = [recipe.z(self._latent_dim)]
+        if self.words:
+            inputs.append(recipe.shares(self.words))
         with self._lock:
-            return self._generate(z)[0].numpy()
+            return self._generate(*inputs)[0].numpy()
 
     def wav(self, recipe: Recipe) -> bytes:
         """Makes a clip, as the 16-bit WAV file that `generate` writes."""
@@ -198,7 +247,8 @@ def make_app(
     @app.get("/clip")
     def clip() -> flask.Response:
         try:
-            recipe = read_recipe(flask.request.args.to_dict(flat=False))
+            query = flask.request.args.to_dict(flat=False)
+            recipe = read_recipe(query, instrument.words)
         except ValueError as error:
             flask.abort(400, str(error))
         return flask.Response(instrument.wav(recipe), mimetype="audio/wav")
@@ -226,8 +276,9 @@ def play(
     with _listen(port) as listener:
         port = listener.getsockname()[1]
         step = traindir.restore(gan, directory)
-        rate = directory.read_config()["data"]["sample_rate"]
-        instrument = Instrument(gan, rate)
+        data = directory.read_config()["data"]
+        rate, words = data["sample_rate"], data.get("words", ())
+        instrument = Instrument(gan, rate, words)
         slice_len, channels = instrument.shape
         about = {
             "name": directory.path.resolve().name,
@@ -235,6 +286,7 @@ def play(
             "sample_rate": rate,
             "slice_len": slice_len,
             "channels": channels,
+            "words": list(words),
         }
         server = waitress.create_server(
             make_app(instrument, about, port),
