@@ -8,15 +8,20 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import socket
+import threading
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import commandline
 import numpy as np
 import pytest
 import soundfile
+import waitress
 from playwright import sync_api
 
+import gan as gan_lib
+import play
 from benchmarks import clicks
 
 MISSING = (
@@ -65,6 +70,28 @@ def watch(browser: sync_api.Browser, url: str) -> Iterator[sync_api.Page]:
     home = url.partition("#")[0]
     assert asked
     assert all(name.startswith((home, f"blob:{home}")) for name in asked), asked
+
+
+@contextlib.contextmanager
+def serve(
+    model: gan_lib.GAN, sample_rate: int, words: Sequence[str] = ()
+) -> Iterator[str]:
+    """Serves the page within this process; yields its address."""
+    with socket.create_server((play.HOST, 0)) as listener:
+        port = listener.getsockname()[1]
+        about = {
+            "name": "x",
+            "step": 1,
+            "sample_rate": sample_rate,
+            "channels": model.generator.output_shape[-1],
+            "words": list(words),
+        }
+        instrument = play.Instrument(model, sample_rate, words)
+        app = play.make_app(instrument, about, port)
+        server = waitress.create_server(app, sockets=[listener])
+        thread = threading.Thread(target=server.run, daemon=True)
+        thread.start()
+        yield f"http://{play.HOST}:{port}/"
 
 
 def fetch(url: str, query: str) -> tuple[np.ndarray, int]:

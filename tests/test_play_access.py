@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
-import socket
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import axe_playwright_python.sync_playwright as axe
@@ -15,12 +11,9 @@ import numpy as np
 import pages
 import pytest
 import small_gan
-import waitress
 from playwright import sync_api
 
-import gan as gan_lib
 import latents
-import play
 import pretrained
 import specgan
 import spectral
@@ -121,25 +114,6 @@ def release(
         (path / name).write_bytes(pretrained.pack(network, 1))
 
 
-@contextlib.contextmanager
-def serve(model: gan_lib.GAN, sample_rate: int) -> Iterator[str]:
-    """Serves the page within this process; yields its address."""
-    with socket.create_server((play.HOST, 0)) as listener:
-        port = listener.getsockname()[1]
-        about = {
-            "name": "x",
-            "step": 1,
-            "sample_rate": sample_rate,
-            "channels": model.generator.output_shape[-1],
-        }
-        instrument = play.Instrument(model, sample_rate)
-        app = play.make_app(instrument, about, port)
-        server = waitress.create_server(app, sockets=[listener])
-        thread = threading.Thread(target=server.run, daemon=True)
-        thread.start()
-        yield f"http://{play.HOST}:{port}/"
-
-
 @pytest.mark.parametrize(
     ("channels", "rate", "heard_channels", "words"),
     [
@@ -162,7 +136,7 @@ def test_all_rates_and_channels_sound(
     expected = model.generate(latents.sample_z(1, 4, 2)).numpy()[0]
     if channels > 2:  # more than loudspeakers
         expected = expected.mean(axis=1, keepdims=True)
-    with serve(model, rate) as url, pages.watch(browser, url) as page:
+    with pages.serve(model, rate) as url, pages.watch(browser, url) as page:
         audio = pages.struck(page, page.locator(".pad").nth(2).click)
         np.testing.assert_allclose(audio, expected, atol=1e-4)
         assert audio.shape == (4096, heard_channels)

@@ -74,15 +74,20 @@ export class Clips {
   }
 }
 
-async function fetchClip(query) {
+/** The program's answer; what it refuses is an error. */
+export async function ask(address) {
   let response;
   try {
-    response = await fetch(`clip?${query}`);
+    response = await fetch(address);
   } catch {
     throw new Error("The program does not answer: start it again.");
   }
   if (!response.ok) throw new Error((await response.text()).trim());
-  const file = await response.arrayBuffer();
+  return response;
+}
+
+async function fetchClip(query) {
+  const file = await (await ask(`clip?${query}`)).arrayBuffer();
   const { rate, channels } = decode(file);
   const mono = channels.length > 1 ? mean(channels) : channels[0];
   // Loudspeakers are two at most, and not every rate is a browser's.

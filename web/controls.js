@@ -1,7 +1,7 @@
 // The two rows of buttons, pads and steps, and the ways of a keyboard.
 
 import { STEPS } from "./sequencer.js";
-import { KEYS, PADS } from "./state.js";
+import { KEYS, PADS, nameOf } from "./state.js";
 
 // Places on the keyboard, four by four, whatever is printed there.
 const CODES = KEYS.map((key) => (/\d/.test(key) ? `Digit${key}` : `Key${key}`));
@@ -9,20 +9,23 @@ const CODES = KEYS.map((key) => (/\d/.test(key) ? `Digit${key}` : `Key${key}`));
 /**
  * Makes one stop of the Tab key of a group of buttons; arrow keys move on.
  * @param {HTMLElement} group
- * @param {function(): number} columns how many stand side by side
+ * @param {HTMLElement[]} buttons in it
+ * @param {HTMLElement[]} mates what belongs to each, a stop of its own if any
  */
-function rove(group, columns) {
-  const buttons = [...group.children];
-  const stop = (chosen) => buttons.forEach((button) => {
-    button.tabIndex = button === chosen ? 0 : -1;
+function rove(group, buttons, mates = []) {
+  const stop = (chosen) => [buttons, mates].forEach((all) => {
+    all.forEach((one, i) => { one.tabIndex = i === chosen ? 0 : -1; });
   });
-  stop(buttons[0]);
-  group.addEventListener("focusin", (event) => stop(event.target));
+  stop(0);
+  group.addEventListener("focusin", (event) => {
+    stop(Math.max(buttons.indexOf(event.target), mates.indexOf(event.target)));
+  });
   group.addEventListener("keydown", (event) => {
     const at = buttons.indexOf(document.activeElement);
+    const columns = columnsOf(group);
     const moves = {
       ArrowRight: at + 1, ArrowLeft: at - 1,
-      ArrowDown: at + columns(), ArrowUp: at - columns(),
+      ArrowDown: at + columns, ArrowUp: at - columns,
       Home: 0, End: buttons.length - 1,
     };
     if (!(event.key in moves) || at < 0) return;
@@ -34,8 +37,15 @@ function rove(group, columns) {
 const columnsOf = (group) =>
   getComputedStyle(group).gridTemplateColumns.split(" ").length;
 
-/** Makes the pads; `strike(pad)` is called as soon as one goes down. */
-export function makePads(group, strike) {
+/**
+ * Makes the pads.
+ * @param {HTMLElement} group
+ * @param {function(number)} strike called as soon as a pad goes down
+ * @param {string[]} words to choose from for each; none: no choice
+ * @param {function(number, string)} choose called with a pad and its word
+ * @returns {{pads: HTMLElement[], pickers: HTMLSelectElement[]}}
+ */
+export function makePads(group, strike, words, choose) {
   const pads = KEYS.map((key, pad) => {
     const button = document.createElement("button");
     button.type = "button";
@@ -56,9 +66,33 @@ export function makePads(group, strike) {
     });
     return button;
   });
-  group.append(...pads);
-  rove(group, () => columnsOf(group));
-  return pads;
+  const pickers = words.length
+    ? pads.map((button, pad) => makePicker(button, pad, words, choose)) : [];
+  group.append(...pads.map((button, pad) => {
+    if (!words.length) return button;
+    const cell = document.createElement("div");
+    cell.className = "cell";
+    cell.append(button, pickers[pad]);
+    return cell;
+  }));
+  rove(group, pads, pickers);
+  return { pads, pickers };
+}
+
+/** Makes the choice of a pad's word. */
+function makePicker(button, pad, words, choose) {
+  const picker = document.createElement("select");
+  picker.setAttribute("aria-label", `Word of ${nameOf(pad)}`);
+  picker.append(...words.map((word) => new Option(word)));
+  let pointed = false;
+  picker.addEventListener("pointerdown", () => { pointed = true; });
+  picker.addEventListener("keydown", () => { pointed = false; });
+  picker.addEventListener("change", () => {
+    choose(pad, picker.value);
+    // A hand that came from the mouse wants to play on by keys.
+    if (pointed) button.focus();
+  });
+  return picker;
 }
 
 /** Makes the steps; `toggle(step)` is called when one is clicked. */
@@ -72,7 +106,7 @@ export function makeSteps(group, toggle) {
     return button;
   });
   group.append(...steps);
-  rove(group, () => columnsOf(group));
+  rove(group, steps);
   return steps;
 }
 

@@ -1,16 +1,22 @@
 // The page: what its buttons do, and what it shows.
 
+import { introduce } from "./about.js";
 import { Clips, Latest } from "./clips.js";
 import { listenToKeys, makePads, makeSteps } from "./controls.js";
 import { drawSpectrogram, drawWave } from "./pictures.js";
 import { Player } from "./player.js";
 import { Sequencer } from "./sequencer.js";
 import {
-  MORPH, PADS, nameOf, query, randomSeed, read, readSeed, readTempo, write,
+  MORPH, PADS, commandOf, contentsOf, fileNameOf, nameOf, query, randomSeed,
+  read, readSeed, readTempo, wayOf, write,
 } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
-const state = read(location.hash);
+const { words = [] } = await introduce().catch((error) => {
+  say(error);
+  throw error;
+});
+const state = read(location.hash, words);
 const clips = new Clips();
 const player = new Player();
 const morphing = new Latest();
@@ -97,6 +103,13 @@ function setSeed(seed) {
   strike(pad).catch(say);
 }
 
+function setWord(chosen, word) {
+  state.pads[chosen].word = word;
+  changed();
+  say(`${nameOf(chosen)}: ${contentsOf(state.pads[chosen])}.`);
+  strike(chosen).catch(say);
+}
+
 function toggleKept() {
   const chosen = state.pads[pad];
   chosen.kept = !chosen.kept;
@@ -139,7 +152,7 @@ async function save(saved) {
   const clip = await clips.get(query(state, saved));
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([clip.file], { type: "audio/wav" }));
-  link.download = clip.query.replace(/=/g, "-").replace(/&/g, "-") + ".wav";
+  link.download = fileNameOf(state, saved);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   say(`Saved ${link.download}.`);
@@ -168,7 +181,7 @@ const canvasOf = (i) => pads[i].querySelector("canvas");
 function show(of, clip) {
   shown = { voice: of, clip };
   const what = of < PADS
-    ? `${nameOf(of)}, seed ${state.pads[of].seed}` : $("mixed").value;
+    ? `${nameOf(of)}, ${contentsOf(state.pads[of])}` : $("mixed").value;
   $("wave").setAttribute("aria-label", `Waveform of ${what}`);
   $("spectrogram").setAttribute("aria-label", `Spectrogram of ${what}`);
   $("axis").textContent = `${what}. ${clip.seconds.toFixed(2)} s, `
@@ -183,15 +196,16 @@ function render() {
     button.querySelector(".seed").textContent = seed;
     button.querySelector(".mark").textContent = kept ? "kept" : "";
     button.setAttribute("aria-label",
-      `${nameOf(i)}, seed ${seed}${kept ? ", kept" : ""}`);
+      `${nameOf(i)}, ${contentsOf(state.pads[i])}${kept ? ", kept" : ""}`);
     button.setAttribute("aria-current", String(i === pad));
     [...button.querySelector(".lane").children].forEach((dot, step) => {
       dot.className = state.steps[i] >> step & 1 ? "on" : "";
     });
   });
+  pickers.forEach((picker, i) => { picker.value = state.pads[i].word; });
   const { seed, kept } = state.pads[pad];
   $("pad-title").textContent = nameOf(pad);
-  $("again").textContent = `generate --seed ${seed} --n 1`;
+  $("again").textContent = commandOf(state.pads[pad]);
   $("seed").value = seed;
   $("seed").removeAttribute("aria-invalid");
   $("keep").setAttribute("aria-pressed", String(kept));
@@ -200,8 +214,7 @@ function render() {
     $(id).value = value;
   });
   $("mix").setAttribute("aria-valuetext", `${mix} percent`);
-  $("mixed").value =
-    `${mix} % of the way from ${nameOf(from)} to ${nameOf(to)}`;
+  $("mixed").value = wayOf(state);
   $("tempo").value = state.tempo;
   sequencer.tempo = state.tempo;
   $("voice").value = voice;
@@ -250,7 +263,8 @@ function frame() {
 
 // Wiring -----------------------------------------------------------------
 
-const pads = makePads($("pads"), (struck) => strike(struck).catch(say));
+const { pads, pickers } = makePads(
+  $("pads"), (struck) => strike(struck).catch(say), words, setWord);
 const steps = makeSteps($("steps"), (step) => {
   state.steps[voice] ^= 1 << step;
   changed();
@@ -319,7 +333,7 @@ listenToKeys(
 );
 addEventListener("pagehide", keep);
 addEventListener("hashchange", () => {
-  Object.assign(state, read(location.hash));
+  Object.assign(state, read(location.hash, words));
   changed();
 });
 const resized = new ResizeObserver(() => {
@@ -332,14 +346,4 @@ const resized = new ResizeObserver(() => {
 resized.observe($("wave"));
 resized.observe($("pads"));
 
-async function introduce() {
-  const about = await (await fetch("about")).json();
-  document.title = `${about.name}: play`;
-  const rate = about.sample_rate / 1000;
-  $("about").textContent = `${about.name}, step `
-    + `${about.step.toLocaleString("en")}; ${about.channels === 1
-      ? "mono" : `${about.channels} channels`}, ${rate} kHz`;
-}
-
 changed();
-introduce().catch(say);
