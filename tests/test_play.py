@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
-import io
 import pathlib
 import re
 import time
-import urllib.parse
 from types import SimpleNamespace
 from typing import Any
 
-import flask.testing
 import numpy as np
 import pytest
 import small_gan
-import soundfile
 import tensorflow as tf
+from asking import PORT, RATE, URL, Client, assert_refused, clip_of, get
 
 import gan as gan_lib
 import latents
 import play
 import recordings
 import wavegan
-
-PORT = 8000
-URL = f"http://127.0.0.1:{PORT}"
-RATE = 22050
-Client = flask.testing.FlaskClient
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +36,6 @@ def client(model: gan_lib.GAN) -> Client:
     """What asks as a browser does."""
     app = play.make_app(play.Instrument(model, RATE), {"name": "x"}, PORT)
     return app.test_client()
-
-
-def get(client: Client, path: str, **headers: str) -> Any:
-    """The answer to a request; `Sec_Fetch_Site` is a header."""
-    named = {name.replace("_", "-"): text for name, text in headers.items()}
-    return client.get(path, base_url=URL, headers=named)
-
-
-def clip_of(client: Client, query: str) -> np.ndarray:
-    """The samples of a clip, `[slice_len, channels]`."""
-    answer = get(client, f"/clip?{query}")
-    assert answer.status_code == 200, answer.text
-    assert answer.mimetype == "audio/wav"
-    audio, rate = soundfile.read(io.BytesIO(answer.data), always_2d=True)
-    assert rate == RATE
-    return audio
 
 
 # Clips ------------------------------------------------------------------
@@ -152,114 +127,7 @@ def test_the_generator_makes_one_clip_at_a_time() -> None:
     assert len(wavs) == 8 and most == 1
 
 
-# Words -----------------------------------------------------------------------
-
-WORDS = ("nine", "Señor & co", "zero")
-SAID = [urllib.parse.quote(word) for word in WORDS]
-
-
-@pytest.fixture(scope="module")
-def speaker() -> gan_lib.GAN:
-    """A generator that knows three words, its weights averaged."""
-    config = dataclasses.replace(small_gan.SMALL, num_labels=len(WORDS))
-    return small_gan.build(config=config, ema_decay=0.9)
-
-
-@pytest.fixture(scope="module")
-def word_client(speaker: gan_lib.GAN) -> Client:
-    """What asks for words."""
-    instrument = play.Instrument(speaker, RATE, WORDS)
-    return play.make_app(instrument, {"words": WORDS}, PORT).test_client()
-
-
-@pytest.mark.parametrize("label", range(len(WORDS)))
-def test_a_words_clip_is_the_one_of_its_label(
-    word_client: Client, speaker: gan_lib.GAN, label: int
-) -> None:
-    z = latents.sample_z(1, 3, 7)
-    expected = speaker.generate(z, np.array([label], np.int32)).numpy()[0]
-    audio = clip_of(word_client, f"seed=7&word={SAID[label]}")
-    np.testing.assert_allclose(audio, expected, atol=0.51 / 32768 + 1e-6)
-
-
-def test_a_morph_goes_from_word_to_word(word_client: Client) -> None:
-    ends = [
-        clip_of(word_client, f"seed={seed}&word={word}")
-        for seed, word in ((3, SAID[2]), (4, SAID[0]))
-    ]
-    way = [
-        clip_of(
-            word_client,
-            f"seed=3&to=4&mix={mix}&path=slerp&word={SAID[2]}&to_word={SAID[0]}",
-        )
-        for mix in ("0", "0.5", "1")
-    ]
-    np.testing.assert_allclose(way[0], ends[0], atol=1.01 / 32768)
-    np.testing.assert_allclose(way[2], ends[1], atol=1.01 / 32768)
-    for end in ends:
-        assert np.abs(way[1] - end).max() > 10 / 32768
-
-
-def test_between_two_words_their_vectors_are_mixed(
-    speaker: gan_lib.GAN,
-) -> None:
-    recipe = play.Recipe(3, 3, 0.25, "straight", "zero", "nine")
-    np.testing.assert_array_equal(recipe.shares(WORDS), [[0.25, 0, 0.75]])
-    audio = play.Instrument(speaker, RATE, WORDS).audio(recipe)
-    embedding = speaker.ema_generator.get_layer("label_project")
-    before = embedding.get_weights()[0]
-    mixed = np.array([0.25, 0, 0.75], np.float32) @ before
-    embedding.set_weights([np.stack([mixed] * 3)])
-    label = np.array([1], np.int32)
-    expected = speaker.generate(latents.sample_z(1, 3, 3), label).numpy()[0]
-    embedding.set_weights([before])
-    np.testing.assert_allclose(audio, expected, atol=1e-6)
-
-
-def test_a_way_between_seeds_of_one_word_keeps_it() -> None:
-    recipe = play.Recipe(3, 4, 0.3, "slerp", "zero", "zero")
-    np.testing.assert_allclose(recipe.shares(WORDS), [[0, 0, 1]])
-
-
-@pytest.mark.parametrize(
-    ("query", "names"),
-    [
-        ("seed=1", "Expected seed and word, or seed, to, .* and to_word"),
-        ("seed=1&word=", "as word"),
-        ("seed=1&word=two", "one of nine, Señor & co, zero as word"),
-        ("seed=1&word=ZERO", "as word"),
-        ("seed=1&word=zero&word=nine", "each once"),
-        ("seed=1&word=%3Cscript%3E", "as word"),
-        ("seed=1&word=zero&to_word=nine", "each once"),
-        ("seed=1&to=2&mix=0.5&path=slerp", "each once"),
-        ("seed=1&to=2&mix=0.5&path=slerp&word=zero", "each once"),
-        (
-            "seed=1&to=2&mix=0.5&path=slerp&word=zero&to_word=two",
-            "as to_word",
-        ),
-    ],
-)
-def test_odd_words_are_refused(
-    word_client: Client, query: str, names: str
-) -> None:
-    answer = get(word_client, f"/clip?{query}")
-    assert_refused(answer, 400)
-    assert re.search(names, answer.text), answer.text
-
-
-def test_a_generator_without_words_refuses_them(client: Client) -> None:
-    assert_refused(get(client, "/clip?seed=1&word=zero"), 400)
-
-
 # Refusals ---------------------------------------------------------------
-
-
-def assert_refused(answer: Any, code: int) -> None:
-    """One plain sentence, and the code."""
-    assert answer.status_code == code, answer.text
-    assert answer.mimetype == "text/plain"
-    assert re.fullmatch(r"[A-Z][^\n]+\.\n", answer.text), answer.text
-    assert "<" not in answer.text
 
 
 @pytest.mark.parametrize(
@@ -276,6 +144,7 @@ def assert_refused(answer: Any, code: int) -> None:
         "seed=%D9%A3",  # an Arabic three
         "seed=1&seed=2",
         "seed=1&n=10000",
+        "seed=1&word=zero",  # it knows none
         "seed=1&to=2",
         "seed=1&to=2&mix=1.5&path=straight",
         "seed=1&to=2&mix=nan&path=straight",
