@@ -4,6 +4,7 @@
   python train_specgan.py preview [TRAIN_DIR]
   python train_specgan.py incept [TRAIN_DIR]
   python train_specgan.py generate [TRAIN_DIR] --n 20
+  python train_specgan.py generate [TRAIN_DIR] --say "three one four"
   python train_specgan.py play [TRAIN_DIR]
   python train_specgan.py export [TRAIN_DIR] --format onnx
   python train_specgan.py infer [TRAIN_DIR]

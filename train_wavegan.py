@@ -4,6 +4,7 @@
   python train_wavegan.py preview [TRAIN_DIR]
   python train_wavegan.py incept [TRAIN_DIR]
   python train_wavegan.py generate [TRAIN_DIR] --n 20
+  python train_wavegan.py generate [TRAIN_DIR] --say "three one four"
   python train_wavegan.py generate --pretrained --n 20
   python train_wavegan.py play [TRAIN_DIR]
   python train_wavegan.py export [TRAIN_DIR] --format onnx
