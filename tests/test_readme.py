@@ -1,7 +1,9 @@
-"""The README keeps its word."""
+"""The README and the pages of docs/ agree with the code."""
 
+import importlib
 import pathlib
 import re
+import shlex
 
 import pytest
 from absl import flags
@@ -13,7 +15,24 @@ import train_specgan
 import train_wavegan
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [README, *DOCS, ROOT / "pretrained/README.md"]
+TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PAGES}
+LAYOUT = TEXTS["docs/code.md"].split("```\n")[1]
+FOLDERS = (
+    "commandline",
+    "modes",
+    "training",
+    "networks",
+    "audio",
+    "digits",
+    "system",
+)
+moved = pytest.mark.skipif(
+    not all((ROOT / name).is_dir() for name in FOLDERS),
+    reason="files are not in folders yet",
+)
 
 
 def flags_of(face: face_lib.Face) -> flags.FlagValues:
@@ -28,7 +47,7 @@ SPECGAN = flags_of(train_specgan.FACE)
 
 
 def flag_rows() -> list[str]:
-    """The tables of flags, as the README should have them.
+    """The rows of docs/flags.md.
 
     SpecGAN's are those that WaveGAN has not under the same name, but with
     another default or another model's name.
@@ -47,26 +66,118 @@ def row_of(flag: flags.Flag) -> str:
     return f"| `--{flag.name}` | {default} | {flag.help} |"
 
 
+def python_commands() -> list[tuple[str, str]]:
+    """Every Python command of the pages, each with the name of its page."""
+    found = []
+    for page, text in TEXTS.items():
+        text = text.replace("\\\n", " ")
+        found += [
+            (page, line)
+            for line in re.findall(
+                r"^(python (?:-m )?[a-z].*)$", text, re.MULTILINE
+            )
+        ]
+        # A code span may be broken over two lines.
+        found += [
+            (page, " ".join(span.split()))
+            for span in re.findall(r"`(python (?:-m )?[a-z][^`]*)`", text)
+        ]
+    return found
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    slugs = (re.sub(r"[^\w\- ]", "", h.lower()) for h in headings)
+    return {slug.replace(" ", "-") for slug in slugs}
+
+
+def test_the_readme_is_short() -> None:
+    lines = TEXTS["README.md"].splitlines()
+    assert len(lines) <= 160
+    assert not [line for line in lines if len(line) > 100]
+
+
+def test_the_readme_lists_every_page() -> None:
+    linked = re.findall(r"^- \[\w+\]\((.*?)\)", TEXTS["README.md"], re.M)
+    assert linked == [str(path.relative_to(ROOT)) for path in DOCS]
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_links_lead_somewhere(page: str) -> None:
+    for link in re.findall(r"\]\((?!https?:)(.*?)\)", TEXTS[page]):
+        name, _, anchor = link.partition("#")
+        path = (ROOT / page).parent / name if name else ROOT / page
+        assert path.exists(), link
+        if anchor:
+            assert anchor in anchors(path.read_text()), link
+
+
 def test_the_table_of_flags_is_the_programs() -> None:
-    missing = [row for row in flag_rows() if row not in README]
+    missing = [r for r in flag_rows() if r not in TEXTS["docs/flags.md"]]
     assert not missing, "\n".join(missing)
 
 
-def test_flags_in_commands_exist() -> None:
+def test_flags_exist() -> None:
     known = {*WAVEGAN, *SPECGAN, "flagfile", "logdir"}
     for script in [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("eval/*.py")]:
         known.update(re.findall(r'"--(\w+)"', script.read_text()))
-    for name in re.findall(r"--(\w+)", README):
-        assert name in known, name
+    for page in TEXTS.keys() - {"docs/distributed.md"}:  # it has Slurm's
+        for name in re.findall(r"--(\w+)", TEXTS[page]):
+            assert name in known, (page, name)
 
 
+@pytest.mark.parametrize(
+    ("page", "command"), [pytest.param(*c, id=c[1]) for c in python_commands()]
+)
+def test_commands_parse(
+    page: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)  # where flag files are
+    program, *rest = shlex.split(command, comments=True)[1:]
+    if program == "-m":
+        parser = importlib.import_module(rest[0]).parser()
+        if any(word.startswith("--") for word in rest):  # not a mention
+            parser.parse_args(rest[1:])
+    elif program in ("train_wavegan.py", "train_specgan.py"):
+        face = importlib.import_module(program[:-3]).FACE
+        pair = re.sub(r"--interpolate (\d+) ", r"--interpolate=\1,", command)
+        arguments = shlex.split(pair, comments=True)[1:]
+        mode, *train_dir = flags_of(face)(arguments)[1:]
+        assert mode in {*cli.MODES, *face.own_modes} or mode == "MODE"
+        assert len(train_dir) <= 1
+    else:
+        source = (ROOT / program).read_text()
+        for name in re.findall(r"--(\w+)", command):
+            assert f'"{name}"' in source or f'"--{name}"' in source, name
+
+
+@moved
 def test_every_file_is_in_the_layout_and_the_other_way_round() -> None:
-    listed = set(re.findall(r"^(\w+\.py) ", README, re.MULTILINE))
-    assert listed == {path.name for path in ROOT.glob("*.py")}
+    listed: set[str] = set()
+    folder = ""
+    for line in LAYOUT.splitlines():
+        if match := re.match(r"(\w+/) ", line):
+            folder = match[1]
+            assert (ROOT / folder).is_dir(), folder
+        elif match := re.match(r"(  )?(\w+\.py) ", line):
+            listed.add((folder if match[1] else "") + match[2])
+    there = {str(path.relative_to(ROOT)) for path in ROOT.glob("*.py")}
+    for name in FOLDERS:
+        there.update(
+            f"{name}/{path.name}"
+            for path in (ROOT / name).glob("*.py")
+            if path.name != "__init__.py"
+        )
+    assert listed == there
 
 
-def test_pictures_are_there() -> None:
-    for name in re.findall(r"!\[.*?\]\((.*?)\)", README):
+@moved
+@pytest.mark.parametrize("page", TEXTS)
+def test_files_that_pages_name_exist(page: str) -> None:
+    spans = re.findall(r"`([\w/]+/[\w.]+\.(?:py|cfg))`", TEXTS[page])
+    spans += re.findall(r"`(\w+\.py)`", TEXTS[page])
+    for name in spans:
         assert (ROOT / name).exists(), name
 
 
@@ -76,7 +187,11 @@ def test_the_python_example_runs(
 ) -> None:
     synthesizer.synthesize(tmp_path / "sc09_synthetic", 120)
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    blocks = [
+        (page, block)
+        for page, text in TEXTS.items()
+        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    ]
     assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
+    for page, block in blocks:
+        exec(compile(block, page, "exec"), {})

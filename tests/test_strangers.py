@@ -230,6 +230,7 @@ def test_nothing_runs_what_it_reads(path: pathlib.Path) -> None:
 
 
 def test_nothing_listens_beyond_this_machine() -> None:
-    for path in [*SOURCES, ROOT / "README.md", ROOT / "Makefile"]:
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for path in [*SOURCES, *pages, ROOT / "Makefile"]:
         for words in ("bind_all", "0.0.0.0", "--host"):
             assert words not in path.read_text(), (path, words)
