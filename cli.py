@@ -95,6 +95,7 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
             found = find_audio(config, directory)
         config["data"]["words"] = found.words
         config["model"]["num_labels"] = len(found.words)
+        _check_labels(config, saved)
         with directory.lock() if chief else contextlib.nullcontext():
             if chief:
                 face.prepare(directory, config, found)
@@ -112,6 +113,18 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
                     gan, traindir.TrainConfig(**config["train"])
                 )
             trainer.train(gan, directory, config, found)
+
+
+def _check_labels(config: Config, saved: Config | None) -> None:
+    """Raises a ValueError unless weights to start from have as many labels."""
+    if saved and config["model"]["num_labels"] != len(
+        saved["data"].get("words", ())
+    ):
+        raise ValueError(
+            f"labels is {config['data']['labels']!r}: expected "
+            f"{saved['data'].get('labels', '')!r}, as in the training of the "
+            "weights to start from"
+        )
 
 
 def preview(face: Face, directory: traindir.TrainDir) -> None:
@@ -243,6 +256,11 @@ def import_original(face: Face, directory: traindir.TrainDir) -> None:
         settings.choose(face, FLAGS, original.settings(checkpoint)),
         fixed=(),
     )
+    if config["data"]["labels"]:
+        raise ValueError(
+            f"labels is {config['data']['labels']!r}: expected '', as the "
+            "authors' networks take none"
+        )
     gan = settings.build(face, directory, config, gan_lib.GAN)
     traindir.compile_gan(gan, traindir.TrainConfig(**config["train"]))
     missing = original.restore(gan, checkpoint)
