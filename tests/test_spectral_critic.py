@@ -16,6 +16,8 @@ import tensorflow as tf
 import checkpoints
 import gan
 import losses
+import modes
+import pretrained
 import spectral_critic
 import traindir
 import wavegan
@@ -248,6 +250,29 @@ def test_a_checkpoint_without_them_does_not_fit(tmp_path: pathlib.Path) -> None:
     store.save(build(spectral_critics=0), 1)
     with pytest.raises(ValueError, match="does not fit"):
         store.restore(build())
+
+
+def test_a_release_holds_them(tmp_path: pathlib.Path) -> None:
+    config = {
+        "model": dataclasses.asdict(CONFIG),
+        "data": dataclasses.asdict(
+            traindir.DataConfig(dir=str(tmp_path / "x"))
+        ),
+        "train": dataclasses.asdict(traindir.TrainConfig()),
+    }
+    directory = traindir.TrainDir(tmp_path / "t")
+    directory.path.mkdir()
+    directory.write_config(config)
+    model, other = build(), build(seed=1)
+    directory.checkpoints.save(model, 1)
+    modes.release(model, directory, num_clips=2, out_dir=tmp_path / "release")
+    assert pretrained.load(other, tmp_path / "release") == 1
+    for ours, theirs in zip(
+        model.spectral_critics, other.spectral_critics, strict=True
+    ):
+        np.testing.assert_allclose(
+            small_gan.flat(ours), small_gan.flat(theirs), atol=1e-3
+        )
 
 
 def test_their_number_is_checked() -> None:
