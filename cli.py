@@ -95,7 +95,6 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
             found = find_audio(config, directory)
         config["data"]["words"] = found.words
         config["model"]["num_labels"] = len(found.words)
-        _check_labels(config, saved)
         with directory.lock() if chief else contextlib.nullcontext():
             if chief:
                 face.prepare(directory, config, found)
@@ -113,18 +112,6 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
                     gan, traindir.TrainConfig(**config["train"])
                 )
             trainer.train(gan, directory, config, found)
-
-
-def _check_labels(config: Config, saved: Config | None) -> None:
-    """Raises a ValueError unless weights to start from have as many labels."""
-    if saved and config["model"]["num_labels"] != len(
-        saved["data"].get("words", ())
-    ):
-        raise ValueError(
-            f"labels is {config['data']['labels']!r}: expected "
-            f"{saved['data'].get('labels', '')!r}, as in the training of the "
-            "weights to start from"
-        )
 
 
 def preview(face: Face, directory: traindir.TrainDir) -> None:
