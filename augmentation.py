@@ -12,82 +12,87 @@ Limited Data", section 2, for why the changes do not leak.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 import replicas
+import spectral
 
 MAX_SHIFT = 1 / 16  # share of the clip
 GAIN_DB = 6.0  # the largest change of level, up or down
 TILT_DB = 6.0  # the largest change of the highest frequency, up or down
 NOISE_DB = (-90.0, -40.0)  # below full scale
+NEPERS = math.log(10) / 20  # in a decibel
 
 
-def _uniform(batch: int, seed: tf.Tensor, low: float, high: float) -> tf.Tensor:
-    """Draws one number an example, `[batch, 1]`."""
-    shape = [batch * replicas.count(), 1]
-    draws = tf.random.stateless_uniform(shape, seed, low, high)
-    return replicas.own_rows(draws)
-
-
-def _gain(decibels: tf.Tensor) -> tf.Tensor:
-    return 10.0 ** (decibels / 20.0)
-
-
-def _shift(batch: int, length: int, seed: tf.Tensor) -> tf.Tensor:
-    """Earlier or later by up to a sixteenth of the clip; the gap is silent."""
-    delay = _uniform(batch, seed, -MAX_SHIFT, MAX_SHIFT) * length
-    # A delay turns the phase of each frequency in proportion to it.
-    angle = -math.pi * tf.round(delay) * tf.linspace(0.0, 1.0, length + 1)
+def _shift(batch: Any, length: int, seed: tf.Tensor) -> tf.Tensor:
+    """Moves a clip by up to a sixteenth of it; the gap is silent."""
+    # A delay turns the phase of each frequency in proportion to it. Whole turns
+    # are left out while the numbers are exact.
+    delay = tf.cast(_draw_delay(batch, length, seed), tf.int64)
+    steps = delay * tf.range(length + 1, dtype=tf.int64) % (2 * length)
+    angle = -math.pi / length * tf.cast(steps, tf.float32)
     return tf.complex(tf.cos(angle), tf.sin(angle))
 
 
-def _polarity(batch: int, length: int, seed: tf.Tensor) -> tf.Tensor:
-    """Upside down, for one clip of two."""
+def _polarity(batch: Any, length: int, seed: tf.Tensor) -> tf.Tensor:
+    """Turns one clip of two upside down."""
     del length
     sign = tf.where(_uniform(batch, seed, 0.0, 1.0) < 0.5, -1.0, 1.0)
     return tf.cast(sign, tf.complex64)
 
 
-def _level(batch: int, length: int, seed: tf.Tensor) -> tf.Tensor:
-    """Louder or quieter by up to 6 dB."""
+def _gain(batch: Any, length: int, seed: tf.Tensor) -> tf.Tensor:
+    """Makes a clip louder or quieter by up to 6 dB."""
     del length
     decibels = _uniform(batch, seed, -GAIN_DB, GAIN_DB)
-    return tf.cast(_gain(decibels), tf.complex64)
+    return tf.cast(tf.exp(NEPERS * decibels), tf.complex64)
 
 
-def _tilt(batch: int, length: int, seed: tf.Tensor) -> tf.Tensor:
-    """Brighter or duller: decibels in proportion to the frequency."""
+def _tilt(batch: Any, length: int, seed: tf.Tensor) -> tf.Tensor:
+    """Makes a clip brighter or duller: decibels grow with the frequency."""
     decibels = _uniform(batch, seed, -TILT_DB, TILT_DB)
     decibels *= tf.linspace(0.0, 1.0, length + 1)
-    return tf.cast(_gain(decibels), tf.complex64)
+    return tf.cast(tf.exp(NEPERS * decibels), tf.complex64)
 
 
-# Each gives the frequency response of a filter for every clip of a batch,
+# Each returns the frequency response of a filter for every clip of a batch,
 # `[batch, length + 1 or 1]`: any number of them cost one transform and back.
-FILTERS: dict[str, Callable[[int, int, tf.Tensor], tf.Tensor]] = {
+FILTERS: dict[str, Callable[[Any, int, tf.Tensor], tf.Tensor]] = {
     "shift": _shift,
     "polarity": _polarity,
-    "gain": _level,
+    "gain": _gain,
     "filter": _tilt,
 }
 NOISE = "noise"
 KINDS = (*FILTERS, NOISE)
+SPECTROGRAM_KINDS = ("shift", "gain", "filter", NOISE)  # they have no polarity
 
 
 def parse(names: str) -> tuple[str, ...]:
     """Splits the names of augmentations, as in "shift,polarity".
 
     Raises:
-      ValueError: One is unknown.
+      ValueError: One is unknown, or there twice.
     """
     kinds = tuple(name for name in names.split(",") if name)
-    for kind in kinds:
-        if kind not in KINDS:
-            raise ValueError(
-                f"augment is {names!r}: expected some of " + ",".join(KINDS)
-            )
+    check(kinds, KINDS)
     return kinds
+
+
+def check(kinds: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Checks names of augmentations.
+
+    Raises:
+      ValueError: One is not among those that are known, or there twice.
+    """
+    if set(kinds) - set(known) or len(set(kinds)) < len(kinds):
+        raise ValueError(
+            f"augment is {','.join(kinds)!r}: expected some of "
+            f"{','.join(known)}, each once"
+        )
 
 
 def augment(
@@ -105,10 +110,7 @@ def augment(
       Audio of the same shape, differentiable by `audio`.
     """
     batch, length = audio.shape[0] or tf.shape(audio)[0], audio.shape[1]
-    seeds = {
-        kind: tf.random.experimental.stateless_fold_in(seed, number)
-        for number, kind in enumerate(KINDS)
-    }
+    seeds = _split(seed)
     filters = [kind for kind in kinds if kind in FILTERS]
     if filters:
         response = tf.ones([1, 1], tf.complex64)
@@ -120,10 +122,82 @@ def augment(
         signal = tf.signal.irfft(spectrum, [2 * length])[..., :length]
         audio = tf.transpose(signal, [1, 2, 0])
     if NOISE in kinds:
-        level = _gain(_uniform(batch, seeds[NOISE], *NOISE_DB))
+        decibels = _uniform(batch, seeds["noise level"], *NOISE_DB)
         shape = [batch * replicas.count(), *audio.shape[1:]]
-        noise = replicas.own_rows(
-            tf.random.stateless_normal(shape, seeds[NOISE])
-        )
-        audio += level[..., tf.newaxis] * noise
+        noise = tf.random.stateless_normal(shape, seeds[NOISE])
+        level = tf.exp(NEPERS * decibels)[..., tf.newaxis]
+        audio += level * replicas.own_rows(noise)
     return audio
+
+
+def augment_spectrogram(
+    spectrogram: tf.Tensor,
+    kinds: tuple[str, ...],
+    moments: spectral.Moments,
+    seed: tf.Tensor,
+) -> tf.Tensor:
+    """Changes each spectrogram of a batch at random, as if its sound changed.
+
+    Shifts are by whole frames, gains and tilts are added to log-magnitudes, and
+    the power of noise to that of the sound. Nothing is clipped, as a gradient
+    would end there.
+
+    Args:
+      spectrogram: What `spectral.to_spectrogram` returns.
+      kinds: Some of SPECTROGRAM_KINDS.
+      moments: That it was normalised by.
+      seed: Of all draws, int64, `[2]`.
+
+    Returns:
+      Spectrograms of the same shape, differentiable by `spectrogram`.
+    """
+    batch = spectrogram.shape[0] or tf.shape(spectrogram)[0]
+    num_frames, num_bins = spectral.NUM_FRAMES, spectral.NUM_BINS
+    seeds = _split(seed)
+    sigma = np.float32(spectral.CLIP_SIGMAS * moments.std)
+    logs = sigma * spectrogram[..., 0] + np.float32(moments.mean)
+    if "gain" in kinds:
+        decibels = _uniform(batch, seeds["gain"], -GAIN_DB, GAIN_DB)
+        logs += NEPERS * decibels[..., tf.newaxis]
+    if "filter" in kinds:
+        decibels = _uniform(batch, seeds["filter"], -TILT_DB, TILT_DB)
+        share = tf.range(num_bins, dtype=tf.float32) / num_bins
+        logs += NEPERS * decibels[..., tf.newaxis] * share
+    if "shift" in kinds:
+        delay = _draw_delay(batch, num_frames, seeds["shift"])
+        source = tf.range(num_frames) - tf.cast(delay, tf.int32)
+        moved = tf.gather(
+            logs, tf.clip_by_value(source, 0, num_frames - 1), batch_dims=1
+        )
+        inside = (source >= 0) & (source < num_frames)
+        silence = np.maximum(math.log(spectral.FLOOR), moments.mean - sigma)
+        logs = tf.where(inside[..., tf.newaxis], moved, np.float32(silence))
+    if NOISE in kinds:
+        decibels = _uniform(batch, seeds["noise level"], *NOISE_DB)
+        shape = [batch * replicas.count(), num_frames, num_bins]
+        draws = tf.random.stateless_uniform(shape, seeds[NOISE], 1e-7, 1.0)
+        # Powers of white noise of that level are exponentially distributed.
+        power = spectral.WINDOW_POWER * -tf.math.log(replicas.own_rows(draws))
+        noise = NEPERS * decibels[..., tf.newaxis] + tf.math.log(power) / 2
+        logs += tf.nn.softplus(2 * (noise - logs)) / 2
+    return ((logs - np.float32(moments.mean)) / sigma)[..., tf.newaxis]
+
+
+def _split(seed: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Returns a seed of its own for each draw."""
+    return {
+        name: tf.random.experimental.stateless_fold_in(seed, number)
+        for number, name in enumerate((*KINDS, "noise level"))
+    }
+
+
+def _uniform(batch: Any, seed: tf.Tensor, low: float, high: float) -> tf.Tensor:
+    """Draws a number for each example, `[batch, 1]`."""
+    shape = [batch * replicas.count(), 1]
+    draws = tf.random.stateless_uniform(shape, seed, low, high)
+    return replicas.own_rows(draws)
+
+
+def _draw_delay(batch: Any, length: int, seed: tf.Tensor) -> tf.Tensor:
+    """Draws by how many of `length` steps to be late, `[batch, 1]`."""
+    return tf.round(_uniform(batch, seed, -MAX_SHIFT, MAX_SHIFT) * length)

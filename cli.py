@@ -243,6 +243,11 @@ def import_original(face: Face, directory: traindir.TrainDir) -> None:
         settings.choose(face, FLAGS, original.settings(checkpoint)),
         fixed=(),
     )
+    if config["data"]["labels"]:
+        raise ValueError(
+            f"labels is {config['data']['labels']!r}: expected '', as the "
+            "authors' networks take none"
+        )
     gan = settings.build(face, directory, config, gan_lib.GAN)
     traindir.compile_gan(gan, traindir.TrainConfig(**config["train"]))
     missing = original.restore(gan, checkpoint)

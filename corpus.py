@@ -104,21 +104,21 @@ def find(
 def _label(
     infos: list[loader.AudioInfo], data: traindir.DataConfig
 ) -> tuple[tuple[str, ...], list[int]]:
-    """Gives the words of a run, and the label of each file."""
+    """Returns the words of a run, and the label of each file."""
     root = loader.audio_root(data.dir)
     said = [labels_lib.word_of(info.path, root) for info in infos]
     words = tuple(data.words) or tuple(sorted(set(said)))
+    labels_lib.check_words(words)
     counts = collections.Counter(said)
     if odd := sorted(set(said) - set(words)):
         raise ValueError(
             f"{data.dir} has files that say {', '.join(odd)}, but that run "
-            f"knows {', '.join(words)}: remove them, or start a run of its own"
+            f"learns {', '.join(words)}: remove them, or name another train dir"
         )
     if len(words) < 2:
         raise ValueError(
-            f"labels is {data.labels!r}, but all files say {words[0]!r}: "
-            "expected two words or more, as Word_anything.wav or a folder for "
-            "each"
+            f"labels is {data.labels!r}: expected two words or more, but all "
+            f"say {words[0]!r}, by Word_anything.wav or a folder for each word"
         )
     logging.info(
         "labels: %s",

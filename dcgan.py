@@ -185,6 +185,13 @@ def label_input() -> Any:
     return keras.Input((), dtype="int32", name="label")
 
 
+def num_labels(network: keras.Model) -> int:
+    """Returns how many labels a network knows; 0 if it takes none."""
+    if len(network.inputs) == 1:
+        return 0
+    return network.get_layer("label_project").input_dim
+
+
 def score(features: Any, label: Any, num_labels: int) -> Any:
     """Scores examples by the features that a discriminator found in them.
 

@@ -57,7 +57,8 @@ SETTINGS: tuple[Setting, ...] = (
     ("train_ema_decay", "train", "ema_decay", "of the generator's running "
      "average; 0: none"),
     ("train_augment", "train", "augment", "change clips at random before the "
-     "discriminator hears them: some of shift,polarity,gain,filter,noise"),
+     "discriminator hears them: some of shift,polarity,gain,filter,noise; "
+     "SpecGAN's spectrograms have no polarity"),
     ("train_jit", "train", "jit", "compile the step by XLA"),
     ("precision", "train", "precision", "fp32, or bf16: activations and "
      "products in bfloat16, weights and losses in float32"),

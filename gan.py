@@ -3,21 +3,18 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 import augmentation
+import critics
+import dcgan
 import draws
-import layers
 import losses
 import replicas
-import spectral_critic
-
-# A discriminator, and the real and generated examples as it is shown them.
-Shown = tuple[keras.Model, tf.Tensor, tf.Tensor]
 
 
 class GAN(keras.Model):
@@ -89,9 +86,8 @@ class GAN(keras.Model):
         self.penalty_interval = penalty_interval
         self.augment = augment
         self.spectral_critics = list(spectral_critics)
-        self.num_labels = 0
-        if len(generator.inputs) > 1:
-            self.num_labels = generator.get_layer("label_project").input_dim
+        self.critics = critics.Critics(discriminator, spectral_critics)
+        self.num_labels = dcgan.num_labels(generator)
         self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
         self.seed = tf.Variable(
             seed, trainable=False, dtype=tf.int64, name="seed"
@@ -114,12 +110,6 @@ class GAN(keras.Model):
         """The averaged generator; without averaging, the generator itself."""
         return self.generator if self._average is None else self._average
 
-    @property
-    def critic_variables(self) -> list[keras.Variable]:
-        """The trainable weights of all discriminators."""
-        networks = [self.discriminator, *self.spectral_critics]
-        return [v for network in networks for v in network.trainable_variables]
-
     def from_audio(self, audio: tf.Tensor) -> tf.Tensor:
         """Turns audio into what the networks exchange: here, audio.
 
@@ -131,6 +121,17 @@ class GAN(keras.Model):
     def to_audio(self, examples: tf.Tensor) -> tf.Tensor:
         """Turns what the networks exchange into audio, its inverse."""
         return examples
+
+    def augment_examples(
+        self, examples: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Changes what the networks exchange at random, as `augment` says.
+
+        Args:
+          examples: Real or generated, `[batch, ...]`.
+          seed: Of all draws, int64, `[2]`.
+        """
+        return augmentation.augment(examples, self.augment, seed)
 
     def stock_audio(self, examples: Any) -> Any:
         """`to_audio` of symbolic examples, by stock Keras layers alone."""
@@ -145,7 +146,9 @@ class GAN(keras.Model):
           z: Latent vectors, `[batch, latent_dim]`.
           label: Of each clip, int32, `[batch]`; None if there are no labels.
         """
-        examples = self.ema_generator(with_label(z, label), training=False)
+        examples = self.ema_generator(
+            critics.with_label(z, label), training=False
+        )
         return self.to_audio(examples)
 
     def compile(
@@ -193,21 +196,23 @@ class GAN(keras.Model):
             self.generator.trainable_variables, learning_rate
         )
         self.discriminator_optimizer = optimizer(
-            self.critic_variables, disc_learning_rate
+            self.critics.variables, disc_learning_rate
         )
-        talking = replicas.count() > 1 and self._has_batch_norm()
-        if talking and self.penalty_interval > 1:
+        syncs_batch_norm = replicas.count() > 1 and critics.has_batch_norm(
+            self.generator, self.discriminator
+        )
+        if syncs_batch_norm and self.penalty_interval > 1:
             raise ValueError(
                 f"penalty_interval is {self.penalty_interval}: expected 1 for "
                 "batch norm on several devices"
             )
-        self._discriminator_gradients = self._discriminate
-        self._generator_gradients = self._deceive
+        self._critic_gradients = self._critic_loss_and_gradients
+        self._generator_gradients = self._generator_loss_and_gradients
         # A function of its own is traced once, however often a step calls it.
-        # But in none may replicas talk to each other, as batch norms do.
-        if not talking:
-            self._discriminator_gradients = tf.function(self._discriminate)
-            self._generator_gradients = tf.function(self._deceive)
+        # But within none may replicas wait for each other, as batch norms do.
+        if not syncs_batch_norm:
+            self._critic_gradients = tf.function(self._critic_gradients)
+            self._generator_gradients = tf.function(self._generator_gradients)
         # Keras wants one optimizer; left alone, it would invent another.
         super().compile(
             optimizer=self.generator_optimizer, jit_compile=jit_compile
@@ -237,143 +242,67 @@ class GAN(keras.Model):
             update += 1
         g_loss = self._update_generator(real, label, update)
         d_loss, g_loss = replicas.mean([tf.reduce_mean(d_losses), g_loss])
-        self._check_numbers(d_loss + g_loss)
+        self._note_nonfinite(d_loss + g_loss)
         self.step.assign_add(1)
         return {"d_loss": d_loss, "g_loss": g_loss}
 
     def _update_discriminator(
         self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tf.Tensor:
-        """One discriminator update by real examples; returns its loss, `[]`."""
-        loss, gradients = self._discriminator_gradients(real, label, update)
-        variables = self.critic_variables
+        """Updates all critics once by real examples; returns the loss, `[]`."""
+        loss, gradients = self._critic_gradients(real, label, update)
+        variables = self.critics.variables
         loss = _apply(self.discriminator_optimizer, loss, gradients, variables)
-        if self.objective.clip:
+        if limit := self.objective.clip:
             for variable in variables:
-                variable.assign(
-                    tf.clip_by_value(
-                        variable, -self.objective.clip, self.objective.clip
-                    )
-                )
+                variable.assign(tf.clip_by_value(variable, -limit, limit))
         return loss
 
-    def _discriminate(
+    def _critic_loss_and_gradients(
         self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The discriminators' loss, `[]`, and its gradients by the weights."""
+        """Returns the critics' loss, `[]`, and its gradients by the weights."""
         self._draws.reseed_layers(update)
-        batch = real.shape[0] or tf.shape(real)[0]
-        z = self._draws.z(batch, self.latent_dim, update)
-        fake = self.generator(with_label(z, label), training=True)
-        shown = self._show(
-            self._augment(real, update, draws.AUGMENT_REAL),
-            self._augment(fake, update, draws.AUGMENT_FAKE),
-        )
+        fake = self._make_fakes(real, label, update)
+        reals = self._show(real, update, draws.AUGMENT_REAL)
+        fakes = self._show(fake, update, draws.AUGMENT_FAKE)
         with tf.GradientTape() as tape:
-            loss = sum(
-                self.objective.discriminator(*self._score(*examples, label))
-                for examples in shown
-            )
-        gradients = tape.gradient(loss, self.critic_variables)
-        if self.objective.penalty_weight:
-            # Their activations need not be there at the same time.
-            shown = [
-                (
-                    network,
-                    layers.after(gradients, real),
-                    layers.after(gradients, fake),
-                )
-                for network, real, fake in shown
-            ]
-            penalty, additions = self._penalise(shown, label, update)
-            loss += penalty
-            gradients = [
-                first + second
-                for first, second in zip(gradients, additions, strict=True)
-            ]
-        return loss, gradients
-
-    def _augment(
-        self, examples: tf.Tensor, update: tf.Tensor, purpose: int
-    ) -> tf.Tensor:
-        """Changes examples at random, if the run does so."""
-        if not self.augment:
-            return examples
-        seed = self._draws.augmentation(update, purpose)
-        return augmentation.augment(examples, self.augment, seed)
-
-    def _show(self, real: tf.Tensor, fake: tf.Tensor) -> list[Shown]:
-        """Real and generated examples in the form that each critic takes."""
-        shown: list[Shown] = [(self.discriminator, real, fake)]
-        for network in self.spectral_critics:
-            show = functools.partial(
-                spectral_critic.to_log_magnitude,
-                frame_len=spectral_critic.frame_len(network),
-            )
-            shown.append((network, show(real), show(fake)))
-        return shown
+            scores = self.critics.score_both(reals, fakes, label)
+            loss = tf.add_n([self.objective.discriminator(*s) for s in scores])
+        gradients = tape.gradient(loss, self.critics.variables)
+        if not self.objective.penalty_weight:
+            return loss, gradients
+        # The activations of both need not be there at the same time.
+        reals, fakes = (critics.after(gradients, x) for x in (reals, fakes))
+        penalty, additions = self._penalise(reals, fakes, label, update)
+        return loss + penalty, [*map(tf.add, gradients, additions)]
 
     def _penalise(
-        self, shown: list[Shown], label: tf.Tensor | None, update: tf.Tensor
+        self,
+        reals: critics.Views,
+        fakes: critics.Views,
+        label: tf.Tensor | None,
+        update: tf.Tensor,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The weighted penalty, `[]`, and its gradients by the weights."""
-        variables = self.critic_variables
-        real = shown[0][1]
-        batch = real.shape[0] or tf.shape(real)[0]
-        alpha = self._draws.alpha(batch, update)
-        weight = self.objective.penalty_weight * self.penalty_interval
-
-        def critic(network: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-            return lambda x: network(with_label(x, label), training=True)
-
-        def penalise() -> tuple[tf.Tensor, list[tf.Tensor]]:
-            with tf.GradientTape() as tape:
-                penalty = weight * sum(
-                    self.objective.penalty(
-                        critic(network), real, fake, alpha=alpha
-                    )
-                    for network, real, fake in shown
-                )
-            # It has no gradient by the biases.
-            gradients = tape.gradient(
-                penalty,
-                [variable.value for variable in variables],
-                unconnected_gradients=tf.UnconnectedGradients.ZERO,
-            )
-            return penalty, gradients
-
+        """Returns the weighted penalty and its gradients, zero if not due."""
+        penalise = functools.partial(
+            self.critics.penalise,
+            self.objective.penalty,
+            self.objective.penalty_weight * self.penalty_interval,
+            reals,
+            fakes,
+            label,
+            self._draws.alpha(_num_rows(reals[0]), update),
+        )
         if self.penalty_interval == 1:
             return penalise()
-        return tf.cond(
-            (update - self.step) % self.penalty_interval == 0,
-            penalise,
-            lambda: (tf.zeros([]), [tf.zeros(v.shape) for v in variables]),
-        )
-
-    def _score(
-        self,
-        network: keras.Model,
-        real: tf.Tensor,
-        fake: tf.Tensor,
-        label: tf.Tensor | None,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scores of both, in one pass if each example is scored by itself."""
-        if self._has_batch_norm(network):
-            return (
-                network(with_label(real, label), training=True),
-                network(with_label(fake, label), training=True),
-            )
-        both = tf.concat([real, fake], axis=0)
-        labels = None if label is None else tf.concat([label, label], axis=0)
-        with replicas.in_parts(2):
-            scores = network(with_label(both, labels), training=True)
-        real_scores, fake_scores = tf.split(scores, 2)
-        return real_scores, fake_scores
+        is_due = (update - self.step) % self.penalty_interval == 0
+        return tf.cond(is_due, penalise, self.critics.no_penalty)
 
     def _update_generator(
         self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tf.Tensor:
-        """One generator update by as many fakes; returns its loss, `[]`."""
+        """Updates the generator once by as many fakes; returns its loss."""
         loss, gradients = self._generator_gradients(real, label, update)
         variables = self.generator.trainable_variables
         loss = _apply(self.generator_optimizer, loss, gradients, variables)
@@ -387,37 +316,45 @@ class GAN(keras.Model):
                 average.assign(decay * average + (1 - decay) * variable)
         return loss
 
-    def _deceive(
+    def _generator_loss_and_gradients(
         self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """The generator's loss, `[]`, and its gradients by the weights."""
+        """Returns the generator's loss, `[]`, and gradients by its weights."""
         self._draws.reseed_layers(update)
-        batch = real.shape[0] or tf.shape(real)[0]
-        z = self._draws.z(batch, self.latent_dim, update)
-
-        def score(network: keras.Model, examples: tf.Tensor) -> tf.Tensor:
-            return network(with_label(examples, label), training=True)
-
+        to_beat = []
         if self.objective.relativistic:
-            real = self._augment(real, update, draws.AUGMENT_REAL)
-            scores_to_beat = [
-                [score(network, examples)]
-                for network, examples, _ in self._show(real, real)
-            ]
-        else:
-            scores_to_beat = [[] for _ in range(1 + len(self.spectral_critics))]
+            reals = self._show(real, update, draws.AUGMENT_REAL)
+            to_beat = [self.critics.score(reals, label)]
         with tf.GradientTape() as tape:
-            fake = self.generator(with_label(z, label), training=True)
-            fake = self._augment(fake, update, draws.AUGMENT_FAKE)
-            loss = sum(
-                self.objective.generator(score(network, examples), *to_beat)
-                for (network, _, examples), to_beat in zip(
-                    self._show(fake, fake), scores_to_beat, strict=True
-                )
-            )
+            fake = self._make_fakes(real, label, update)
+            fakes = self._show(fake, update, draws.AUGMENT_FAKE)
+            scores = self.critics.score(fakes, label)
+            loss = tf.add_n([*map(self.objective.generator, scores, *to_beat)])
         return loss, tape.gradient(loss, self.generator.trainable_variables)
 
-    def _check_numbers(self, number: tf.Tensor) -> None:
+    def _make_fakes(
+        self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
+    ) -> tf.Tensor:
+        """Generates as many examples as there are real ones, in training."""
+        z = self._draws.z(_num_rows(real), self.latent_dim, update)
+        return self.generator(critics.with_label(z, label), training=True)
+
+    def _show(
+        self, examples: tf.Tensor, update: tf.Tensor, purpose: int
+    ) -> critics.Views:
+        """Augments examples; returns them in the form that each critic takes.
+
+        Args:
+          examples: Real or generated.
+          update: Which one of the run, the seed of what is drawn.
+          purpose: `draws.AUGMENT_REAL` or `draws.AUGMENT_FAKE`.
+        """
+        if self.augment:
+            seed = self._draws.augmentation(update, purpose)
+            examples = self.augment_examples(examples, seed)
+        return self.critics.view(examples)
+
+    def _note_nonfinite(self, number: tf.Tensor) -> None:
         """Notes the first step that has led to something that is no number.
 
         Nothing waits for the answer: whoever saves weights asks for it.
@@ -426,20 +363,10 @@ class GAN(keras.Model):
         step = tf.where(finite, tf.int64.max, self.step + 1)
         self.broken_at.assign(tf.minimum(self.broken_at, step))
 
-    def _has_batch_norm(self, *networks: keras.Model) -> bool:
-        """Whether any of some networks, or of both, has one."""
-        return any(
-            isinstance(layer, keras.layers.BatchNormalization)
-            for network in networks or (self.generator, self.discriminator)
-            for layer in network.layers
-        )
 
-
-def with_label(x: Any, label: Any) -> Any:
-    """What a network is called with: x, or x and the label of each example."""
-    if label is None:
-        return x
-    return [tf.convert_to_tensor(x), tf.convert_to_tensor(label, tf.int32)]
+def _num_rows(examples: tf.Tensor) -> Any:
+    """Returns the size of a batch: a number where it is known."""
+    return examples.shape[0] or tf.shape(examples)[0]
 
 
 def _apply(

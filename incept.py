@@ -46,6 +46,13 @@ class Scorer:
         self._judge = judge
         self._words = words
         self._labels = latents.labels_in_turn(len(z), len(words))
+        if unknown := sorted({*words} - {*judge.words}):
+            logging.warning(
+                "the classifier does not know %s: clips are not compared with "
+                "what was asked for",
+                ", ".join(unknown),
+            )
+        self._compares = bool(words) and not unknown
         self._z = z
         self._sample_rate = sample_rate
         self._splits = splits
@@ -57,7 +64,8 @@ class Scorer:
         """Gives `mean` and `std`, the inception score's, and maybe `fid`.
 
         With labels, it gives `accuracy` too, the share of clips that are heard
-        as asked; and the same for each word, as `accuracy/seven`.
+        as asked; and the same for each word, as `accuracy/seven`. It does not
+        if the classifier does not know all words.
 
         Args:
           generate: Maps latent vectors to audio; `gan.GAN.generate`.
@@ -71,13 +79,13 @@ class Scorer:
         scores = {"mean": mean, "std": std}
         if self._real is not None:
             scores["fid"] = frechet.frechet_distance(embeddings, self._real)
-        if self._labels is not None:
+        if self._labels is not None and self._compares:
             heard_words = np.array(self._judge.words)[probs.argmax(axis=1)]
             right = heard_words == np.array(self._words)[self._labels]
             scores["accuracy"] = float(right.mean())
-            for label, word in enumerate(self._words):
-                share = right[self._labels == label].mean()
-                scores[f"accuracy/{word}"] = float(share)
+            for label in np.unique(self._labels):
+                share = float(right[self._labels == label].mean())
+                scores[f"accuracy/{self._words[label]}"] = share
         return scores
 
     def _listen(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -163,12 +171,12 @@ def incept(
                     tf.summary.scalar(f"incept_{name}", value)
             writer.flush()
         best_row = max(rows, key=lambda row: row["mean"])
-        fid = f", FID {row['fid']:.2f}" if "fid" in row else ""
+        more = f", FID {row['fid']:.2f}" if "fid" in row else ""
         if "accuracy" in row:
-            fid += f", {row['accuracy']:.1%} heard as asked"
+            more += f", {row['accuracy']:.1%} heard as asked"
         print(
             f"step {step}: inception score {row['mean']:.3f} ± "
-            f"{row['std']:.3f}{fid} ({num_clips} clips, {splits} splits, "
+            f"{row['std']:.3f}{more} ({num_clips} clips, {splits} splits, "
             f"classifier {judge.name}); best {best_row['mean']:.3f} at step "
             f"{best_row['step']}: {folder / 'best'}",
             flush=True,

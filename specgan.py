@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+import augmentation
 import dcgan
 import gan
 import griffin_lim
@@ -178,6 +179,7 @@ class SpecGAN(gan.GAN):
     ) -> None:
         super().__init__(*networks, **settings)
         spectral.check_iterations(iterations)
+        augmentation.check(self.augment, augmentation.SPECTROGRAM_KINDS)
         self.moments = moments
         self.iterations = iterations
 
@@ -188,6 +190,14 @@ class SpecGAN(gan.GAN):
     def to_audio(self, examples: tf.Tensor) -> tf.Tensor:
         """Samples, `[batch, 16384, 1]`."""
         return spectral.to_audio(examples, self.moments, self.iterations)
+
+    def augment_examples(
+        self, examples: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """Changes spectrograms at random, as if their sound were changed."""
+        return augmentation.augment_spectrogram(
+            examples, self.augment, self.moments, seed
+        )
 
     def stock_audio(self, examples: Any) -> Any:
         """The same, symbolic, by stock Keras layers alone."""

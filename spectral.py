@@ -20,6 +20,7 @@ FRAME_LEN = 256  # samples
 HOP_LEN = 128  # samples between two frames
 NUM_FRAMES = SLICE_LEN // HOP_LEN
 NUM_BINS = FRAME_LEN // 2  # without the highest, at half the sample rate
+WINDOW_POWER = 3 / 8 * FRAME_LEN  # of a Hann window
 FLOOR = 1e-6  # keeps the logarithm of silence finite
 CLIP_SIGMAS = 3.0  # standard deviations that become 1
 MAX_BYTES = 2**16  # of a file of moments, which takes 2**11

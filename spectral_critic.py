@@ -22,7 +22,7 @@ MAX_CRITICS = len(FRAME_LENS)
 
 
 def to_log_magnitude(audio: tf.Tensor, frame_len: int) -> tf.Tensor:
-    """Log-magnitudes of a short-time Fourier transform.
+    """Returns log-magnitudes of a short-time Fourier transform.
 
     Args:
       audio: `[batch, time, channels]`.
@@ -48,8 +48,39 @@ def to_log_magnitude(audio: tf.Tensor, frame_len: int) -> tf.Tensor:
 
 
 def frame_len(network: keras.Model) -> int:
-    """The window of the spectrograms that a network of `build` takes."""
+    """Returns the window of the spectrograms that a network takes."""
     return 2 * network.inputs[0].shape[2]
+
+
+def build_beside(
+    discriminator: keras.Model, count: int, dim: int
+) -> list[keras.Model]:
+    """Builds discriminators of spectrograms for the audio of another one.
+
+    Args:
+      discriminator: Takes audio, `[batch, time, channels]`, maybe with labels.
+      count: How many to build, of windows in the order of FRAME_LENS.
+      dim: Channels of their first layers.
+
+    Raises:
+      ValueError: The other discriminator takes no audio, or too little of it.
+    """
+    _, *shape = discriminator.inputs[0].shape
+    if count and len(shape) != 2:
+        raise ValueError(
+            f"spectral_critics is {count}: expected 0 for networks that learn "
+            "spectrograms"
+        )
+    return [
+        build(
+            frame_len,
+            slice_len=shape[0],
+            channels=shape[1],
+            dim=dim,
+            num_labels=dcgan.num_labels(discriminator),
+        )
+        for frame_len in FRAME_LENS[:count]
+    ]
 
 
 def build(
@@ -62,8 +93,8 @@ def build(
 ) -> keras.Model:
     """Builds a discriminator of spectrograms.
 
-    Four convolutions of 4 x 4 with strides of 2 x 2, `dim` channels in the
-    first and twice as many in each of the next.
+    It has four convolutions of 4 x 4 with strides of 2 x 2, `dim` channels in
+    the first and twice as many in each of the next.
 
     Args:
       frame_len: Of the spectrograms, see `to_log_magnitude`.
@@ -75,7 +106,15 @@ def build(
     Returns:
       A model from spectrograms, or with labels `[spectrogram, label]`, to raw
       scores, `[batch]`.
+
+    Raises:
+      ValueError: The audio is too short for one frame.
     """
+    if slice_len < frame_len // 4:
+        raise ValueError(
+            f"slice_len is {slice_len}: expected {frame_len // 4} or more for "
+            f"spectrograms with windows of {frame_len} samples"
+        )
     shape = (4 * slice_len // frame_len, frame_len // 2, channels)
     spectrogram = keras.Input(shape, name="spectrogram")
     x = spectrogram

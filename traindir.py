@@ -26,6 +26,7 @@ import losses
 import precision
 import pretrained
 import spectral_critic
+from eval import labels
 
 LABELS = ("", "words")
 Section = TypeVar("Section")  # a dataclass
@@ -46,8 +47,8 @@ class DataConfig:
       prefetch_gpu_num: The GPU that batches wait on; negative: none.
       cache: Where decoded audio is kept: none, memory, disk or auto.
       max_bad: Share of unusable files above which training does not start.
-      labels: What both networks are told of each clip: "words", read from the
-        files' names (see `eval.labels`), or "", nothing.
+      labels: What both networks learn of each clip beside its sound: "words",
+        read from the names of the files (see `eval.labels`); "": nothing.
       words: Those words, in the order of the labels; known once a run began.
 
     Raises:
@@ -82,9 +83,7 @@ class DataConfig:
                 f"labels is {self.labels!r}: expected one of "
                 + ", ".join(map(repr, LABELS))
             )
-        for word in self.words:  # they become parts of file names
-            if not isinstance(word, str) or not word or {*"/\0"} & {*word}:
-                raise ValueError(f"words has {word!r}: expected plain words")
+        labels.check_words(self.words)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +139,8 @@ class TrainConfig:
         losses.find(self.loss)
         gan_lib.check(self.critic_steps, self.ema_decay, self.penalty_interval)
         augmentation.parse(self.augment)
-        _check_range(
-            "spectral_critics",
-            self.spectral_critics,
-            0,
-            spectral_critic.MAX_CRITICS,
-        )
+        most = spectral_critic.MAX_CRITICS
+        _check_range("spectral_critics", self.spectral_critics, 0, most)
         _check_range("spectral_dim", self.spectral_dim, 1, 1024)
         _check_range("batch_size", self.batch_size, 1, math.inf)
         _check_range("learning_rate", self.learning_rate, 0, 1)
@@ -178,7 +173,9 @@ def build_gan(
         tf.config.experimental.enable_op_determinism()
     with precision.of_layers(settings.precision):
         generator, discriminator = build_networks()
-        critics = _spectral_critics(settings, discriminator)
+        spectral_critics = spectral_critic.build_beside(
+            discriminator, settings.spectral_critics, settings.spectral_dim
+        )
     return kind(
         generator,
         discriminator,
@@ -188,28 +185,8 @@ def build_gan(
         penalty_interval=settings.penalty_interval,
         seed=settings.seed,
         augment=augmentation.parse(settings.augment),
-        spectral_critics=critics,
+        spectral_critics=spectral_critics,
     )
-
-
-def _spectral_critics(
-    settings: TrainConfig, discriminator: keras.Model
-) -> list[keras.Model]:
-    """The discriminators of spectrograms that stand beside a waveform's."""
-    audio, *label = discriminator.inputs
-    num_labels = 0
-    if label:
-        num_labels = discriminator.get_layer("label_project").input_dim
-    return [
-        spectral_critic.build(
-            frame_len,
-            slice_len=audio.shape[1],
-            channels=audio.shape[2],
-            dim=settings.spectral_dim,
-            num_labels=num_labels,
-        )
-        for frame_len in spectral_critic.FRAME_LENS[: settings.spectral_critics]
-    ]
 
 
 def compile_gan(gan: gan_lib.GAN, settings: TrainConfig) -> None:
@@ -255,8 +232,8 @@ def from_json(kind: type[Section], values: dict[str, Any]) -> Section:
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
         value = values.get(field.name, field.default)
         wanted = type(field.default)
-        if wanted is tuple:  # JSON has lists alone
-            wanted = type(value) if isinstance(value, list | tuple) else tuple
+        if wanted is tuple and isinstance(value, list):  # JSON's tuples
+            values = {**values, field.name: (value := tuple(value))}
         if type(value) is not wanted and (type(value), wanted) != (int, float):
             raise ValueError(
                 f"{field.name} is {value!r}: expected {wanted.__name__}"
@@ -308,7 +285,7 @@ class TrainDir:
             model = dict(**config["model"])
             num_words = len(config["data"].get("words", ()))
             if model.get("num_labels", 0) != num_words:
-                raise ValueError(f"{num_words} words, but as many labels not")
+                raise ValueError(f"expected num_labels of {num_words} words")
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"{self.path} holds no training ({self._config} is missing): "

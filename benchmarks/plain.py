@@ -69,8 +69,9 @@ class PlainGAN(gan.GAN):
     """Trains as `gan.GAN` does, in the way of a textbook."""
 
     def _update_discriminator(
-        self, real: tf.Tensor, update: tf.Tensor
+        self, real: tf.Tensor, label: None, update: tf.Tensor
     ) -> tf.Tensor:
+        assert label is None
         self._draws.reseed_layers(update)
         batch = tf.shape(real)[0]
         z = self._draws.z(batch, self.latent_dim, update)

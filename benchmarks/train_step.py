@@ -79,9 +79,9 @@ def work(kind: str, dim: int, batch: int, precision: str, jit: bool) -> None:
 
     def step() -> tuple[float, float]:
         start = time.perf_counter()
-        float(critic(real, update))
+        float(critic(real, None, update))
         middle = time.perf_counter()
-        float(generator(real, update))
+        float(generator(real, None, update))
         return middle - start, time.perf_counter() - middle
 
     for _ in range(2):

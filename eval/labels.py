@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Sequence
 
 import loader
 
@@ -76,12 +77,26 @@ def word_of(path: str, root: pathlib.Path) -> str:
     """
     parts = pathlib.Path(path).relative_to(root).parts
     head, underscore, _ = parts[-1].partition("_")
-    if len(parts) == 1 and not underscore:
+    if len(parts) == 1 and not (head and underscore):
         raise ValueError(
             f"the name of {path} tells no word: expected Word_anything.wav, or "
             "a folder for each word"
         )
     return (parts[0] if len(parts) > 1 else head).lower()
+
+
+def check_words(words: Sequence[str]) -> None:
+    """Checks words from a config, which become parts of file names.
+
+    Raises:
+      ValueError: One is no printable text, holds a slash, or is there twice.
+    """
+    for word in words:
+        plain = isinstance(word, str) and word.isprintable()
+        if not plain or not word or {*"/\\"} & {*word}:
+            raise ValueError(f"words has {word!r}: expected plain words")
+    if len(set(words)) < len(words):
+        raise ValueError(f"words is {words}: expected each word once")
 
 
 def _deal(path: str, targets: list[str]) -> str:

@@ -20,6 +20,7 @@ import numpy as np
 import small_gan
 import tensorflow as tf
 
+import augmentation
 import cluster
 import gan
 import losses
@@ -35,6 +36,12 @@ CASES: dict[str, tuple[str, bool, dict[str, Any], dict[str, Any]]] = {
     "batch norm": ("dcgan", False, {"batchnorm": True}, {}),
     "batch norm's slope": ("wgan-gp", False, {"batchnorm": True}, {}),
     "lazy": ("r3gan", True, {}, {"penalty_interval": 2}),
+    "labels": (
+        "r3gan",
+        False,
+        {"num_labels": 3, "slice_len": 256},
+        {"augment": augmentation.KINDS, "num_spectral": 1, "ema_decay": 0.9},
+    ),
 }
 
 
@@ -59,14 +66,16 @@ def train(strategy: tf.distribute.Strategy, case: str) -> dict[str, np.ndarray]:
     share = BATCH // strategy.num_replicas_in_sync
     rows = []
     for i in range(STEPS):
-        batches = small_gan.batches_of(model, i, BATCH)
+        batches = small_gan.inputs_of(model, i, BATCH)
 
         def own(
             replica: tf.distribute.distribute_lib.ValueContext,
-            batches: np.ndarray = batches,
-        ) -> tf.Tensor:
+            batches: Any = batches,
+        ) -> Any:
             first = replica.replica_id_in_sync_group * share
-            return tf.constant(batches[:, first : first + share])
+            return tf.nest.map_structure(
+                lambda x: tf.constant(x[:, first : first + share]), batches
+            )
 
         told = step(strategy.experimental_distribute_values_from_function(own))
         rows.append(
@@ -76,8 +85,14 @@ def train(strategy: tf.distribute.Strategy, case: str) -> dict[str, np.ndarray]:
             ]
         )
     found = {f"{case}/losses": np.array(rows)}
-    for name in ("generator", "discriminator", "ema_generator"):
-        for weight in getattr(model, name).weights:
+    networks = {
+        "generator": model.generator,
+        "discriminator": model.discriminator,
+        "ema_generator": model.ema_generator,
+        **{network.name: network for network in model.spectral_critics},
+    }
+    for name, network in networks.items():
+        for weight in network.weights:
             found[f"{case}/{name}/{weight.path}"] = weight.numpy()
     return found
 

@@ -28,7 +28,7 @@ def discriminator_after(update: int, **fields: object) -> np.ndarray:
         penalty_interval=interval,
     )
     batch = tf.constant(small_gan.batches_of(model)[0])
-    model._update_discriminator(batch, tf.constant(update, tf.int64))
+    model._update_discriminator(batch, None, tf.constant(update, tf.int64))
     return small_gan.flat(model.discriminator)
 
 
@@ -57,9 +57,9 @@ def test_lazy_penalties_are_counted_across_steps() -> None:
     updates: list[int] = []
     update_once = model._update_discriminator
 
-    def count(real: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
+    def count(real: tf.Tensor, label: None, update: tf.Tensor) -> tf.Tensor:
         updates.append(int(update))
-        return update_once(real, update)
+        return update_once(real, label, update)
 
     model.objective = dataclasses.replace(model.objective, penalty=note)
     model._update_discriminator = count  # type: ignore[method-assign]

@@ -120,6 +120,7 @@ def test_specgan_asks_for_moments_and_upsampling(
     ("flag", "words"),
     [
         ("--wavegan_loss=lsgan", ("--wavegan_loss is 'lsgan'", "'dcgan'")),
+        ("--data_labels=words", ("--data_labels is 'words': expected ''",)),
         ("--checkpoint=", ("--checkpoint is missing",)),
         ("--checkpoint=nothing", ("nothing.index is missing",)),
     ],

@@ -16,7 +16,7 @@ from commandline import EMA, TINY
 import incept
 import traindir
 import wavegan
-from eval import classifier, recipes
+from eval import classifier, features, recipes
 
 INCEPT = ("--once", "--incept_n=40", "--incept_k=2")
 
@@ -60,6 +60,38 @@ def test_checkpoints_are_scored_once_and_the_best_is_kept(
         for name, _ in tf.train.list_variables(kept.checkpoints.path(int(best)))
     }
     assert any(name.startswith("discriminator_optimizer/") for name in names)
+
+
+def test_clips_are_compared_with_the_words_that_were_asked_for(
+    warnings: list[str],
+) -> None:
+    judge = judges.untrained()
+    words = judge.words
+    rng = np.random.default_rng(0)
+    sounds = np.stack([judges.tone(w, rng) for w in words])[..., np.newaxis]
+    z = np.arange(20, dtype=np.float32)[:, np.newaxis]
+
+    def generate(z: np.ndarray, label: np.ndarray) -> tf.Tensor:
+        np.testing.assert_array_equal(label, z[:, 0] % 3)
+        return tf.constant(sounds[(label + (z[:, 0] > 15)) % 3])
+
+    probs, _ = classifier.predict_and_embed(
+        judge.model, features.fit(sounds, features.SAMPLE_RATE)
+    )
+    heard = probs.argmax(axis=1)
+    labels = np.arange(20) % 3
+    right = heard[(labels + (np.arange(20) > 15)) % 3] == labels
+    rate = features.SAMPLE_RATE
+    scores = incept.Scorer(judge, z, rate, None, 2, words)(generate)
+    assert scores["accuracy"] == pytest.approx(right.mean())
+    for i, word in enumerate(words):
+        share = right[labels == i].mean()
+        assert scores[f"accuracy/{word}"] == pytest.approx(share)
+    assert 0 < right.mean() < 1 and not warnings
+    others = [*words[:2], "owl"]
+    scores = incept.Scorer(judge, z, rate, None, 2, others)(generate)
+    assert not [name for name in scores if name.startswith("accuracy")]
+    assert "does not know owl" in warnings[0]
 
 
 @pytest.fixture(scope="module")

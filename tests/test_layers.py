@@ -306,8 +306,8 @@ def gradients_of_a_step(model: gan.GAN, real: np.ndarray) -> list[np.ndarray]:
 
     @tf.function
     def run(real: tf.Tensor) -> list[tf.Tensor]:
-        model._update_discriminator(real, tf.constant(0, tf.int64))
-        model._update_generator(real, tf.constant(1, tf.int64))
+        model._update_discriminator(real, None, tf.constant(0, tf.int64))
+        model._update_generator(real, None, tf.constant(1, tf.int64))
         return seen
 
     return [gradient.numpy() for gradient in run(tf.constant(real))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -103,6 +104,29 @@ def test_a_run_moves_from_one_device_to_two_and_back(
     assert 9 in commandline.losses(moved)
     one = commandline.weights(tmp_path / "one")
     for name, value in commandline.weights(moved).items():
+        np.testing.assert_allclose(value, one[name], atol=1e-4, err_msg=name)
+
+
+@pytest.mark.slow
+def test_two_devices_learn_words_as_one(
+    audio: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    for i, path in enumerate(sorted(audio.iterdir())):
+        word = ("Cat", "Dog")[i % 2]
+        shutil.copy(path, tmp_path / f"{word}_{path.name}")
+    flags = (
+        *(*commandline.TINY, "--data_labels=words", "--train_max_steps=3"),
+        *("--train_augment=shift,noise", "--wavegan_spectral_critics=1"),
+        *("--wavegan_spectral_dim=1", f"--data_dir={tmp_path}"),
+    )
+    done = run_on_two("train", tmp_path / "t/two", *flags)
+    assert done.returncode == 0, done.stderr
+    done = commandline.run("train", tmp_path / "t/one", *flags)
+    assert done.returncode == 0, done.stderr
+    one = commandline.weights(tmp_path / "t/one")
+    two = commandline.weights(tmp_path / "t/two")
+    assert one.keys() == two.keys()
+    for name, value in two.items():
         np.testing.assert_allclose(value, one[name], atol=1e-4, err_msg=name)
 
 

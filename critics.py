@@ -1,0 +1,152 @@
+"""Scores examples by one discriminator, or by several that see them apart.
+
+The first takes examples as they are. Those beside it take log-magnitude
+spectrograms of the same examples. All losses and penalties are added.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import layers
+import replicas
+import spectral_critic
+
+Views = list[tf.Tensor]  # the same examples, as each critic takes them
+
+
+def with_label(x: Any, label: Any) -> Any:
+    """Returns the inputs of a network: x, or x and the label of each row."""
+    if label is None:
+        return x
+    return [tf.convert_to_tensor(x), tf.cast(label, tf.int32)]
+
+
+def has_batch_norm(*networks: keras.Model) -> bool:
+    """Returns whether any of some networks has a batch norm."""
+    return any(
+        isinstance(layer, keras.layers.BatchNormalization)
+        for network in networks
+        for layer in network.layers
+    )
+
+
+class Critics:
+    """Scores examples by one or more discriminators.
+
+    Args:
+      first: Maps examples, or `[examples, label]`, to raw scores, `[batch]`.
+      spectral: Others, made by `spectral_critic.build`.
+    """
+
+    def __init__(
+        self, first: keras.Model, spectral: Sequence[keras.Model] = ()
+    ) -> None:
+        self._networks = [first, *spectral]
+        self._frame_lens = [spectral_critic.frame_len(net) for net in spectral]
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """The trainable weights of all critics."""
+        return [v for net in self._networks for v in net.trainable_variables]
+
+    def view(self, examples: tf.Tensor) -> Views:
+        """Turns examples into what each critic takes."""
+        return [
+            examples,
+            *(
+                spectral_critic.to_log_magnitude(examples, frame_len)
+                for frame_len in self._frame_lens
+            ),
+        ]
+
+    def score(self, views: Views, label: tf.Tensor | None) -> list[tf.Tensor]:
+        """Returns each critic's raw scores, `[batch]`."""
+        return [
+            _score(network, label, x)
+            for network, x in zip(self._networks, views, strict=True)
+        ]
+
+    def score_both(
+        self, reals: Views, fakes: Views, label: tf.Tensor | None
+    ) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Returns each critic's raw scores of real and of generated examples.
+
+        Both go through a critic in one pass if it scores each example by
+        itself.
+        """
+        pairs = []
+        for network, real, fake in zip(
+            self._networks, reals, fakes, strict=True
+        ):
+            if has_batch_norm(network):
+                pair = [_score(network, label, x) for x in (real, fake)]
+            else:
+                labels = None if label is None else tf.tile(label, [2])
+                both = tf.concat([real, fake], axis=0)
+                with replicas.in_parts(2):
+                    pair = tf.split(_score(network, labels, both), 2)
+            pairs.append(tuple(pair))
+        return pairs
+
+    def penalise(
+        self,
+        penalty: Callable[..., tf.Tensor],
+        weight: float,
+        reals: Views,
+        fakes: Views,
+        label: tf.Tensor | None,
+        alpha: tf.Tensor,
+    ) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Returns the sum of the slope penalties and its gradients.
+
+        Args:
+          penalty: One of `losses`.
+          weight: Multiplies it.
+          reals: Real examples, as each critic takes them.
+          fakes: Generated examples, likewise.
+          label: Of each row, int32, `[batch]`; None without labels.
+          alpha: Where to look between real and fake, `[batch]`.
+
+        Returns:
+          The weighted sum, `[]`, and its gradients by `variables`.
+        """
+        with tf.GradientTape() as tape:
+            parts = [
+                penalty(
+                    functools.partial(_score, network, label),
+                    real,
+                    fake,
+                    alpha=alpha,
+                )
+                for network, real, fake in zip(
+                    self._networks, reals, fakes, strict=True
+                )
+            ]
+            total = weight * tf.add_n(parts)
+        # It has no gradient by the biases.
+        gradients = tape.gradient(
+            total,
+            [variable.value for variable in self.variables],
+            unconnected_gradients=tf.UnconnectedGradients.ZERO,
+        )
+        return total, gradients
+
+    def no_penalty(self) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        """Returns zeros in the shapes of what `penalise` returns."""
+        return tf.zeros([]), [tf.zeros(v.shape) for v in self.variables]
+
+
+def after(first: list[tf.Tensor], views: Views) -> Views:
+    """Returns views for use when `first` is done. See `layers.after`."""
+    return [layers.after(first, x) for x in views]
+
+
+def _score(
+    network: keras.Model, label: tf.Tensor | None, x: tf.Tensor
+) -> tf.Tensor:
+    """Returns a critic's raw scores in training, `[batch]`."""
+    return network(with_label(x, label), training=True)
