@@ -77,14 +77,15 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
     """Trains, or goes on training."""
     released = _released(face)
     resuming = directory.exists()
-    saved, known = None, ()
+    saved = shipped = None
+    if released:
+        shipped = settings.read_config(face, traindir.TrainDir(released))
     if resuming:
         saved = settings.read_config(face, directory)
-    elif released:
-        saved = settings.read_config(face, traindir.TrainDir(released))
+    elif shipped:
         # Whether files tell words, and which, is up to the data of the new run.
-        known = saved["data"].get("words", ())
-        saved["data"].update(labels="", words=())
+        unlabelled = {**shipped["data"], "labels": "", "words": ()}
+        saved = {**shipped, "data": unlabelled}
     config = settings.read_flags(
         face, FLAGS, saved, settings.SECTIONS if resuming else ("model",)
     )
@@ -101,12 +102,11 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
             cluster.agree(strategy)
             with strategy.scope():
                 gan = settings.build(face, directory, config)
-                if released and directory.checkpoints.latest_step() is None:
-                    rows = [
-                        known.index(word) if word in known else None
-                        for word in found.words
-                    ]
-                    step = pretrained.load(gan, released, rows)
+                new = directory.checkpoints.latest_step() is None
+                if released and shipped and new:
+                    step = pretrained.load_shared(
+                        gan, released, shipped, config
+                    )
                     logging.info("starting from %s, step %d", released, step)
                 traindir.compile_gan(
                     gan, traindir.TrainConfig(**config["train"])

@@ -9,6 +9,7 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -79,7 +80,10 @@ def unpack(
 
 
 def load(
-    gan: gan_lib.GAN, folder: pathlib.Path, rows: Rows | None = None
+    gan: gan_lib.GAN,
+    folder: pathlib.Path,
+    rows: Rows | None = None,
+    num_critics: int | None = None,
 ) -> int:
     """Gives a GAN the weights in a folder, the average's too.
 
@@ -87,6 +91,8 @@ def load(
       gan: Built as the folder's config says, but for its labels.
       folder: Holds `generator.npz` and `discriminator.npz`.
       rows: For each label of the GAN, the label there; see `unpack`.
+      num_critics: Spectral critics that take weights from there, the first
+        ones; others keep theirs. All of them if left out.
 
     Returns:
       Generator updates behind them.
@@ -96,8 +102,43 @@ def load(
     """
     step = unpack(gan.generator, folder / GENERATOR, rows)
     unpack(gan.discriminator, folder / DISCRIMINATOR, rows)
-    for critic in gan.spectral_critics:
+    for critic in gan.spectral_critics[:num_critics]:
         unpack(critic, folder / f"{critic.name}.npz", rows)
     if gan.ema_decay:
         gan.ema_generator.set_weights(gan.generator.get_weights())
     return step
+
+
+def load_shared(
+    gan: gan_lib.GAN,
+    folder: pathlib.Path,
+    shipped: dict[str, dict[str, Any]],
+    config: dict[str, dict[str, Any]],
+) -> int:
+    """Gives a GAN the weights in a folder of all that both of them have.
+
+    Words that one of them lacks, and spectral critics, do not matter: new ones
+    start anew, as do spectral critics of another width.
+
+    Args:
+      gan: Built as `config` says.
+      folder: As `load` takes it.
+      shipped: The folder's config.
+      config: Of the same networks but for those words and critics.
+
+    Returns:
+      Generator updates behind the weights.
+
+    Raises:
+      ValueError: A file is damaged, or of networks of another shape.
+    """
+    known = list(shipped["data"].get("words", ()))
+    rows = [
+        known.index(word) if word in known else None
+        for word in config["data"]["words"]
+    ]
+    old, new = shipped["train"], config["train"]
+    num_critics = 0
+    if old.get("spectral_dim") == new["spectral_dim"]:
+        num_critics = min(old["spectral_critics"], new["spectral_critics"])
+    return load(gan, folder, rows, num_critics)

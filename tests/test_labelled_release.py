@@ -1,0 +1,260 @@
+"""Released weights of a model that knows words: kept whole, and built upon."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import commandline
+import numpy as np
+import pytest
+import wavs
+
+import export
+import gan as gan_lib
+import modes
+import pretrained
+import settings
+import train_wavegan
+import traindir
+
+FACE = train_wavegan.FACE
+WORDS = ("nine", "three", "zero")
+CRITIC = "spectral_critic_256"
+# The command line of a model that comes with the weights in a folder.
+PROGRAM = """
+import dataclasses, pathlib, sys
+import cli, train_wavegan
+folder = pathlib.Path(sys.argv.pop(1))
+cli.run(dataclasses.replace(train_wavegan.FACE, pretrained=folder))
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[traindir.TrainDir, gan_lib.GAN]:
+    """A train dir of step 3, as `train` would leave it, and its GAN."""
+    directory = traindir.TrainDir(tmp_path_factory.mktemp("trained") / "t")
+    config: dict[str, dict[str, Any]] = {
+        "data": {"labels": "words", "words": WORDS},
+        "model": {"slice_len": 256, "dim": 2, "num_labels": len(WORDS)},
+        "train": {
+            "ema_decay": 0.9,
+            "spectral_critics": 1,
+            "spectral_dim": 2,
+            "batch_size": 4,
+        },
+    }
+    for section, kind in FACE.sections.items():
+        config[section] = dataclasses.asdict(kind(**config[section]))
+    gan = settings.build(FACE, directory, config)
+    weights = gan.generator.get_weights()
+    gan.ema_generator.set_weights([3 * weight for weight in weights])
+    traindir.compile_gan(gan, traindir.TrainConfig(**config["train"]))
+    with directory.lock():
+        directory.write_config(config)
+        directory.checkpoints.save(gan, 3)
+    return directory, gan
+
+
+@pytest.fixture(scope="module")
+def released(
+    trained: tuple[traindir.TrainDir, gan_lib.GAN],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> traindir.TrainDir:
+    """What `release` makes of it, somewhere else."""
+    directory, _ = trained
+    folder = tmp_path_factory.mktemp("released") / "r"
+    gan = settings.build(FACE, directory)
+    modes.release(gan, directory, num_clips=3, out_dir=folder)
+    return traindir.TrainDir(shutil.copytree(folder, folder.with_name("moved")))
+
+
+def critics_of(gan: gan_lib.GAN) -> dict[str, Any]:
+    """Its spectral critics by name."""
+    return {critic.name: critic for critic in gan.spectral_critics}
+
+
+def float16(weight: Any) -> np.ndarray:
+    """A weight as a release keeps it."""
+    return np.asarray(weight, np.float16).astype(np.float32)
+
+
+def test_a_release_knows_all_networks_and_the_words(
+    trained: tuple[traindir.TrainDir, gan_lib.GAN], released: traindir.TrainDir
+) -> None:
+    assert {path.name for path in released.path.iterdir()} == {
+        "config.json",
+        pretrained.GENERATOR,
+        pretrained.DISCRIMINATOR,
+        f"{CRITIC}.npz",
+        "samples.wav",
+        "samples.png",
+    }
+    config = json.loads((released.path / "config.json").read_text())
+    assert config["data"]["words"] == list(WORDS)
+    _, ours = trained
+    theirs = settings.build(FACE, released)
+    assert traindir.restore(theirs, released) == 3
+    for before, after in (
+        (ours.ema_generator, theirs.ema_generator),
+        (ours.discriminator, theirs.discriminator),
+        (critics_of(ours)[CRITIC], critics_of(theirs)[CRITIC]),
+    ):
+        for old, new in zip(before.weights, after.weights, strict=True):
+            assert old.path == new.path
+            np.testing.assert_array_equal(float16(old), new, err_msg=new.path)
+
+
+def test_an_export_of_a_release_says_the_same_word(
+    released: traindir.TrainDir, tmp_path: pathlib.Path
+) -> None:
+    gan = settings.build(FACE, released)
+    export.export(
+        gan, released, model="wavegan", form="keras", out_dir=tmp_path
+    )
+    card = json.loads((tmp_path / "keras" / export.CARD).read_text())
+    assert card["words"] == list(WORDS) and card["step"] == 3
+
+
+def damage(released: traindir.TrainDir, path: pathlib.Path, fault: str) -> None:
+    """Copies a release, and breaks the copy."""
+    shutil.copytree(released.path, path)
+    file = path / "config.json"
+    config = json.loads(file.read_text())
+    if fault == "critic":
+        (path / f"{CRITIC}.npz").unlink()
+    if fault == "words":
+        config["data"]["words"].pop()
+    if fault == "labels":
+        config["data"]["words"].pop()
+        config["model"]["num_labels"] -= 1
+    file.write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        ("critic", f"{CRITIC}.npz does not fit"),
+        ("words", "config.json is damaged .*labels"),
+        ("labels", "generator.npz does not fit"),
+    ],
+)
+def test_a_damaged_release_is_refused(
+    released: traindir.TrainDir, tmp_path: pathlib.Path, fault: str, name: str
+) -> None:
+    damage(released, tmp_path / "r", fault)
+    directory = traindir.TrainDir(tmp_path / "r")
+    with pytest.raises(ValueError, match=name):
+        traindir.restore(settings.build(FACE, directory), directory)
+
+
+# Training goes on ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Files that say a word of the release, and one that it does not know."""
+    folder = tmp_path_factory.mktemp("data")
+    for i in range(4):
+        for word in ("Zero", "Two"):
+            wavs.write(folder / f"{word}_{i}.wav", wavs.noise(300, seed=i))
+    return folder
+
+
+def train(
+    released: traindir.TrainDir,
+    path: pathlib.Path,
+    data: pathlib.Path,
+    *flags: str,
+) -> dict[str, np.ndarray]:
+    """Goes on from a release for a step; returns all variables."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(released.path), "train", str(path)]
+        + ["--pretrained", f"--data_dir={data}", "--train_max_steps=1", *flags],
+        cwd=commandline.ROOT,
+        timeout=120,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"starting from {released.path}, step 3" in done.stderr
+    return commandline.weights(path)
+
+
+def assert_starts_from(
+    variables: dict[str, np.ndarray], part: str, file: pathlib.Path
+) -> None:
+    """Weights are a release's, but for one step and for those of labels."""
+    with np.load(file, allow_pickle=False) as packed:
+        names = {*packed.files} - {"step", pretrained.LABELS}
+        for name in names:
+            key = f"{part}/{name.replace('/', '.S')}"
+            ours = variables[f"{key}/.ATTRIBUTES/VARIABLE_VALUE"]
+            # One step of Adam moves no weight by much more than its rate.
+            np.testing.assert_allclose(ours, packed[name], atol=4e-3)
+
+
+@pytest.mark.slow
+def test_training_goes_on_with_words_and_critics_that_both_know(
+    released: traindir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    variables = train(
+        released,
+        tmp_path / "t",
+        data,
+        "--data_labels=words",
+        "--wavegan_spectral_critics=2",
+    )
+    config = traindir.TrainDir(tmp_path / "t").read_config()
+    assert config["data"]["words"] == ["two", "zero"]
+    folder = released.path
+    assert_starts_from(variables, "generator", folder / pretrained.GENERATOR)
+    critic = next(k for k in variables if CRITIC in k).partition("/")[0]
+    assert_starts_from(variables, critic, folder / f"{CRITIC}.npz")
+    assert_words_are_kept(variables, folder)
+
+
+def assert_words_are_kept(
+    variables: dict[str, np.ndarray], folder: pathlib.Path
+) -> None:
+    """The word that both know is the release's, the other one is new."""
+    rows = variables[
+        "generator/label_project.Sembeddings/.ATTRIBUTES/VARIABLE_VALUE"
+    ]
+    with np.load(folder / pretrained.GENERATOR, allow_pickle=False) as packed:
+        before = packed[pretrained.LABELS]
+    np.testing.assert_allclose(rows[1], before[WORDS.index("zero")], atol=4e-3)
+    assert np.abs(rows[0] - before).max(axis=1).min() > 0.1
+
+
+@pytest.mark.slow
+def test_a_run_that_ended_before_its_first_checkpoint_starts_from_it_too(
+    released: traindir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    labels = "--data_labels=words"
+    train(released, tmp_path / "t", data, labels)
+    shutil.rmtree(tmp_path / "t/checkpoints")
+    variables = train(released, tmp_path / "t", data)
+    assert_words_are_kept(variables, released.path)
+
+
+@pytest.mark.slow
+def test_critics_of_another_width_start_anew(
+    released: traindir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    variables = train(
+        released, tmp_path / "t", data, "--wavegan_spectral_dim=3"
+    )
+    folder = released.path
+    assert_starts_from(variables, "generator", folder / pretrained.GENERATOR)
+    assert (
+        traindir.TrainDir(tmp_path / "t").read_config()["data"]["words"] == []
+    )
