@@ -58,9 +58,7 @@ class Scorer:
         self._splits = splits
         self._real = None if real is None else self._listen(real)[1]
 
-    def __call__(
-        self, generate: Callable[[np.ndarray], tf.Tensor]
-    ) -> dict[str, float]:
+    def __call__(self, generate: Callable[..., tf.Tensor]) -> dict[str, float]:
         """Gives `mean` and `std`, the inception score's, and maybe `fid`.
 
         With labels, it gives `accuracy` too, the share of clips that are heard

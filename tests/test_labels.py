@@ -210,7 +210,7 @@ def test_fakes_have_the_labels_of_the_real_batch(objective: str) -> None:
         Calls(model.generator),
         Calls(model.discriminator),
     )
-    audio, labels = small_gan.inputs_of(model, seed=3)
+    audio, labels = map(np.asarray, small_gan.inputs_of(model, seed=3))
     assert len({row.tobytes() for row in labels}) == 2
     model.train_step((tf.constant(audio), tf.constant(labels)))
     np.testing.assert_array_equal(generator.label, [*labels, labels[-1]])
@@ -230,7 +230,7 @@ def test_labels_make_a_difference_that_is_learnt() -> None:
     model.compile("dcgan", learning_rate=1e-9, disc_learning_rate=1e-2)
     wave = np.sin(np.arange(128) / 3)[:, np.newaxis]
     labels = np.array([[0, 1, 0, 1, 0, 1]], np.int32)
-    audio = np.float32((1 - labels[..., None, None]) * wave)
+    audio = ((1 - labels[..., None, None]) * wave).astype(np.float32)
     step = tf.function(model.train_step)
     for _ in range(60):
         step((tf.constant(audio), tf.constant(labels)))
