@@ -2,7 +2,7 @@
 #   make speak  writes spoken digits by the weights that come with this repository,
 #               and zero to nine in one file
 #   make demo   trains a small WaveGAN on spoken digits and lets you hear it
-#   make test   lint, format, types, tests
+#   make test   lint, format, types, imports, tests
 # Another Python: make demo PYTHON=python3.12
 
 PYTHON ?= python3
@@ -26,6 +26,7 @@ test: $(VENV)/develop
 	$(RUN) -m ruff check
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy .
+	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 clean:
