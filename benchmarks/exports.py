@@ -25,9 +25,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
 
+import export_runtimes
 import keras
 import numpy as np
-import runtimes
 
 import export
 import gan
@@ -70,7 +70,7 @@ def open_all(
             for path in (folder / name).rglob("*")
             if path.is_file()
         )
-        ways[f"`{form}`"] = runtimes.OPENERS[form](folder), size / 1e6
+        ways[f"`{form}`"] = export_runtimes.OPENERS[form](folder), size / 1e6
     return ways
 
 

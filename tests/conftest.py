@@ -20,7 +20,7 @@ from absl import logging
 
 # In a shell's background Ctrl-C is ignored, by all that is started there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-pytest.register_assert_rewrite("pages")  # tests take its fixtures
+pytest.register_assert_rewrite("browser")  # tests take its fixtures
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

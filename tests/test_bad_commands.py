@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Iterator
 
-import commandline
+import command_runner
 import pytest
 import wavs
 
@@ -36,8 +36,8 @@ def test_an_odd_flag_ends_in_one_line(
     nowhere: pathlib.Path,
     audio: pathlib.Path,
 ) -> None:
-    done = commandline.run("train", nowhere, f"--data_dir={audio}", flag)
-    commandline.assert_one_line(done, *words)
+    done = command_runner.run("train", nowhere, f"--data_dir={audio}", flag)
+    command_runner.assert_one_line(done, *words)
 
 
 @pytest.mark.parametrize("content", ["missing", "empty", "text", "broken"])
@@ -51,10 +51,10 @@ def test_a_bad_data_folder_ends_in_one_line(
         (folder / "notes.txt").write_text("no sound")
     if content == "broken":
         (folder / "a.wav").write_bytes(b"RIFF....WAVE but not really")
-    done = commandline.run(
-        "train", nowhere, f"--data_dir={folder}", *commandline.TINY
+    done = command_runner.run(
+        "train", nowhere, f"--data_dir={folder}", *command_runner.TINY
     )
-    commandline.assert_one_line(done, str(folder))
+    command_runner.assert_one_line(done, str(folder))
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_a_bad_data_folder_ends_in_one_line(
 def test_an_odd_command_ends_in_one_line(
     args: tuple[str, ...], tmp_path: pathlib.Path
 ) -> None:
-    done = commandline.run(*args, cwd=tmp_path)
-    commandline.assert_one_line(done)
+    done = command_runner.run(*args, cwd=tmp_path)
+    command_runner.assert_one_line(done)
     assert not list(tmp_path.iterdir())
 
 
@@ -84,13 +84,20 @@ def test_a_bad_file_is_named_and_one_percent_is_accepted(
     for path in audio.iterdir():
         (folder / path.name).symlink_to(path)
     (folder / "bad.wav").write_bytes(b"")
-    args = ("train", tmp_path / "t", f"--data_dir={folder}", *commandline.TINY)
-    done = commandline.run(*args, "--train_max_steps=1")
-    commandline.assert_one_line(
+    args = (
+        "train",
+        tmp_path / "t",
+        f"--data_dir={folder}",
+        *command_runner.TINY,
+    )
+    done = command_runner.run(*args, "--train_max_steps=1")
+    command_runner.assert_one_line(
         done, "1 of 12", "bad.wav", "--data_max_bad=0.09"
     )
     assert not (tmp_path / "t").exists()
-    done = commandline.run(*args, "--train_max_steps=1", "--data_max_bad=0.1")
+    done = command_runner.run(
+        *args, "--train_max_steps=1", "--data_max_bad=0.1"
+    )
     assert done.returncode == 0, done.stderr
     assert "skipped" in done.stderr
     assert "bad.wav" in done.stderr
@@ -101,11 +108,11 @@ def test_a_file_that_breaks_in_training_is_named_and_no_step_lost(
 ) -> None:
     folder = wavs.write_all_but_one(tmp_path / "audio")
     train_dir = tmp_path / "t"
-    done = commandline.run(
+    done = command_runner.run(
         "train",
         train_dir,
         f"--data_dir={folder}",
-        *commandline.TINY,
+        *command_runner.TINY,
         "--train_batch_size=1",
         "--wavegan_disc_nupdates=1",
     )
@@ -120,13 +127,15 @@ def test_a_file_that_breaks_in_training_is_named_and_no_step_lost(
 
 def test_a_file_is_no_train_dir(tmp_path: pathlib.Path) -> None:
     (tmp_path / "t").touch()
-    done = commandline.run("preview", tmp_path / "t")
-    commandline.assert_one_line(done, str(tmp_path / "t"), "name a folder")
+    done = command_runner.run("preview", tmp_path / "t")
+    command_runner.assert_one_line(done, str(tmp_path / "t"), "name a folder")
 
 
 def test_fast_wav_refuses_what_it_would_have_to_convert(
     audio: pathlib.Path, nowhere: pathlib.Path
 ) -> None:
-    args = ("train", nowhere, f"--data_dir={audio}", *commandline.TINY)
-    done = commandline.run(*args, "--data_fast_wav", "--data_sample_rate=8000")
-    commandline.assert_one_line(done, "--data_fast_wav", "8000 Hz")
+    args = ("train", nowhere, f"--data_dir={audio}", *command_runner.TINY)
+    done = command_runner.run(
+        *args, "--data_fast_wav", "--data_sample_rate=8000"
+    )
+    command_runner.assert_one_line(done, "--data_fast_wav", "8000 Hz")

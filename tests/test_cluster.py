@@ -11,10 +11,10 @@ import socket
 import subprocess
 import time
 
-import commandline
+import command_runner
+import distributed_worker
 import numpy as np
 import pytest
-import replicated
 
 import cluster
 import traindir
@@ -79,10 +79,10 @@ def test_a_tf_config_that_says_something_else_is_refused(
 def test_more_gpus_than_there_are_is_one_line(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    done = commandline.run(
+    done = command_runner.run(
         "train", tmp_path / "t", f"--data_dir={audio}", "--num_gpus=99"
     )
-    commandline.assert_one_line(done, "--num_gpus is 99", "expected -1")
+    command_runner.assert_one_line(done, "--num_gpus is 99", "expected -1")
     assert not (tmp_path / "t").exists()
 
 
@@ -101,7 +101,7 @@ def start(*args: object, **changed: object) -> list[subprocess.Popen[str]]:
     """Starts two workers by the same command; `second` changes one's flags."""
     return [
         subprocess.Popen(
-            commandline.command(*args, *(changed.values() if i else ())),
+            command_runner.command(*args, *(changed.values() if i else ())),
             env={**os.environ, "TF_CONFIG": text},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -129,7 +129,7 @@ def train(
     train_dir: pathlib.Path, audio: pathlib.Path, *flags: object
 ) -> list[subprocess.Popen[str]]:
     """Starts two workers that train."""
-    given = (*commandline.TINY, commandline.EMA, f"--data_dir={audio}")
+    given = (*command_runner.TINY, command_runner.EMA, f"--data_dir={audio}")
     return start("train", train_dir, *given, *flags)
 
 
@@ -149,10 +149,10 @@ def test_two_workers_come_to_the_weights_of_one_process(
 ) -> None:
     cases = ("wgan-gp", "adam", "batch norm", "clipping")
     one = tmp_path / "one.npz"
-    assert replicated.start("one", one, *cases).wait(120) == 0
+    assert distributed_worker.start("one", one, *cases).wait(120) == 0
     paths = [tmp_path / f"{i}.npz" for i in range(2)]
     processes = [
-        replicated.start("worker", path, *cases, tf_config=text)
+        distributed_worker.start("worker", path, *cases, tf_config=text)
         for path, text in zip(paths, configs(), strict=True)
     ]
     assert [process.wait(120) for process in processes] == [0, 0]
@@ -172,15 +172,15 @@ def test_two_workers_come_to_the_weights_of_one_process(
 def test_two_workers_read_and_learn_what_one_process_does(
     whole: pathlib.Path, audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    commandline.train(
-        tmp_path / "one", audio, commandline.EMA, "--train_max_steps=20"
+    command_runner.train(
+        tmp_path / "one", audio, command_runner.EMA, "--train_max_steps=20"
     )
-    together = commandline.losses(whole)
-    for step, losses in commandline.losses(tmp_path / "one").items():
+    together = command_runner.losses(whole)
+    for step, losses in command_runner.losses(tmp_path / "one").items():
         np.testing.assert_allclose(together[step], losses, atol=1e-4)
     # And one process goes on with what they learnt.
     copy = shutil.copytree(whole, tmp_path / "copy")
-    done = commandline.run("train", copy, "--train_max_steps=401")
+    done = command_runner.run("train", copy, "--train_max_steps=401")
     assert "at step 400" in done.stderr
     assert traindir.TrainDir(copy).checkpoints.latest_step() == 401
 
@@ -195,7 +195,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(
 ) -> None:
     path = tmp_path / "t"
     processes = train(path, audio, STEPS, OFTEN)
-    commandline.wait_for_checkpoint(processes[0], path, beyond=3)
+    command_runner.wait_for_checkpoint(processes[0], path, beyond=3)
     processes[victim].kill()
     killed_at = time.monotonic()
     survivor = processes[1 - victim]
@@ -210,7 +210,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(
     ends = end(train(path, audio, STEPS))
     assert [code for code, _ in ends] == [0, 0], ends
     assert f"at step {step}" in ends[1][1]
-    commandline.assert_same_run(path, whole)
+    command_runner.assert_same_run(path, whole)
 
 
 @pytest.mark.slow
@@ -220,7 +220,7 @@ def test_workers_stop_together(
 ) -> None:
     path = tmp_path / "t"
     processes = train(path, audio, ENDLESS, OFTEN)
-    commandline.wait_for_checkpoint(processes[0], path)
+    command_runner.wait_for_checkpoint(processes[0], path)
     for index in asked:
         processes[index].send_signal(signal.SIGTERM)
     ends = end(processes)
@@ -237,7 +237,7 @@ def test_who_waits_for_others_can_be_stopped(
 ) -> None:
     _, text = configs()
     process = subprocess.Popen(
-        commandline.command("train", tmp_path / "t", f"--data_dir={audio}"),
+        command_runner.command("train", tmp_path / "t", f"--data_dir={audio}"),
         env={**os.environ, "TF_CONFIG": text},
         stderr=subprocess.PIPE,
         text=True,
@@ -261,15 +261,17 @@ def test_a_port_that_is_taken_is_one_line(
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = f"127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setenv("TF_CONFIG", config(taken, "127.0.0.1:9"))
-        done = commandline.run("train", tmp_path / "t", f"--data_dir={audio}")
-    commandline.assert_one_line(done, taken, "give it a free port")
+        done = command_runner.run(
+            "train", tmp_path / "t", f"--data_dir={audio}"
+        )
+    command_runner.assert_one_line(done, taken, "give it a free port")
 
 
 @pytest.mark.slow
 def test_workers_that_differ_say_in_what(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    given = (*commandline.TINY, f"--data_dir={audio}", ENDLESS)
+    given = (*command_runner.TINY, f"--data_dir={audio}", ENDLESS)
     ends = end(start("train", tmp_path / "t", *given, second="--seed=1"))
     assert [code for code, _ in ends] == [1, 1]
     for _, stderr in ends:

@@ -5,13 +5,13 @@ import json
 import pathlib
 import zipfile
 
-import judges
 import keras
 import numpy as np
 import pytest
 import reference_eval
 import soundfile
 import tensorflow as tf
+import tiny_classifier
 
 import loader
 import synthesizer
@@ -90,7 +90,7 @@ def test_what_hides_in_the_room_tone_tells_no_clips_apart(
     hiss = rng.normal(0, 10**-4.5, clips.shape).astype(np.float32)
     bare = features.log_mel(clips + hiss) - features.log_mel(clips)
     assert np.abs(bare).max() > 5
-    model = judges.untrained().model
+    model = tiny_classifier.untrained().model
     ours, theirs = (
         classifier.predict_and_embed(model, audio)[1]
         for audio in (clips, clips + hiss)
@@ -111,7 +111,7 @@ def test_the_papers_network_has_its_shapes_and_parameters() -> None:
 def test_probabilities_sum_to_1_and_features_are_means_of_maps(
     rng: np.random.Generator,
 ) -> None:
-    judge = judges.untrained()
+    judge = tiny_classifier.untrained()
     audio = rng.normal(0, 0.1, [70, 16384]).astype(np.float32)
     probs, embeddings = classifier.predict_and_embed(judge.model, audio)
     np.testing.assert_allclose(probs.sum(1), 1, rtol=1e-5)
@@ -131,7 +131,7 @@ def test_probabilities_sum_to_1_and_features_are_means_of_maps(
 def test_a_judge_is_saved_without_code_and_loads_the_same(
     tmp_path: pathlib.Path, rng: np.random.Generator
 ) -> None:
-    judge = judges.untrained()
+    judge = tiny_classifier.untrained()
     judge.save(tmp_path / "clf")
     with zipfile.ZipFile(tmp_path / "clf" / "classifier.keras") as archive:
         config = json.loads(archive.read("config.json"))
@@ -151,12 +151,12 @@ def test_a_judge_is_saved_without_code_and_loads_the_same(
 def test_a_missing_or_damaged_judge_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError, match="eval.train_classifier"):
         classifier.load(tmp_path)
-    judges.untrained().save(tmp_path)
+    tiny_classifier.untrained().save(tmp_path)
     whole = (tmp_path / "classifier.keras").read_bytes()
     (tmp_path / "classifier.keras").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="damaged"):
         classifier.load(tmp_path)
-    judges.untrained().save(tmp_path)
+    tiny_classifier.untrained().save(tmp_path)
     (tmp_path / "card.json").write_text('{"words": ["a"]}')
     with pytest.raises(ValueError, match="damaged"):
         classifier.load(tmp_path)
@@ -165,9 +165,9 @@ def test_a_missing_or_damaged_judge_is_refused(tmp_path: pathlib.Path) -> None:
 def test_training_learns_tones_and_says_how_well(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(recipes.RECIPES, "quick", judges.RECIPE)
+    monkeypatch.setitem(recipes.RECIPES, "quick", tiny_classifier.RECIPE)
     for split, num_clips in (("train", 24), ("valid", 8)):
-        judges.write_tones(tmp_path / split, num_clips, seed=num_clips)
+        tiny_classifier.write_tones(tmp_path / split, num_clips, seed=num_clips)
     judge, confusion = recipes.train(tmp_path)
     assert judge.words == ["high", "low", "mid"]
     assert judge.card["accuracy"]["valid"] > 0.9
@@ -180,9 +180,11 @@ def test_training_learns_tones_and_says_how_well(
 def test_the_seed_is_the_judge(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = dataclasses.replace(judges.RECIPE, num_updates=4, check_every=2)
+    short = dataclasses.replace(
+        tiny_classifier.RECIPE, num_updates=4, check_every=2
+    )
     monkeypatch.setitem(recipes.RECIPES, "quick", short)
-    judges.write_tones(tmp_path, 12)
+    tiny_classifier.write_tones(tmp_path, 12)
     cards = [recipes.train(tmp_path, seed=seed)[0].card for seed in (0, 0, 1)]
     prints = [card["fingerprint"] for card in cards]
     assert prints[0] == prints[1] != prints[2]

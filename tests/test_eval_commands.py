@@ -11,10 +11,10 @@ import subprocess
 import sys
 from types import ModuleType
 
-import judges
 import numpy as np
 import pytest
 import soundfile
+import tiny_classifier
 
 from eval import console, recipes, score, table, train_classifier
 
@@ -56,11 +56,11 @@ def refuse(
 def tones(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """digits/{train,valid}, few/, and clf/, a judge of them."""
     folder = tmp_path_factory.mktemp("tones")
-    judges.write_tones(folder / "tones/train", 90, seed=1)
-    judges.write_tones(folder / "tones/valid", 84, seed=2)
-    judges.write_tones(folder / "few", 4, seed=3)
+    tiny_classifier.write_tones(folder / "tones/train", 90, seed=1)
+    tiny_classifier.write_tones(folder / "tones/valid", 84, seed=2)
+    tiny_classifier.write_tones(folder / "few", 4, seed=3)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(recipes.RECIPES, "quick", judges.RECIPE)
+        patch.setitem(recipes.RECIPES, "quick", tiny_classifier.RECIPE)
         judge, _ = recipes.train(folder / "tones")
     judge.save(folder / "clf")
     return folder
@@ -82,8 +82,8 @@ def rows_of(markdown: str) -> dict[str, dict[str, str]]:
 def test_all_clips_are_brought_to_one_peak_or_none(
     tmp_path: pathlib.Path, flags: list[str]
 ) -> None:
-    judges.write_tones(tmp_path / "tones/train", 4)
-    judges.write_tones(tmp_path / "tones/valid", 2)
+    tiny_classifier.write_tones(tmp_path / "tones/train", 4)
+    tiny_classifier.write_tones(tmp_path / "tones/valid", 2)
     folders = ["--audio_dir", tmp_path / "tones/valid"]
     folders += ["--reference_dir", tmp_path / "tones", "--classifier", "clf"]
     job = score.make_job(
@@ -180,7 +180,7 @@ def test_a_script_and_a_module_say_the_same_from_anywhere(
 def test_a_broken_file_is_named_counted_and_left_out(
     tones: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    judges.write_tones(tmp_path / "some", 20)
+    tiny_classifier.write_tones(tmp_path / "some", 20)
     (tmp_path / "some/broken.wav").write_bytes(b"RIFF")
     done = run(
         "score",

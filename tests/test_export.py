@@ -8,10 +8,10 @@ import subprocess
 import sys
 from typing import Any
 
-import commandline
+import command_runner
+import export_runtimes
 import numpy as np
 import pytest
-import runtimes
 import tensorflow as tf
 import untrained
 from untrained import SPECGAN
@@ -21,7 +21,7 @@ import export
 import pretrained
 import traindir
 
-RUNTIMES = pathlib.Path(runtimes.__file__)
+RUNTIMES = pathlib.Path(export_runtimes.__file__)
 GANS: dict[str, dict[str, Any]] = {
     "wavegan": {},
     "fancy": {
@@ -70,7 +70,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for weight in model.ema_generator.weights:
             weight.assign(weight + rng.normal(0, 0.1, weight.shape))
         inputs = untrained.inputs_of(model)
-        named = dict(zip(runtimes.NAMES, inputs, strict=False))
+        named = dict(zip(export_runtimes.NAMES, inputs, strict=False))
         np.savez(folder / "inputs.npz", **named)
         for subfolder, write in export.FORMATS.values():
             with atomic.folder(folder / subfolder) as draft:
@@ -138,7 +138,7 @@ def test_a_saved_model_refuses_labels_that_there_are_not(
 def test_a_file_comes_with_its_card_to_where_one_is(
     form: str, tmp_path: pathlib.Path
 ) -> None:
-    done = commandline.run(
+    done = command_runner.run(
         "export", "--pretrained", f"--format={form}", cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
@@ -155,10 +155,10 @@ def test_a_file_comes_with_its_card_to_where_one_is(
 def test_unknown_formats_are_refused_with_the_choices(
     tmp_path: pathlib.Path,
 ) -> None:
-    done = commandline.run(
+    done = command_runner.run(
         "export", "--pretrained", "--format=mp3", cwd=tmp_path
     )
-    commandline.assert_one_line(done, "--format is 'mp3'", *FORMS)
+    command_runner.assert_one_line(done, "--format is 'mp3'", *FORMS)
     assert not list(tmp_path.iterdir())
 
 

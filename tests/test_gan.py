@@ -9,9 +9,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import call_recorder
 import numpy as np
 import pytest
-import recording
 import reference
 import small_gan
 import tensorflow as tf
@@ -30,7 +30,7 @@ Random = np.random.Generator
 def test_each_update_takes_its_own_real_batch_once(critic_steps: int) -> None:
     model = small_gan.build(critic_steps=critic_steps)
     batches = small_gan.batches_of(model)
-    calls = recording.Recording(model)
+    calls = call_recorder.Recording(model)
     model.train_step(tf.constant(batches))
     inputs = [call.inputs for call in calls.discriminator]
     assert len(inputs) == 3 * critic_steps + 1
@@ -50,7 +50,7 @@ def test_the_discriminator_changes_in_its_updates_only() -> None:
         small_gan.flat(model.generator),
         small_gan.flat(model.discriminator),
     )
-    calls = recording.Recording(model)
+    calls = call_recorder.Recording(model)
     model.train_step(tf.constant(small_gan.batches_of(model)))
     for call in calls.generator:
         np.testing.assert_array_equal(call.flat_weights(), before_g)
@@ -67,7 +67,7 @@ def test_the_discriminator_changes_in_its_updates_only() -> None:
 @pytest.mark.usefixtures("eagerly")
 def test_z_is_uniform_and_fresh_in_every_update() -> None:
     model = small_gan.build(critic_steps=2)
-    calls = recording.Recording(model)
+    calls = call_recorder.Recording(model)
     for seed in range(2):
         batches = small_gan.batches_of(model, seed, batch=500)
         model.train_step(tf.constant(batches))
@@ -82,7 +82,7 @@ def test_z_is_uniform_and_fresh_in_every_update() -> None:
 @pytest.mark.usefixtures("eagerly")
 def test_penalty_looks_between_real_and_fake_at_fresh_alphas() -> None:
     model = small_gan.build(critic_steps=2)
-    calls = recording.Recording(model)
+    calls = call_recorder.Recording(model)
     model.train_step(tf.constant(small_gan.batches_of(model, batch=8)))
     alphas = []
     for update in range(2):
@@ -109,7 +109,7 @@ def test_real_fake_and_between_are_shuffled_apart(
     model = small_gan.build(config=config, critic_steps=2)
     randomize(model.generator)
     randomize(model.discriminator)
-    calls = recording.Recording(model)
+    calls = call_recorder.Recording(model)
     for seed in range(6):
         batches = small_gan.batches_of(model, seed, batch=2)
         model.train_step(tf.constant(batches))
@@ -127,7 +127,7 @@ def test_real_fake_and_between_are_shuffled_apart(
 def test_draws_depend_on_seed_and_step_alone() -> None:
     def draws(model: gan.GAN, step: int) -> list[np.ndarray]:
         model.step.assign(step)
-        calls = recording.Recording(model)
+        calls = call_recorder.Recording(model)
         model.train_step(tf.constant(small_gan.batches_of(model)))
         return [call.inputs for call in calls.generator]
 
@@ -241,7 +241,7 @@ def test_averages_of_batch_norms_move_in_every_update(
     config = dataclasses.replace(small_gan.SMALL, batchnorm=True)
     model = small_gan.build("dcgan", config, critic_steps=3)
     randomize(model.generator)
-    calls = recording.Recording(model)
+    calls = call_recorder.Recording(model)
     kernel, bias, _, _, mean, variance = model.generator.get_weights()[:6]
     model.train_step(tf.constant(small_gan.batches_of(model)))
     assert len(calls.generator) == 4

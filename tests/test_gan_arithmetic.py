@@ -10,10 +10,10 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import call_recorder
 import keras
 import numpy as np
 import pytest
-import recording
 import reference
 import reference_training as training
 import tensorflow as tf
@@ -36,7 +36,7 @@ CLIP = 0.2  # instead of 0.01, with which the generator's gradients vanish
 @pytest.fixture
 def step(
     rng: Random, randomize: Randomize, eagerly: None
-) -> Callable[..., tuple[gan.GAN, recording.Recording, dict[str, Any]]]:
+) -> Callable[..., tuple[gan.GAN, call_recorder.Recording, dict[str, Any]]]:
     """Makes one recorded step of a small GAN with random weights."""
 
     def make(objective: losses.Objective, critic_steps: int) -> Any:
@@ -49,7 +49,7 @@ def step(
         if objective.clip:
             objective = dataclasses.replace(objective, clip=CLIP)
         model.compile(objective)
-        calls = recording.Recording(model)
+        calls = call_recorder.Recording(model)
         shape = (critic_steps, BATCH, CONFIG.slice_len, CONFIG.channels)
         batches = rng.normal(0, 0.5, shape).astype(np.float32)
         return model, calls, model.train_step(tf.constant(batches))
@@ -58,7 +58,7 @@ def step(
 
 
 def critic_update(
-    name: str, weights: Sequence[Array], calls: Sequence[recording.Call]
+    name: str, weights: Sequence[Array], calls: Sequence[call_recorder.Call]
 ) -> tuple[Any, list[Array]]:
     """The critic's loss and gradients in one update, by the twins.
 
@@ -99,7 +99,10 @@ def critic_update(
 
 
 def generator_update(
-    name: str, weights: Sequence[Any], z: recording.Call, score: recording.Call
+    name: str,
+    weights: Sequence[Any],
+    z: call_recorder.Call,
+    score: call_recorder.Call,
 ) -> tuple[Any, list[Array]]:
     """The generator's loss and gradients, by central differences."""
     shifts = score.shifts(CONFIG)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import call_recorder
 import keras
 import numpy as np
 import pytest
-import recording
 import reference
 import reference_training
 import small_gan
@@ -77,7 +77,7 @@ def test_lazy_penalties_are_counted_across_steps() -> None:
 def test_a_relativistic_generator_is_told_real_scores() -> None:
     model = small_gan.build("r3gan", config=STILL, critic_steps=1)
     batches = small_gan.batches_of(model)
-    calls = recording.Recording(model)
+    calls = call_recorder.Recording(model)
     g_loss = float(model.train_step(tf.constant(batches))["g_loss"])
     *_, real, fake = calls.discriminator
     np.testing.assert_array_equal(real.inputs, batches[-1])

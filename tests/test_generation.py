@@ -4,11 +4,11 @@ import dataclasses
 import pathlib
 from typing import Any
 
-import commandline
-import judges
+import command_runner
 import numpy as np
 import pytest
 import soundfile
+import tiny_classifier
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -93,7 +93,7 @@ def test_odd_requests_are_refused(fields: dict[str, Any], words: str) -> None:
 
 
 def test_the_command_walks_in_any_format(tmp_path: pathlib.Path) -> None:
-    done = commandline.run(
+    done = command_runner.run(
         *(*PRETRAINED, "--interpolate", 3, 7, "--steps=3", "--format=flac"),
         *("--rate=11025", "--normalize=peak", f"--out_dir={tmp_path}"),
     )
@@ -112,7 +112,7 @@ def test_the_command_walks_in_any_format(tmp_path: pathlib.Path) -> None:
 def test_the_command_strings_clips_together(tmp_path: pathlib.Path) -> None:
     flags = (*PRETRAINED, "--n=2", "--seed=5", f"--out_dir={tmp_path}")
     for more in ((), ("--concat",)):
-        done = commandline.run(*flags, *more)
+        done = command_runner.run(*flags, *more)
         assert done.returncode == 0, done.stderr
     request = generation.Request(num_clips=2, seed=5)
     first, second = (clip.name for clip in request.clips(WORDS or ()))
@@ -128,12 +128,12 @@ def test_the_command_strings_clips_together(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.slow
 def test_the_best_of_many_are_kept(tmp_path: pathlib.Path) -> None:
-    judges.untrained().save(tmp_path / "clf")
+    tiny_classifier.untrained().save(tmp_path / "clf")
     judge = classifier.load(tmp_path / "clf")
     word = judge.words[1]
     flags = ("--n=12", "--seed=3", f"--incept_classifier={tmp_path / 'clf'}")
     for out, more in (("all", ()), ("best", (f"--label={word}", "--best=4"))):
-        done = commandline.run(
+        done = command_runner.run(
             *(*PRETRAINED, *flags, *more, f"--out_dir={tmp_path / out}")
         )
         assert done.returncode == 0, done.stderr
@@ -146,10 +146,10 @@ def test_the_best_of_many_are_kept(tmp_path: pathlib.Path) -> None:
     assert kept == best
     assert f'heard as "{word}"' in done.stdout
     assert f"{probs.max():.2f} to {np.sort(probs)[-4]:.2f}" in done.stdout
-    done = commandline.run(*PRETRAINED, *flags, "--label=eleven", "--best=4")
-    commandline.assert_one_line(done, "--label", "eleven", word)
-    done = commandline.run(*PRETRAINED, "--label=one", "--best=4")
-    commandline.assert_one_line(done, "holds no classifier")
+    done = command_runner.run(*PRETRAINED, *flags, "--label=eleven", "--best=4")
+    command_runner.assert_one_line(done, "--label", "eleven", word)
+    done = command_runner.run(*PRETRAINED, "--label=one", "--best=4")
+    command_runner.assert_one_line(done, "holds no classifier")
 
 
 def test_odd_flags_are_named() -> None:
@@ -159,8 +159,8 @@ def test_odd_flags_are_named() -> None:
         (("--interpolate", "a", "7"), ("--interpolate", "two seeds")),
         (("--normalize=loud",), ("--normalize", "loudness")),
     ):
-        done = commandline.run(*PRETRAINED, *flags)
-        commandline.assert_one_line(done, *words)
+        done = command_runner.run(*PRETRAINED, *flags)
+        command_runner.assert_one_line(done, *words)
 
 
 def test_requests_are_frozen() -> None:

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-import commandline
+import command_runner
 import pytest
 
 import checkpoints
@@ -24,7 +24,7 @@ def saved(
 ) -> pathlib.Path:
     """A train dir of three steps, each saved."""
     path = tmp_path_factory.mktemp("saved") / "t"
-    commandline.train(path, audio, OFTEN, "--train_max_steps=3")
+    command_runner.train(path, audio, OFTEN, "--train_max_steps=3")
     return path
 
 
@@ -46,11 +46,11 @@ def test_a_damaged_newest_costs_what_came_after_the_one_before(
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    done = commandline.run("preview", train_dir, "--once", "--preview_n=2")
+    done = command_runner.run("preview", train_dir, "--once", "--preview_n=2")
     assert done.returncode == 0, done.stderr
     assert "ckpt-3 is damaged" in done.stderr
     assert done.stdout.startswith("step 2:")
-    done = commandline.run("train", train_dir, "--train_max_steps=4", OFTEN)
+    done = command_runner.run("train", train_dir, "--train_max_steps=4", OFTEN)
     assert done.returncode == 0, done.stderr
     assert "ckpt-3 is damaged" in done.stderr
     assert "at step 2" in done.stderr
@@ -63,7 +63,7 @@ def test_if_all_are_damaged_it_ends_in_2_and_keeps_them(
     for path in store_of(train_dir).folder.glob("*.index"):
         path.write_bytes(b"no index")
     for mode in ("generate", "train", "train"):
-        done = commandline.run(mode, train_dir, "--train_max_steps=9")
+        done = command_runner.run(mode, train_dir, "--train_max_steps=9")
         assert done.returncode == 2, done.stderr
         last = done.stderr.splitlines()[-1]
         assert last.startswith("train_wavegan.py: no checkpoint in")
@@ -74,22 +74,24 @@ def test_if_all_are_damaged_it_ends_in_2_and_keeps_them(
 def test_the_lock_keeps_others_out_and_dies_with_its_process(
     train_dir: pathlib.Path,
 ) -> None:
-    process = commandline.start("train", train_dir, OFTEN, ENDLESS)
-    commandline.wait_for_checkpoint(process, train_dir, beyond=3)
-    done = commandline.run("train", train_dir)
-    commandline.assert_one_line(done, f"by process {process.pid} on", code=75)
+    process = command_runner.start("train", train_dir, OFTEN, ENDLESS)
+    command_runner.wait_for_checkpoint(process, train_dir, beyond=3)
+    done = command_runner.run("train", train_dir)
+    command_runner.assert_one_line(
+        done, f"by process {process.pid} on", code=75
+    )
     # A pause does no harm.
     process.send_signal(signal.SIGSTOP)
     paused_at = store_of(train_dir).latest_step()
     assert paused_at is not None
     time.sleep(0.5)
     process.send_signal(signal.SIGCONT)
-    commandline.wait_for_checkpoint(process, train_dir, beyond=paused_at + 1)
+    command_runner.wait_for_checkpoint(process, train_dir, beyond=paused_at + 1)
     process.kill()
     process.communicate()
     latest = store_of(train_dir).latest_step()
     assert latest is not None
-    done = commandline.run("train", train_dir, f"--train_max_steps={latest}")
+    done = command_runner.run("train", train_dir, f"--train_max_steps={latest}")
     assert done.returncode == 0, done.stderr
     assert "nothing to do" in done.stderr
 
@@ -97,8 +99,8 @@ def test_the_lock_keeps_others_out_and_dies_with_its_process(
 def test_a_removed_train_dir_ends_the_run_and_stays_removed(
     train_dir: pathlib.Path,
 ) -> None:
-    process = commandline.start("train", train_dir, OFTEN, ENDLESS)
-    commandline.wait_for_checkpoint(process, train_dir, beyond=3)
+    process = command_runner.start("train", train_dir, OFTEN, ENDLESS)
+    command_runner.wait_for_checkpoint(process, train_dir, beyond=3)
     train_dir.rename(train_dir.with_name("away"))
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -115,7 +117,7 @@ def test_a_full_disk_stops_it_and_leaves_no_half_file(
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 
     done = subprocess.run(
-        commandline.command("train", train_dir, OFTEN, ENDLESS),
+        command_runner.command("train", train_dir, OFTEN, ENDLESS),
         preexec_fn=fill_disk,
         timeout=120,
         capture_output=True,
@@ -129,7 +131,7 @@ def test_a_full_disk_stops_it_and_leaves_no_half_file(
     assert "step 3 is kept: free some space" in lines[-1]
     folder = store_of(train_dir).folder
     assert not list(folder.rglob("*part*"))
-    done = commandline.run("train", train_dir, "--train_max_steps=4")
+    done = command_runner.run("train", train_dir, "--train_max_steps=4")
     assert done.returncode == 0, done.stderr
     assert "at step 3" in done.stderr
 
@@ -138,16 +140,16 @@ def test_numbers_that_are_none_end_in_3(
     train_dir: pathlib.Path, audio: pathlib.Path
 ) -> None:
     path = train_dir.with_name("new")
-    done = commandline.run(
+    done = command_runner.run(
         "train",
         path,
         f"--data_dir={audio}",
-        *commandline.TINY,
+        *command_runner.TINY,
         "--wavegan_loss=r1",
         "--train_penalty_weight=1e38",
         OFTEN,
     )
-    commandline.assert_one_line(done, "step 1: a loss", "broken", code=3)
+    command_runner.assert_one_line(done, "step 1: a loss", "broken", code=3)
     assert store_of(path).latest_step() is None
     names = (path / "broken_step_1.txt").read_text().splitlines()
     assert 1 <= len(names) <= 8
@@ -164,12 +166,12 @@ def test_a_train_dir_out_of_reach_is_not_an_empty_one(
     closed = train_dir / place
     closed.chmod(0)
     done = subprocess.run(
-        commandline.command(mode, train_dir, "--once"),
-        preexec_fn=commandline.bind_permissions,
+        command_runner.command(mode, train_dir, "--once"),
+        preexec_fn=command_runner.bind_permissions,
         timeout=120,
         capture_output=True,
         text=True,
         check=False,
     )
     closed.chmod(0o755)
-    commandline.assert_one_line(done, "Permission denied", str(closed))
+    command_runner.assert_one_line(done, "Permission denied", str(closed))

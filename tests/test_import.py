@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
-import commandline
+import command_runner
 import numpy as np
 import pytest
 import soundfile
@@ -36,7 +36,9 @@ def import_(
 ) -> Any:
     """Runs the mode."""
     given = f"--checkpoint={path}"
-    return commandline.run("import", train_dir, given, *flags, program=program)
+    return command_runner.run(
+        "import", train_dir, given, *flags, program=program
+    )
 
 
 def test_what_was_imported_is_heard_and_trains_on(
@@ -44,24 +46,24 @@ def test_what_was_imported_is_heard_and_trains_on(
 ) -> None:
     train_dir = tmp_path / "t"
     flags = ("--wavegan_disc_nupdates=3", "--train_batch_size=2")
-    program = commandline.WAVEGAN
+    program = command_runner.WAVEGAN
     done = import_(train_dir, theirs.path, *flags, program=program)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"step 2: {train_dir}\n"
     config = traindir.TrainDir(train_dir).read_config()
     assert config["train"]["loss"] == "dcgan"  # Adam's decays tell
-    before = commandline.weights(train_dir)
+    before = command_runner.weights(train_dir)
     done = import_(train_dir, theirs.path, *flags, program=program)
-    commandline.assert_one_line(done, "holds a run", str(train_dir))
-    done = commandline.run("generate", train_dir, "--n=2")
+    command_runner.assert_one_line(done, "holds a run", str(train_dir))
+    done = command_runner.run("generate", train_dir, "--n=2")
     assert done.returncode == 0, done.stderr
     wavs = sorted((train_dir / "generated").iterdir())
     assert [soundfile.info(wav).frames for wav in wavs] == [16384, 16384]
     given = (f"--data_dir={audio}", "--train_max_steps=3")
-    done = commandline.run("train", train_dir, *given)
+    done = command_runner.run("train", train_dir, *given)
     assert done.returncode == 0, done.stderr
     assert f"resuming {train_dir} at step 2" in done.stderr
-    after = commandline.weights(train_dir)
+    after = command_runner.weights(train_dir)
     assert after.keys() == before.keys()
     counts = [n for n, value in after.items() if value.dtype.kind == "i"]
     grown = sorted(int(after[n]) - int(before[n]) for n in counts)
@@ -82,7 +84,7 @@ def test_a_generator_alone_is_said_to_be_that(
 
     path = tf1.rewrite(theirs.path, tmp_path, keep_generator)
     train_dir = tmp_path / "t"
-    done = import_(train_dir, path, program=commandline.WAVEGAN)
+    done = import_(train_dir, path, program=command_runner.WAVEGAN)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"step 0: {train_dir}; ")
     assert "without step, generator's optimizer, discriminator" in done.stdout
@@ -97,13 +99,13 @@ def test_specgan_asks_for_moments_and_upsampling(
     linear = "--specgan_genr_upsample=linear"
     done = import_(nowhere, theirs.path, program=SPECGAN)
     named = ("--specgan_genr_upsample is 'zeros'", "'linear' or 'cubic'")
-    commandline.assert_one_line(done, *named, program=SPECGAN)
-    done = import_(nowhere, theirs.path, program=commandline.WAVEGAN)
-    commandline.assert_one_line(done, "train_specgan.py")
+    command_runner.assert_one_line(done, *named, program=SPECGAN)
+    done = import_(nowhere, theirs.path, program=command_runner.WAVEGAN)
+    command_runner.assert_one_line(done, "train_specgan.py")
     assert not nowhere.parent.exists()
     bare = tmp_path / "bare"
     done = import_(bare, theirs.path, linear, program=SPECGAN)
-    commandline.assert_one_line(done, "moments", program=SPECGAN)
+    command_runner.assert_one_line(done, "moments", program=SPECGAN)
     assert not traindir.TrainDir(bare).exists()
     moments = spectral.Moments(np.full(128, -4.0), np.ones(128))
     moments.save(tmp_path / "m.npz")
@@ -111,7 +113,7 @@ def test_specgan_asks_for_moments_and_upsampling(
     train_dir = tmp_path / "t"
     done = import_(train_dir, theirs.path, *given, program=SPECGAN)
     assert done.returncode == 0, done.stderr
-    done = commandline.run("generate", train_dir, "--n=1", program=SPECGAN)
+    done = command_runner.run("generate", train_dir, "--n=1", program=SPECGAN)
     assert done.returncode == 0, done.stderr
     assert soundfile.info(train_dir / "generated/00000.wav").frames == 16384
 
@@ -128,6 +130,6 @@ def test_specgan_asks_for_moments_and_upsampling(
 def test_what_contradicts_the_checkpoint_ends_in_one_line(
     theirs: tf1.Run, nowhere: pathlib.Path, flag: str, words: tuple[str, ...]
 ) -> None:
-    done = import_(nowhere, theirs.path, flag, program=commandline.WAVEGAN)
-    commandline.assert_one_line(done, *words)
+    done = import_(nowhere, theirs.path, flag, program=command_runner.WAVEGAN)
+    command_runner.assert_one_line(done, *words)
     assert not nowhere.parent.exists()

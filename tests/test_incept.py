@@ -5,13 +5,13 @@ import json
 import pathlib
 from typing import Any
 
-import commandline
-import judges
+import command_runner
 import numpy as np
 import pytest
 import small_gan
 import tensorflow as tf
-from commandline import EMA, TINY
+import tiny_classifier
+from command_runner import EMA, TINY
 
 import incept
 import traindir
@@ -31,15 +31,15 @@ def rows_of(train_dir: pathlib.Path) -> list[dict[str, float]]:
 def test_checkpoints_are_scored_once_and_the_best_is_kept(
     tmp_path: pathlib.Path, audio: pathlib.Path
 ) -> None:
-    judges.untrained().save(tmp_path / "clf")
+    tiny_classifier.untrained().save(tmp_path / "clf")
     train_dir = tmp_path / "t"
     judge = f"--incept_classifier={tmp_path / 'clf'}"
     for steps in (2, 4):
-        commandline.run(
+        command_runner.run(
             *("train", train_dir, f"--data_dir={audio}", *TINY, EMA),
             f"--train_max_steps={steps}",
         )
-        done = commandline.run("incept", train_dir, *INCEPT, judge)
+        done = command_runner.run("incept", train_dir, *INCEPT, judge)
         assert done.returncode == 0, done.stderr
         assert f"step {steps}: inception score " in done.stdout
         assert "01234567 (33.3% on valid)" in done.stdout
@@ -52,7 +52,7 @@ def test_checkpoints_are_scored_once_and_the_best_is_kept(
     best = max(rows, key=lambda row: row["mean"])["step"]
     kept = traindir.TrainDir(train_dir / "incept/best")
     assert kept.checkpoints.steps() == [best]
-    done = commandline.run("generate", kept.path, "--n=2")
+    done = command_runner.run("generate", kept.path, "--n=2")
     assert f"step {best}: 2 clips" in done.stdout
     # It can be trained on: moments and all are there.
     names = {
@@ -65,10 +65,12 @@ def test_checkpoints_are_scored_once_and_the_best_is_kept(
 def test_clips_are_compared_with_the_words_that_were_asked_for(
     warnings: list[str],
 ) -> None:
-    judge = judges.untrained()
+    judge = tiny_classifier.untrained()
     words = judge.words
     rng = np.random.default_rng(0)
-    sounds = np.stack([judges.tone(w, rng) for w in words])[..., np.newaxis]
+    sounds = np.stack([tiny_classifier.tone(w, rng) for w in words])[
+        ..., np.newaxis
+    ]
     z = np.arange(20, dtype=np.float32)[:, np.newaxis]
 
     def generate(z: np.ndarray, label: np.ndarray) -> tf.Tensor:
@@ -100,7 +102,7 @@ def nameless(
 ) -> traindir.TrainDir:
     """A train dir whose files' names tell nothing."""
     path = tmp_path_factory.mktemp("nameless") / "t"
-    commandline.run(
+    command_runner.run(
         *("train", path, f"--data_dir={audio}", *TINY), "--train_max_steps=1"
     )
     return traindir.TrainDir(path)
@@ -123,7 +125,7 @@ def test_what_cannot_be_scored_is_refused(
 
 
 def test_a_refusal_is_one_line(nameless: traindir.TrainDir) -> None:
-    done = commandline.run("incept", nameless.path, "--once")
+    done = command_runner.run("incept", nameless.path, "--once")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
         "train_wavegan.py: no classifier can be trained"
@@ -133,10 +135,12 @@ def test_a_refusal_is_one_line(nameless: traindir.TrainDir) -> None:
 def test_a_judge_is_trained_on_the_spot_once(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hasty = dataclasses.replace(judges.RECIPE, num_updates=8, check_every=4)
+    hasty = dataclasses.replace(
+        tiny_classifier.RECIPE, num_updates=8, check_every=4
+    )
     monkeypatch.setitem(recipes.RECIPES, "quick", hasty)
-    judges.write_tones(tmp_path / "tones", 12)
-    commandline.run(
+    tiny_classifier.write_tones(tmp_path / "tones", 12)
+    command_runner.run(
         *("train", tmp_path / "t", f"--data_dir={tmp_path / 'tones'}", *TINY),
         "--train_max_steps=1",
     )

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from typing import Any
 
-import commandline
+import command_runner
 import numpy as np
 import pytest
 import wavs
@@ -178,7 +178,7 @@ def train(
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(released.path), "train", str(path)]
         + ["--pretrained", f"--data_dir={data}", "--train_max_steps=1", *flags],
-        cwd=commandline.ROOT,
+        cwd=command_runner.ROOT,
         timeout=120,
         capture_output=True,
         text=True,
@@ -186,7 +186,7 @@ def train(
     )
     assert done.returncode == 0, done.stderr
     assert f"starting from {released.path}, step 3" in done.stderr
-    return commandline.weights(path)
+    return command_runner.weights(path)
 
 
 def assert_starts_from(

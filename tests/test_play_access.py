@@ -6,9 +6,9 @@ import pathlib
 from typing import Any
 
 import axe_playwright_python.sync_playwright as axe
-import commandline
+import browser as browser_lib
+import command_runner
 import numpy as np
-import pages
 import pytest
 import small_gan
 from playwright import sync_api
@@ -21,7 +21,7 @@ import traindir
 import wavegan
 
 pytestmark = pytest.mark.slow
-pytest_plugins = ["pages"]
+pytest_plugins = ["browser"]
 
 
 # Everybody --------------------------------------------------------------
@@ -51,31 +51,33 @@ def test_a_keyboard_is_enough(page: sync_api.Page) -> None:
     label = "document.activeElement.getAttribute('aria-label')"
     assert page.evaluate(label) == "Pad W, seed 5"
     assert (
-        np.abs(pages.struck(page, lambda: page.keyboard.press("Enter"))).max()
+        np.abs(
+            browser_lib.struck(page, lambda: page.keyboard.press("Enter"))
+        ).max()
         > 0
     )
     page.keyboard.press("k")
     assert page.evaluate(label) == "Pad W, seed 5, kept"
-    pages.struck(page, lambda: page.keyboard.press("n"))
-    pages.struck(page, lambda: page.keyboard.press("m"))
+    browser_lib.struck(page, lambda: page.keyboard.press("n"))
+    browser_lib.struck(page, lambda: page.keyboard.press("m"))
     page.locator("#mix").focus()
-    pages.struck(page, lambda: page.keyboard.press("ArrowRight"))
+    browser_lib.struck(page, lambda: page.keyboard.press("ArrowRight"))
     assert page.locator("#mix").input_value() == "51"
     page.locator(".step").nth(0).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
     assert page.locator(".step").nth(1).get_attribute("aria-pressed") == "true"
-    pages.struck(page, lambda: page.keyboard.press("p"))
+    browser_lib.struck(page, lambda: page.keyboard.press("p"))
     page.keyboard.press("p")
     # What is typed plays nothing, nor do keys that were switched off.
     page.wait_for_timeout(300)
-    silent = pages.count(page)
+    silent = browser_lib.count(page)
     page.locator("#seed").press("1")
     page.locator("#seed").press("Backspace")
     page.locator("#keys").press("Enter")
     page.keyboard.press("1")
     page.wait_for_timeout(100)
-    assert pages.count(page) == silent
+    assert browser_lib.count(page) == silent
 
 
 @pytest.mark.parametrize("width", [320, 800, 1280])
@@ -136,8 +138,11 @@ def test_all_rates_and_channels_sound(
     expected = model.generate(latents.sample_z(1, 4, 2)).numpy()[0]
     if channels > 2:  # more than loudspeakers
         expected = expected.mean(axis=1, keepdims=True)
-    with pages.serve(model, rate) as url, pages.watch(browser, url) as page:
-        audio = pages.struck(page, page.locator(".pad").nth(2).click)
+    with (
+        browser_lib.serve(model, rate) as url,
+        browser_lib.watch(browser, url) as page,
+    ):
+        audio = browser_lib.struck(page, page.locator(".pad").nth(2).click)
         np.testing.assert_allclose(audio, expected, atol=1e-4)
         assert audio.shape == (4096, heard_channels)
         sync_api.expect(page.locator("#about")).to_contain_text(words)
@@ -159,13 +164,15 @@ def test_specgan_is_played_too(
     zeros = np.zeros(spectral.NUM_BINS, np.float32)
     spectral.Moments(zeros - 3, zeros + 1).save(tmp_path / "t/moments.npz")
     with (
-        commandline.play(tmp_path / "t", program="train_specgan.py") as (
+        command_runner.play(tmp_path / "t", program="train_specgan.py") as (
             _,
             url,
         ),
-        pages.watch(browser, url) as page,
+        browser_lib.watch(browser, url) as page,
     ):
-        audio = pages.struck(page, lambda: page.keyboard.press("z"))
+        audio = browser_lib.struck(page, lambda: page.keyboard.press("z"))
         assert audio.shape == (16384, 1)
         assert np.abs(audio).max() > 0
-        np.testing.assert_array_equal(audio, pages.fetch(url, "seed=12")[0])
+        np.testing.assert_array_equal(
+            audio, browser_lib.fetch(url, "seed=12")[0]
+        )

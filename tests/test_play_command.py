@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 
-import commandline
+import command_runner
 import pytest
 
 import play
@@ -18,8 +18,8 @@ pytestmark = pytest.mark.slow
 def test_a_port_that_is_taken_ends_in_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = commandline.run("play", "--pretrained", f"--port={port}")
-    commandline.assert_one_line(done, f"--port is {port}", "another program")
+        done = command_runner.run("play", "--pretrained", f"--port={port}")
+    command_runner.assert_one_line(done, f"--port is {port}", "another program")
 
 
 def ask(port: int, request: bytes) -> bytes:
@@ -37,7 +37,7 @@ def ask(port: int, request: bytes) -> bytes:
 def test_it_listens_on_this_machine_alone_until_a_signal_comes(
     number: signal.Signals, code: int
 ) -> None:
-    with commandline.play("--pretrained") as (process, url):
+    with command_runner.play("--pretrained") as (process, url):
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url)
         port = int(url.rstrip("/").rpartition(":")[2])
         # Another address of this machine; open if all of them were.

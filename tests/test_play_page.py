@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pathlib
 
-import commandline
+import browser as browser_lib
+import command_runner
 import numpy as np
-import pages
 import pytest
 import soundfile
 from playwright import sync_api
@@ -14,7 +14,7 @@ from playwright import sync_api
 from benchmarks import clicks
 
 pytestmark = pytest.mark.slow
-pytest_plugins = ["pages"]
+pytest_plugins = ["browser"]
 
 
 # Sound ------------------------------------------------------------------
@@ -30,9 +30,9 @@ def test_pads_sound_by_click_and_by_key(page: sync_api.Page, url: str) -> None:
         (15, lambda: page.keyboard.press("v")),
         (2, lambda: page.keyboard.press("3")),
     ):
-        audio = pages.struck(page, act)
+        audio = browser_lib.struck(page, act)
         assert np.abs(audio).max() > 0.1, seed
-        expected, rate = pages.fetch(url, f"seed={seed}")
+        expected, rate = browser_lib.fetch(url, f"seed={seed}")
         np.testing.assert_array_equal(audio, expected)
         buffer_rate = "window.starts.at(-1).buffer.sampleRate"
         assert page.evaluate(buffer_rate) == rate == 8000
@@ -54,12 +54,16 @@ def test_a_typed_seed_and_a_new_one_are_played(
         seed.fill("123456")
         seed.press("Enter")
 
-    audio = pages.struck(page, type_seed)
-    np.testing.assert_array_equal(audio, pages.fetch(url, "seed=123456")[0])
-    audio = pages.struck(page, page.locator("#fresh").click)
+    audio = browser_lib.struck(page, type_seed)
+    np.testing.assert_array_equal(
+        audio, browser_lib.fetch(url, "seed=123456")[0]
+    )
+    audio = browser_lib.struck(page, page.locator("#fresh").click)
     new = seed.input_value()
     assert new != "123456"
-    np.testing.assert_array_equal(audio, pages.fetch(url, f"seed={new}")[0])
+    np.testing.assert_array_equal(
+        audio, browser_lib.fetch(url, f"seed={new}")[0]
+    )
     seed.fill("3e5")
     seed.press("Enter")
     sync_api.expect(page.locator("#status")).to_contain_text("whole number")
@@ -70,23 +74,23 @@ def test_the_sliders_morph_is_heard_and_is_the_servers(
     page: sync_api.Page, url: str
 ) -> None:
     slider = page.locator("#mix")
-    first = pages.struck(page, lambda: slider.fill("20"))
-    second = pages.struck(page, lambda: slider.fill("60"))
+    first = browser_lib.struck(page, lambda: slider.fill("20"))
+    second = browser_lib.struck(page, lambda: slider.fill("60"))
     mixed = "seed=0&to=1&mix={}&path={}"
     np.testing.assert_array_equal(
-        first, pages.fetch(url, mixed.format(0.2, "straight"))[0]
+        first, browser_lib.fetch(url, mixed.format(0.2, "straight"))[0]
     )
     np.testing.assert_array_equal(
-        second, pages.fetch(url, mixed.format(0.6, "straight"))[0]
+        second, browser_lib.fetch(url, mixed.format(0.6, "straight"))[0]
     )
     assert np.abs(first - second).max() > 0.05
     # While it sounds it goes on from where it is.
     assert page.evaluate("window.starts.at(-1).offset") > 0
-    third = pages.struck(
+    third = browser_lib.struck(
         page, lambda: page.locator("#path").select_option("slerp")
     )
     np.testing.assert_array_equal(
-        third, pages.fetch(url, mixed.format(0.6, "slerp"))[0]
+        third, browser_lib.fetch(url, mixed.format(0.6, "slerp"))[0]
     )
     assert np.abs(second - third).max() > 0.001
 
@@ -101,7 +105,7 @@ def test_a_slider_that_rushes_asks_for_few_clips(page: sync_api.Page) -> None:
             mix.dispatchEvent(new Event("input"));
           } }"""
     )
-    assert "morph=0.1.80.straight" in pages.fragment(page, "morph=0.1.80")
+    assert "morph=0.1.80.straight" in browser_lib.fragment(page, "morph=0.1.80")
     clips = [url for url in asked if "clip?" in url]
     assert 1 <= len(clips) < 8
     assert "mix=0.8&" in clips[-1]
@@ -117,10 +121,10 @@ def test_a_saved_file_is_the_pads_clip(
     download.value.save_as(tmp_path / "saved.wav")
     saved, rate = soundfile.read(tmp_path / "saved.wav", always_2d=True)
     assert rate == 8000
-    np.testing.assert_array_equal(saved, pages.heard(page))
-    np.testing.assert_array_equal(saved, pages.fetch(url, "seed=5")[0])
+    np.testing.assert_array_equal(saved, browser_lib.heard(page))
+    np.testing.assert_array_equal(saved, browser_lib.fetch(url, "seed=5")[0])
     assert page.locator("#again").inner_text() == "generate --seed 5 --n 1"
-    done = commandline.run(
+    done = command_runner.run(
         *("generate", "--pretrained", "--seed=5", "--n=1"),
         f"--out_dir={tmp_path}",
     )
@@ -142,9 +146,9 @@ def test_the_sequencer_keeps_time(page: sync_api.Page) -> None:
     steps = np.array([0, 3, 8, 16, 19, 24, 32])
     np.testing.assert_allclose(when - when[0], steps * 60 / 240 / 4, atol=1e-9)
     assert (when > now).all(), "each ahead of its time"
-    stopped = pages.count(page)
+    stopped = browser_lib.count(page)
     page.wait_for_timeout(600)
-    assert pages.count(page) == stopped
+    assert browser_lib.count(page) == stopped
 
 
 def test_spectra_are_numpys(page: sync_api.Page) -> None:
@@ -192,7 +196,7 @@ def test_kept_pads_stay_and_a_reload_brings_all_back(
     assert len(set(before)) == 16
     seeds = [int(name.split("seed ")[1].split(",")[0]) for name in before]
     assert sum(seed == i for i, seed in enumerate(seeds)) < 4
-    pages.fragment(page, ".6k.")
+    browser_lib.fragment(page, ".6k.")
     page.reload()
     page.locator("#pads[aria-busy=false]").wait_for()
     assert page.locator(labels).evaluate_all(names) == before
@@ -204,7 +208,7 @@ def test_an_odd_address_is_a_new_page(
     browser: sync_api.Browser, url: str
 ) -> None:
     odd = "#pads=1.2&steps=zz&tempo=1e9&morph=99.-1.200.<img src=x>"
-    with pages.watch(browser, url + odd) as page:
+    with browser_lib.watch(browser, url + odd) as page:
         pad = page.locator(".pad").nth(3)
         assert pad.get_attribute("aria-label") == "Pad 4, seed 3"
         assert page.locator("#tempo").input_value() == "110"

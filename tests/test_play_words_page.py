@@ -6,8 +6,8 @@ import pathlib
 from collections.abc import Iterator
 
 import axe_playwright_python.sync_playwright as axe
+import browser as browser_lib
 import numpy as np
-import pages
 import pytest
 import small_gan
 import soundfile
@@ -16,7 +16,7 @@ from playwright import sync_api
 import wavegan
 
 pytestmark = pytest.mark.slow
-pytest_plugins = ["pages"]
+pytest_plugins = ["browser"]
 
 WORDS = ("nine", "Señor & co.", "zero")
 SECOND = "Se%C3%B1or%20%26%20co."
@@ -28,7 +28,9 @@ def url(browser: sync_api.Browser) -> Iterator[str]:
     config = wavegan.WaveGANConfig(
         slice_len=4096, dim=2, latent_dim=4, num_labels=len(WORDS)
     )
-    with pages.serve(small_gan.build(config=config), 16000, WORDS) as address:
+    with browser_lib.serve(
+        small_gan.build(config=config), 16000, WORDS
+    ) as address:
         yield address
 
 
@@ -51,15 +53,15 @@ def test_words_take_turns_until_one_is_chosen(
         "Pad 3, zero, seed 2",
         "Pad 4, nine, seed 3",
     ]
-    audio = pages.struck(page, page.locator(".pad").nth(2).click)
+    audio = browser_lib.struck(page, page.locator(".pad").nth(2).click)
     np.testing.assert_array_equal(
-        audio, pages.fetch(url, "seed=2&word=zero")[0]
+        audio, browser_lib.fetch(url, "seed=2&word=zero")[0]
     )
     choice = picker(page, "3")
     assert choice.input_value() == "zero"
     assert choice.locator("option").all_inner_texts() == list(WORDS)
-    chosen = pages.struck(page, lambda: choice.select_option(WORDS[1]))
-    expected, _ = pages.fetch(url, f"seed=2&word={SECOND}")
+    chosen = browser_lib.struck(page, lambda: choice.select_option(WORDS[1]))
+    expected, _ = browser_lib.fetch(url, f"seed=2&word={SECOND}")
     np.testing.assert_array_equal(chosen, expected)
     assert np.abs(chosen - audio).max() > 0.001
     assert label_of(page, 2) == "Pad 3, Señor & co., seed 2"
@@ -75,7 +77,7 @@ def test_a_keyboard_is_enough_to_choose_a_word(page: sync_api.Page) -> None:
     assert page.evaluate(label) == "Word of Pad Q"
     outline = "getComputedStyle(document.activeElement).outlineWidth"
     assert page.evaluate(outline) == "3px"
-    pages.struck(page, lambda: page.keyboard.press("ArrowDown"))
+    browser_lib.struck(page, lambda: page.keyboard.press("ArrowDown"))
     assert picker(page, "Q").input_value() == "zero"
     # A letter chooses a word here, and strikes no pad.
     assert page.evaluate(label) == "Word of Pad Q"
@@ -88,9 +90,9 @@ def test_a_keyboard_is_enough_to_choose_a_word(page: sync_api.Page) -> None:
 
 def test_a_morph_goes_from_word_to_word(page: sync_api.Page, url: str) -> None:
     slider = page.locator("#mix")
-    audio = pages.struck(page, lambda: slider.fill("25"))
+    audio = browser_lib.struck(page, lambda: slider.fill("25"))
     query = f"seed=0&to=1&mix=0.25&path=straight&word=nine&to_word={SECOND}"
-    np.testing.assert_array_equal(audio, pages.fetch(url, query)[0])
+    np.testing.assert_array_equal(audio, browser_lib.fetch(url, query)[0])
     sync_api.expect(page.locator("#mixed")).to_have_text(
         "25 % of the way from Pad 1 (nine) to Pad 2 (Señor & co.)"
     )
@@ -99,8 +101,10 @@ def test_a_morph_goes_from_word_to_word(page: sync_api.Page, url: str) -> None:
 def test_a_reload_a_file_and_the_sequencer_keep_the_words(
     page: sync_api.Page, url: str, tmp_path: pathlib.Path
 ) -> None:
-    pages.struck(page, lambda: picker(page, "1").select_option("zero"))
-    assert f"&words=zero/{SECOND}/zero/" in pages.fragment(page, "words=zero/")
+    browser_lib.struck(page, lambda: picker(page, "1").select_option("zero"))
+    assert f"&words=zero/{SECOND}/zero/" in browser_lib.fragment(
+        page, "words=zero/"
+    )
     page.reload()
     page.locator("#pads[aria-busy=false]").wait_for()
     assert label_of(page, 0) == "Pad 1, zero, seed 0"
@@ -110,9 +114,9 @@ def test_a_reload_a_file_and_the_sequencer_keep_the_words(
     assert before and before.startswith("Pad 1, zero, seed ")
     page.locator("#pads[aria-busy=false]").wait_for()
     seed = before.rpartition(" ")[2]
-    audio = pages.struck(page, page.locator("#run").click)
+    audio = browser_lib.struck(page, page.locator("#run").click)
     page.locator("#run").click()
-    expected, _ = pages.fetch(url, f"seed={seed}&word=zero")
+    expected, _ = browser_lib.fetch(url, f"seed={seed}&word=zero")
     starts = page.evaluate(
         "window.starts.map(({ buffer }) => buffer.getChannelData(0)[99])"
     )
@@ -132,7 +136,7 @@ def test_words_that_an_address_cannot_mean_are_a_new_pages(
     browser: sync_api.Browser, url: str
 ) -> None:
     odd = "#words=zero/two/<img src=x>//" + "zero/" * 20
-    with pages.watch(browser, url + odd) as page:
+    with browser_lib.watch(browser, url + odd) as page:
         assert [picker(page, key).input_value() for key in "1234Q"] == (
             ["zero", WORDS[1], "zero", "nine", "zero"]
         )

@@ -6,14 +6,14 @@ import json
 import pathlib
 import shutil
 
-import commandline
+import command_runner
 import keras
 import matplotlib.image
 import numpy as np
 import pytest
 import small_gan
 import soundfile
-from commandline import EMA
+from command_runner import EMA
 
 import generation
 import latents
@@ -30,14 +30,14 @@ def trained(
 ) -> pathlib.Path:
     """A train dir of four steps, averaged."""
     path = tmp_path_factory.mktemp("trained") / "t"
-    commandline.train(path, audio, EMA, "--train_max_steps=4")
+    command_runner.train(path, audio, EMA, "--train_max_steps=4")
     return path
 
 
 @pytest.fixture(scope="module")
 def released(trained: pathlib.Path) -> pathlib.Path:
     """What `release` made of it."""
-    done = commandline.run("release", trained, "--preview_n=5")
+    done = command_runner.run("release", trained, "--preview_n=5")
     assert done.returncode == 0, done.stderr
     return trained / "release"
 
@@ -45,7 +45,7 @@ def released(trained: pathlib.Path) -> pathlib.Path:
 def test_released_weights_are_the_runs_to_float16(
     trained: pathlib.Path, released: pathlib.Path
 ) -> None:
-    weights = commandline.weights(trained)
+    weights = command_runner.weights(trained)
     for file, part in (
         (pretrained.GENERATOR, "ema_generator"),
         (pretrained.DISCRIMINATOR, "discriminator"),
@@ -73,7 +73,7 @@ def test_a_release_is_heard_seen_and_used_like_a_train_dir(
     shutil.copytree(released, moved)
     clips = {}
     for path in (trained, moved):
-        done = commandline.run("generate", path, "--n=3")
+        done = command_runner.run("generate", path, "--n=3")
         assert "step 4: 3 clips" in done.stdout, done.stderr
         wavs = sorted((path / "generated").glob("*.wav"))
         clips[path] = np.stack([soundfile.read(wav)[0] for wav in wavs])
@@ -173,7 +173,7 @@ def test_its_files_are_small_and_all_there() -> None:
 def test_it_says_the_same_in_another_process(tmp_path: pathlib.Path) -> None:
     hashes = []
     for folder in ("a", "b"):
-        done = commandline.run(
+        done = command_runner.run(
             *("generate", "--pretrained", "--n=4", "--seed=3"),
             f"--out_dir={tmp_path / folder}",
         )
@@ -209,7 +209,7 @@ def test_its_clips_are_words_not_hum(tmp_path: pathlib.Path) -> None:
 def test_training_goes_on_from_it(
     tmp_path: pathlib.Path, audio: pathlib.Path
 ) -> None:
-    done = commandline.run(
+    done = command_runner.run(
         *("train", tmp_path / "t", "--pretrained", f"--data_dir={audio}"),
         *("--train_max_steps=1", "--train_batch_size=2"),
     )
@@ -218,7 +218,7 @@ def test_training_goes_on_from_it(
     config = traindir.TrainDir(tmp_path / "t").read_config()
     assert config["model"] == {**CONFIG["model"], "num_labels": 0}
     assert config["train"]["batch_size"] == 2
-    ours = commandline.weights(tmp_path / "t")
+    ours = command_runner.weights(tmp_path / "t")
     with np.load(FOLDER / pretrained.GENERATOR, allow_pickle=False) as packed:
         for name in set(packed.files) - {"step", pretrained.LABELS}:
             key = name.replace("/", ".S")
@@ -241,4 +241,4 @@ def test_training_goes_on_from_it(
 def test_odd_uses_end_in_one_line(
     args: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    commandline.assert_one_line(commandline.run(*args), *words)
+    command_runner.assert_one_line(command_runner.run(*args), *words)

@@ -7,16 +7,18 @@ import shutil
 import subprocess
 import sys
 
-import commandline
+import command_runner
+import distributed_worker
 import numpy as np
 import pytest
-import replicated
 import tensorflow as tf
 
 import dcgan
 
 Found = dict[str, np.ndarray]
-SGD = [case for case, (_, own, *_) in replicated.CASES.items() if not own]
+SGD = [
+    case for case, (_, own, *_) in distributed_worker.CASES.items() if not own
+]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
     """What one device and two of half the batch each came to."""
     folder = tmp_path_factory.mktemp("replicated")
     for kind in ("one", "two"):
-        process = replicated.start(kind, folder / f"{kind}.npz")
+        process = distributed_worker.start(kind, folder / f"{kind}.npz")
         assert process.wait(300) == 0
     return {
         kind: dict(np.load(folder / f"{kind}.npz")) for kind in ("one", "two")
@@ -32,7 +34,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", replicated.CASES)
+@pytest.mark.parametrize("case", distributed_worker.CASES)
 def test_two_devices_lose_as_one(found: dict[str, Found], case: str) -> None:
     one, two = (found[kind][f"{case}/losses"] for kind in ("one", "two"))
     assert np.ptp(one[:, 0]) > 1e-3, "nothing was learnt"
@@ -75,7 +77,7 @@ cli.run(train_wavegan.FACE)
 """
     return subprocess.run(
         [sys.executable, "-c", start, *map(str, args)],
-        cwd=commandline.ROOT,
+        cwd=command_runner.ROOT,
         timeout=120,
         capture_output=True,
         text=True,
@@ -87,23 +89,25 @@ cli.run(train_wavegan.FACE)
 def test_a_run_moves_from_one_device_to_two_and_back(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    flags = (*commandline.TINY, commandline.EMA, f"--data_dir={audio}")
-    commandline.train(tmp_path / "one", audio, flags[-2], "--train_max_steps=9")
+    flags = (*command_runner.TINY, command_runner.EMA, f"--data_dir={audio}")
+    command_runner.train(
+        tmp_path / "one", audio, flags[-2], "--train_max_steps=9"
+    )
     moved = tmp_path / "moved"
-    commandline.train(moved, audio, flags[-2], "--train_max_steps=3")
+    command_runner.train(moved, audio, flags[-2], "--train_max_steps=3")
     done = run_on_two("train", moved, *flags, "--train_max_steps=6")
     assert done.returncode == 0, done.stderr
     assert "at step 3" in done.stderr
     assert "Traceback" not in done.stderr
-    commandline.train(moved, audio, flags[-2], "--train_max_steps=9")
-    for step, losses in commandline.losses(tmp_path / "one").items():
-        if step in commandline.losses(moved):
+    command_runner.train(moved, audio, flags[-2], "--train_max_steps=9")
+    for step, losses in command_runner.losses(tmp_path / "one").items():
+        if step in command_runner.losses(moved):
             np.testing.assert_allclose(
-                commandline.losses(moved)[step], losses, atol=1e-4
+                command_runner.losses(moved)[step], losses, atol=1e-4
             )
-    assert 9 in commandline.losses(moved)
-    one = commandline.weights(tmp_path / "one")
-    for name, value in commandline.weights(moved).items():
+    assert 9 in command_runner.losses(moved)
+    one = command_runner.weights(tmp_path / "one")
+    for name, value in command_runner.weights(moved).items():
         np.testing.assert_allclose(value, one[name], atol=1e-4, err_msg=name)
 
 
@@ -115,16 +119,16 @@ def test_two_devices_learn_words_as_one(
         word = ("Cat", "Dog")[i % 2]
         shutil.copy(path, tmp_path / f"{word}_{path.name}")
     flags = (
-        *(*commandline.TINY, "--data_labels=words", "--train_max_steps=3"),
+        *(*command_runner.TINY, "--data_labels=words", "--train_max_steps=3"),
         *("--train_augment=shift,noise", "--wavegan_spectral_critics=1"),
         *("--wavegan_spectral_dim=1", f"--data_dir={tmp_path}"),
     )
     done = run_on_two("train", tmp_path / "t/two", *flags)
     assert done.returncode == 0, done.stderr
-    done = commandline.run("train", tmp_path / "t/one", *flags)
+    done = command_runner.run("train", tmp_path / "t/one", *flags)
     assert done.returncode == 0, done.stderr
-    one = commandline.weights(tmp_path / "t/one")
-    two = commandline.weights(tmp_path / "t/two")
+    one = command_runner.weights(tmp_path / "t/one")
+    two = command_runner.weights(tmp_path / "t/two")
     assert one.keys() == two.keys()
     for name, value in two.items():
         np.testing.assert_allclose(value, one[name], atol=1e-4, err_msg=name)
@@ -145,7 +149,7 @@ def test_what_two_devices_cannot_do_is_one_line(
     audio: pathlib.Path, tmp_path: pathlib.Path, flags: list[str], said: str
 ) -> None:
     done = run_on_two(
-        *("train", tmp_path / "t", *commandline.TINY, f"--data_dir={audio}"),
+        *("train", tmp_path / "t", *command_runner.TINY, f"--data_dir={audio}"),
         *("--train_max_steps=2", *flags),
     )
     assert done.returncode == 1

@@ -8,12 +8,12 @@ import subprocess
 import sys
 import tarfile
 
-import mirror
+import fake_speech_commands
 import pytest
 
 import synthesizer
 
-serve = mirror.serve  # a fixture
+serve = fake_speech_commands.serve  # a fixture
 
 
 # Downloads that work.
@@ -21,43 +21,55 @@ serve = mirror.serve  # a fixture
 
 @pytest.mark.parametrize("prefix", ["", "./"])
 def test_download_lays_out_the_ten_digits_by_split(
-    prefix: str, serve: mirror.Serve, tmp_path: pathlib.Path
+    prefix: str, serve: fake_speech_commands.Serve, tmp_path: pathlib.Path
 ) -> None:
-    server = serve(mirror.pack(mirror.contents(), prefix=prefix))
-    done = mirror.download(server, "sc09", cwd=tmp_path)
+    server = serve(
+        fake_speech_commands.pack(
+            fake_speech_commands.contents(), prefix=prefix
+        )
+    )
+    done = fake_speech_commands.download(server, "sc09", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert mirror.clips_in(tmp_path / "sc09") == mirror.EXPECTED
+    assert (
+        fake_speech_commands.clips_in(tmp_path / "sc09")
+        == fake_speech_commands.EXPECTED
+    )
     assert "3 in train/, 1 in valid/, 1 in test/" in done.stdout
-    assert mirror.names_in(tmp_path / "sc09") == {
+    assert fake_speech_commands.names_in(tmp_path / "sc09") == {
         *("train", "valid", "test", synthesizer.MANIFEST)
     }
     assert done.stderr == ""  # no bar where there is no terminal
 
 
 def test_rule_splits_where_the_archive_has_no_lists(
-    serve: mirror.Serve, tmp_path: pathlib.Path
+    serve: fake_speech_commands.Serve, tmp_path: pathlib.Path
 ) -> None:
-    server = serve(mirror.pack(mirror.contents(lists={})))
-    done = mirror.download(server, "sc09", cwd=tmp_path)
+    server = serve(
+        fake_speech_commands.pack(fake_speech_commands.contents(lists={}))
+    )
+    done = fake_speech_commands.download(server, "sc09", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert mirror.clips_in(tmp_path / "sc09") == mirror.EXPECTED
+    assert (
+        fake_speech_commands.clips_in(tmp_path / "sc09")
+        == fake_speech_commands.EXPECTED
+    )
 
 
 @pytest.mark.parametrize("lists_first", [True, False])
 def test_lists_of_the_archive_decide(
-    lists_first: bool, serve: mirror.Serve, tmp_path: pathlib.Path
+    lists_first: bool, serve: fake_speech_commands.Serve, tmp_path: pathlib.Path
 ) -> None:
     lists = {
         "validation_list.txt": "nine/0c40e715_nohash_0.wav\n",
         "testing_list.txt": "seven/5fe4a278_nohash_0.wav\n",
     }
-    contents = mirror.contents(lists)
+    contents = fake_speech_commands.contents(lists)
     if lists_first:
         contents = dict(reversed(contents.items()))
-    server = serve(mirror.pack(contents))
-    done = mirror.download(server, "sc09", cwd=tmp_path)
+    server = serve(fake_speech_commands.pack(contents))
+    done = fake_speech_commands.download(server, "sc09", cwd=tmp_path)
     assert "3 clips are split by the archive's lists" in done.stdout
-    assert set(mirror.clips_in(tmp_path / "sc09")) == {
+    assert set(fake_speech_commands.clips_in(tmp_path / "sc09")) == {
         "train/Zero_51055bda_nohash_0.wav",
         "train/Seven_51055bda_nohash_4.wav",
         "train/Seven_439c84f4_nohash_1.wav",
@@ -67,32 +79,35 @@ def test_lists_of_the_archive_decide(
 
 
 def test_complete_folder_needs_no_network(
-    serve: mirror.Serve, tmp_path: pathlib.Path
+    serve: fake_speech_commands.Serve, tmp_path: pathlib.Path
 ) -> None:
-    server = serve(mirror.pack(mirror.contents()))
+    server = serve(fake_speech_commands.pack(fake_speech_commands.contents()))
     for _ in range(2):
-        done = mirror.run(
+        done = fake_speech_commands.run(
             *(
                 "download",
                 "sc09",
                 "--nokeep_archive",
-                *mirror.download_args(server),
+                *fake_speech_commands.download_args(server),
             ),
             cwd=tmp_path,
         )
         assert done.returncode == 0, done.stderr
     assert len(server.ranges) == 1
-    assert mirror.names_in(tmp_path) == {"sc09"}
+    assert fake_speech_commands.names_in(tmp_path) == {"sc09"}
 
 
 def test_kept_archive_needs_no_network(
-    serve: mirror.Serve, tmp_path: pathlib.Path
+    serve: fake_speech_commands.Serve, tmp_path: pathlib.Path
 ) -> None:
-    server = serve(mirror.pack(mirror.contents()))
+    server = serve(fake_speech_commands.pack(fake_speech_commands.contents()))
     for folder in ("one", "two"):
-        done = mirror.download(server, folder, cwd=tmp_path)
+        done = fake_speech_commands.download(server, folder, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
-        assert mirror.clips_in(tmp_path / folder) == mirror.EXPECTED
+        assert (
+            fake_speech_commands.clips_in(tmp_path / folder)
+            == fake_speech_commands.EXPECTED
+        )
     assert len(server.ranges) == 1
 
 
@@ -111,14 +126,18 @@ def odd_member(name: str, kind: bytes = tarfile.REGTYPE) -> tarfile.TarInfo:
     ["../evil.wav", "/tmp/evil.wav", "seven/../../evil.wav", "./../evil.wav"],
 )
 def test_member_outside_the_folder_is_refused(
-    name: str, serve: mirror.Serve, tmp_path: pathlib.Path
+    name: str, serve: fake_speech_commands.Serve, tmp_path: pathlib.Path
 ) -> None:
     work = tmp_path / "a" / "b"
     work.mkdir(parents=True)
-    server = serve(mirror.pack(mirror.contents(), odd_member(name)))
-    done = mirror.download(server, "sc09", cwd=work)
-    mirror.assert_one_line(done, name, "leaves the folder")
-    assert mirror.names_in(work) == {"speech.tar.gz"}
+    server = serve(
+        fake_speech_commands.pack(
+            fake_speech_commands.contents(), odd_member(name)
+        )
+    )
+    done = fake_speech_commands.download(server, "sc09", cwd=work)
+    fake_speech_commands.assert_one_line(done, name, "leaves the folder")
+    assert fake_speech_commands.names_in(work) == {"speech.tar.gz"}
     assert not list(tmp_path.rglob("evil*"))
 
 
@@ -131,55 +150,59 @@ def test_member_outside_the_folder_is_refused(
     ids=["symbolic", "hard", "fifo", "character", "block"],
 )
 def test_links_and_devices_are_refused(
-    kind: bytes, serve: mirror.Serve, tmp_path: pathlib.Path
+    kind: bytes, serve: fake_speech_commands.Serve, tmp_path: pathlib.Path
 ) -> None:
     name = "seven/51055bda_nohash_9.wav"
-    server = serve(mirror.pack(mirror.contents(), odd_member(name, kind)))
-    done = mirror.download(server, "sc09", cwd=tmp_path)
-    mirror.assert_one_line(done, name, "link or device")
-    assert mirror.names_in(tmp_path) == {"speech.tar.gz"}
+    server = serve(
+        fake_speech_commands.pack(
+            fake_speech_commands.contents(), odd_member(name, kind)
+        )
+    )
+    done = fake_speech_commands.download(server, "sc09", cwd=tmp_path)
+    fake_speech_commands.assert_one_line(done, name, "link or device")
+    assert fake_speech_commands.names_in(tmp_path) == {"speech.tar.gz"}
 
 
 def test_member_that_swells_is_refused(
-    serve: mirror.Serve, tmp_path: pathlib.Path
+    serve: fake_speech_commands.Serve, tmp_path: pathlib.Path
 ) -> None:
     bomb = odd_member("seven/51055bda_nohash_9.wav")
     bomb.size = 20 * 2**20  # of zeros: 20 kB packed
-    server = serve(mirror.pack({}, bomb))
+    server = serve(fake_speech_commands.pack({}, bomb))
     assert len(server.content) < 100_000
-    done = mirror.download(server, "sc09", cwd=tmp_path)
-    mirror.assert_one_line(done, bomb.name, "too large")
+    done = fake_speech_commands.download(server, "sc09", cwd=tmp_path)
+    fake_speech_commands.assert_one_line(done, bomb.name, "too large")
 
 
 @pytest.mark.parametrize("cap", ["MAX_MEMBERS = 3", "MAX_TOTAL_LEN = 50_000"])
 def test_archive_with_too_much_in_it_is_refused(
-    cap: str, serve: mirror.Serve, tmp_path: pathlib.Path
+    cap: str, serve: fake_speech_commands.Serve, tmp_path: pathlib.Path
 ) -> None:
-    server = serve(mirror.pack(mirror.contents()))
-    done = mirror.run(
-        *("download", "sc09", *mirror.download_args(server)),
+    server = serve(fake_speech_commands.pack(fake_speech_commands.contents()))
+    done = fake_speech_commands.run(
+        *("download", "sc09", *fake_speech_commands.download_args(server)),
         cwd=tmp_path,
         patch=f"sc09.{cap}",
     )
-    mirror.assert_one_line(done, "speech.tar.gz", "too large")
-    assert mirror.names_in(tmp_path) == {"speech.tar.gz"}
+    fake_speech_commands.assert_one_line(done, "speech.tar.gz", "too large")
+    assert fake_speech_commands.names_in(tmp_path) == {"speech.tar.gz"}
 
 
 @pytest.mark.parametrize(
     "content",
     [
         b"<html>Sign in to the network</html>",
-        mirror.pack(mirror.contents())[:-30_000],
-        mirror.pack(mirror.OTHERS),
+        fake_speech_commands.pack(fake_speech_commands.contents())[:-30_000],
+        fake_speech_commands.pack(fake_speech_commands.OTHERS),
     ],
     ids=["html", "cut short", "no digits"],
 )
 def test_file_that_is_no_archive_of_digits_is_one_line(
-    content: bytes, serve: mirror.Serve, tmp_path: pathlib.Path
+    content: bytes, serve: fake_speech_commands.Serve, tmp_path: pathlib.Path
 ) -> None:
     server = serve(content)
-    done = mirror.download(server, "sc09", cwd=tmp_path)
-    mirror.assert_one_line(done)
+    done = fake_speech_commands.download(server, "sc09", cwd=tmp_path)
+    fake_speech_commands.assert_one_line(done)
     assert not (tmp_path / "sc09").exists()
 
 
@@ -191,14 +214,14 @@ def test_synthesize_writes_what_the_function_writes(
 ) -> None:
     args = ("synthesize", "digits", "--n", 12, "--seed", 7)
     for _ in range(2):  # the second finds the first's
-        done = mirror.run(*args, cwd=tmp_path)
+        done = fake_speech_commands.run(*args, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert re.fullmatch(r"digits holds .*train/.*\n", done.stdout)
     synthesizer.synthesize(tmp_path / "same", 12, 7)
-    assert len(mirror.clips_in(tmp_path / "digits")) == 12
-    assert mirror.clips_in(tmp_path / "digits") == mirror.clips_in(
-        tmp_path / "same"
-    )
+    assert len(fake_speech_commands.clips_in(tmp_path / "digits")) == 12
+    assert fake_speech_commands.clips_in(
+        tmp_path / "digits"
+    ) == fake_speech_commands.clips_in(tmp_path / "same")
 
 
 @pytest.mark.parametrize(
@@ -224,19 +247,24 @@ def test_bad_command_line_is_one_line_and_leaves_nothing(
 ) -> None:
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
-    mirror.assert_one_line(mirror.run(*args, cwd=tmp_path), *words)
+    fake_speech_commands.assert_one_line(
+        fake_speech_commands.run(*args, cwd=tmp_path), *words
+    )
     assert {p.name for p in tmp_path.rglob("*")} == {"taken", "file"}
 
 
 def test_digits_of_another_source_are_refused(tmp_path: pathlib.Path) -> None:
-    mirror.run("synthesize", "sc09", "--n=2", cwd=tmp_path)
-    before = mirror.clips_in(tmp_path / "sc09")
-    mirror.assert_one_line(
-        mirror.run("download", "sc09", cwd=tmp_path), "choose another"
+    fake_speech_commands.run("synthesize", "sc09", "--n=2", cwd=tmp_path)
+    before = fake_speech_commands.clips_in(tmp_path / "sc09")
+    fake_speech_commands.assert_one_line(
+        fake_speech_commands.run("download", "sc09", cwd=tmp_path),
+        "choose another",
     )
-    assert mirror.clips_in(tmp_path / "sc09") == before
+    assert fake_speech_commands.clips_in(tmp_path / "sc09") == before
 
 
 def test_face_starts_without_tensorflow() -> None:
     code = "import sc09, sys; sys.exit('tensorflow' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], cwd=mirror.ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=fake_speech_commands.ROOT, check=True
+    )

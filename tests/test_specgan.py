@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-import layouts
 import numpy as np
 import pytest
 import reference
 import tensorflow as tf
+import weight_layouts
 
 import specgan
 import upsampling
@@ -296,13 +296,13 @@ def test_names_and_layouts(kind: str, batchnorm: bool) -> None:
     ]
     widths = (32, 16, 8, 4, 2, 1)
     for i, (given, wanted) in enumerate(itertools.pairwise(widths)):
-        expected += layouts.of_norm(i, given) if batchnorm else []
+        expected += weight_layouts.of_norm(i, given) if batchnorm else []
         sides = (wanted, given) if kind == "zeros" else (given, wanted)
         expected += [
             (f"upconv_{i}/kernel", (3, 3, *sides)),
             (f"upconv_{i}/bias", (wanted,)),
         ]
-    assert layouts.of_model(specgan.build_generator(config)) == expected
+    assert weight_layouts.of_model(specgan.build_generator(config)) == expected
     expected = []
     for i, (given, wanted) in enumerate(itertools.pairwise(widths[::-1])):
         expected += [
@@ -310,10 +310,12 @@ def test_names_and_layouts(kind: str, batchnorm: bool) -> None:
             (f"downconv_{i}/bias", (wanted,)),
         ]
         expected += (
-            layouts.of_norm(i - 1, wanted) if batchnorm and i > 0 else []
+            weight_layouts.of_norm(i - 1, wanted) if batchnorm and i > 0 else []
         )
     expected += [("output/kernel", (16 * 32, 1)), ("output/bias", (1,))]
-    assert layouts.of_model(specgan.build_discriminator(config)) == expected
+    assert (
+        weight_layouts.of_model(specgan.build_discriminator(config)) == expected
+    )
 
 
 @pytest.mark.parametrize(

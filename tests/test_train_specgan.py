@@ -3,7 +3,7 @@
 import functools
 import pathlib
 
-import commandline
+import command_runner
 import numpy as np
 import pytest
 import soundfile
@@ -23,9 +23,9 @@ TINY = (
     "--specgan_ngl=2",
     "--train_batch_size=2",
 )
-run = functools.partial(commandline.run, program=SPECGAN)
+run = functools.partial(command_runner.run, program=SPECGAN)
 assert_one_line = functools.partial(
-    commandline.assert_one_line, program=SPECGAN
+    command_runner.assert_one_line, program=SPECGAN
 )
 pytestmark = pytest.mark.slow
 
@@ -76,7 +76,7 @@ def test_a_resumed_run_measures_nothing_and_ends_the_same(
     assert done.returncode == 0, done.stderr
     assert "resuming" in done.stderr and "moments" not in done.stderr
     assert (tmp_path / "moments.npz").stat().st_mtime_ns == before
-    commandline.assert_same_run(tmp_path, trained.path)
+    command_runner.assert_same_run(tmp_path, trained.path)
 
 
 def test_what_was_learnt_is_heard(
@@ -151,9 +151,9 @@ def test_other_models_train_dirs_are_refused(
     trained: traindir.TrainDir, audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     for mode in ("train", "generate"):
-        done = commandline.run(mode, trained.path)
-        commandline.assert_one_line(done, "the program that made it")
-    commandline.train(tmp_path, audio, "--train_max_steps=1")
+        done = command_runner.run(mode, trained.path)
+        command_runner.assert_one_line(done, "the program that made it")
+    command_runner.train(tmp_path, audio, "--train_max_steps=1")
     assert_one_line(run("preview", tmp_path), "the program that made it")
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-import commandline
+import command_runner
 import numpy as np
 import pytest
 import soundfile
@@ -23,8 +23,8 @@ def trained(
 ) -> pathlib.Path:
     """An uninterrupted run of 300 steps."""
     train_dir = tmp_path_factory.mktemp("run") / "train"
-    done = commandline.train(
-        train_dir, audio, commandline.EMA, f"--train_max_steps={STEPS}"
+    done = command_runner.train(
+        train_dir, audio, command_runner.EMA, f"--train_max_steps={STEPS}"
     )
     assert "11 files" in done.stderr
     assert f"step {STEPS}/{STEPS}" in done.stdout
@@ -38,7 +38,7 @@ def test_a_run_leaves_config_metrics_logs_and_checkpoint(
     assert config["model"]["dim"] == 2
     assert config["train"]["batch_size"] == 4
     assert config["versions"]["tensorflow"] == tf.__version__
-    rows = commandline.losses(trained)
+    rows = command_runner.losses(trained)
     assert list(rows) == [1, *range(10, STEPS + 1, 10)]
     assert np.isfinite(list(rows.values())).all()
     assert list((trained / "logs").glob("events*"))
@@ -76,11 +76,11 @@ def test_a_stopped_and_resumed_run_ends_as_an_uninterrupted_one(
         "train",
         tmp_path,
         f"--data_dir={audio}",
-        *commandline.TINY,
-        commandline.EMA,
+        *command_runner.TINY,
+        command_runner.EMA,
     )
-    process = commandline.start(*args)
-    commandline.wait_for_step(process, 1)
+    process = command_runner.start(*args)
+    command_runner.wait_for_step(process, 1)
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code, stderr
@@ -88,13 +88,15 @@ def test_a_stopped_and_resumed_run_ends_as_an_uninterrupted_one(
     assert stopped is not None
     assert stopped < STEPS
     assert f"saved at step {stopped}" in stderr
-    done = commandline.run(*args, f"--train_max_steps={STEPS}")
+    done = command_runner.run(*args, f"--train_max_steps={STEPS}")
     assert done.returncode == 0, done.stderr
     assert f"at step {stopped}" in done.stderr
-    commandline.assert_same_run(tmp_path, trained)
-    expected = commandline.losses(trained)
+    command_runner.assert_same_run(tmp_path, trained)
+    expected = command_runner.losses(trained)
     assert {
-        k: v for k, v in commandline.losses(tmp_path).items() if k in expected
+        k: v
+        for k, v in command_runner.losses(tmp_path).items()
+        if k in expected
     } == (expected)
 
 
@@ -106,24 +108,24 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(
         "train",
         tmp_path,
         f"--data_dir={audio}",
-        *commandline.TINY,
-        commandline.EMA,
+        *command_runner.TINY,
+        command_runner.EMA,
         often,
     )
-    process = commandline.start(*args)
-    commandline.wait_for_checkpoint(process, tmp_path)
+    process = command_runner.start(*args)
+    command_runner.wait_for_checkpoint(process, tmp_path)
     process.kill()
     process.communicate(timeout=60)
-    done = commandline.run(*args, f"--train_max_steps={STEPS}")
+    done = command_runner.run(*args, f"--train_max_steps={STEPS}")
     assert done.returncode == 0, done.stderr
     assert "resuming" in done.stderr
-    commandline.assert_same_run(tmp_path, trained)
+    command_runner.assert_same_run(tmp_path, trained)
 
 
 def test_flags_left_out_are_as_they_were(
     trained: pathlib.Path,
 ) -> None:
-    done = commandline.run("train", trained, f"--train_max_steps={STEPS}")
+    done = command_runner.run("train", trained, f"--train_max_steps={STEPS}")
     assert done.returncode == 0, done.stderr
     assert "resuming" in done.stderr
 
@@ -133,21 +135,23 @@ def test_another_seed_makes_another_run(
 ) -> None:
     args = (
         f"--data_dir={audio}",
-        *commandline.TINY,
-        commandline.EMA,
+        *command_runner.TINY,
+        command_runner.EMA,
         "--seed=1",
     )
     assert (
-        commandline.run(
+        command_runner.run(
             "train", tmp_path, *args, "--train_max_steps=1"
         ).returncode
         == 0
     )
-    assert commandline.losses(tmp_path)[1] != commandline.losses(trained)[1]
+    assert (
+        command_runner.losses(tmp_path)[1] != command_runner.losses(trained)[1]
+    )
 
 
 def test_preview_writes_wav_picture_and_sound(trained: pathlib.Path) -> None:
-    done = commandline.run("preview", trained, "--once", "--preview_n=3")
+    done = command_runner.run("preview", trained, "--once", "--preview_n=3")
     assert done.returncode == 0, done.stderr
     wav, picture = (
         trained / "preview" / f"00000300.{e}" for e in ("wav", "png")
@@ -163,7 +167,7 @@ def test_preview_writes_wav_picture_and_sound(trained: pathlib.Path) -> None:
     z = np.load(trained / "preview" / "z.npy")
     assert z.shape == (3, 8)
     assert list((trained / "preview" / "logs").glob("events*"))
-    again = commandline.run("preview", trained, "--once", "--preview_n=3")
+    again = command_runner.run("preview", trained, "--once", "--preview_n=3")
     assert again.returncode == 0
     np.testing.assert_array_equal(soundfile.read(wav)[0], samples)
 
@@ -174,7 +178,7 @@ def test_preview_waits_for_a_checkpoint_and_says_so(
     (tmp_path / "config.json").write_bytes(
         (trained / "config.json").read_bytes()
     )
-    process = commandline.start("preview", tmp_path, "--preview_n=1")
+    process = command_runner.start("preview", tmp_path, "--preview_n=1")
     assert process.stderr is not None
     assert process.stdout is not None
     line = ""
@@ -193,7 +197,7 @@ def test_generated_clips_are_wavs_of_their_seed(
     trained: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     def clips(name: str, *args: str) -> list[bytes]:
-        done = commandline.run(
+        done = command_runner.run(
             "generate", trained, f"--out_dir={tmp_path / name}", *args
         )
         assert done.returncode == 0, done.stderr
@@ -212,7 +216,7 @@ def test_generated_clips_are_wavs_of_their_seed(
 
 
 def test_the_saved_model_needs_tensorflow_alone(trained: pathlib.Path) -> None:
-    assert commandline.run("infer", trained).returncode == 0
+    assert command_runner.run("infer", trained).returncode == 0
     saved = trained / "export" / "saved_model"
     card = json.loads((saved / "generator.json").read_text())
     assert card["format"] == "savedmodel" and card["step"] == STEPS
@@ -236,10 +240,10 @@ def test_other_model_flags_are_refused_by_name(
     trained: pathlib.Path,
 ) -> None:
     before = (trained / "config.json").read_bytes()
-    done = commandline.run(
+    done = command_runner.run(
         "train", trained, "--wavegan_dim=3", "--train_max_steps=999"
     )
-    commandline.assert_one_line(done, "--wavegan_dim is 3", "has 2")
+    command_runner.assert_one_line(done, "--wavegan_dim is 3", "has 2")
     assert (trained / "config.json").read_bytes() == before
 
 
@@ -248,7 +252,7 @@ def test_the_original_command_line_runs(
 ) -> None:
     (tmp_path / "sc09").mkdir()
     (tmp_path / "sc09" / "train").symlink_to(audio)
-    done = commandline.run(
+    done = command_runner.run(
         "train",
         "./train",
         "--data_dir",
@@ -257,24 +261,24 @@ def test_the_original_command_line_runs(
         "--data_pad_end",
         "--data_fast_wav",
         # What follows only makes it short.
-        *commandline.TINY,
+        *command_runner.TINY,
         "--train_max_steps=2",
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    done = commandline.run("preview", "./train", "--once", cwd=tmp_path)
+    done = command_runner.run("preview", "./train", "--once", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow
 def test_without_data_digits_are_made_once(tmp_path: pathlib.Path) -> None:
-    args = (*commandline.TINY, "--train_max_steps=1")
-    done = commandline.run("train", *args, cwd=tmp_path, timeout=300)
+    args = (*command_runner.TINY, "--train_max_steps=1")
+    done = command_runner.run("train", *args, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr
     clips = list((tmp_path / "sc09_synthetic" / "train").glob("*.wav"))
     assert len(clips) > 1000
     written = clips[0].stat().st_mtime_ns
-    done = commandline.run("train", "other", *args, cwd=tmp_path)
+    done = command_runner.run("train", "other", *args, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert clips[0].stat().st_mtime_ns == written
     assert (tmp_path / "train" / "config.json").exists()

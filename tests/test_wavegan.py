@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import layouts
 import numpy as np
 import pytest
 import reference
+import weight_layouts
 
 import wavegan
 
@@ -106,7 +106,7 @@ def test_generator_names_and_layouts(upsample: str, batchnorm: bool) -> None:
     ]
     for i, (given, wanted) in enumerate(itertools.pairwise((12, 6, 3, 2))):
         if batchnorm:
-            expected += layouts.of_norm(i, given)
+            expected += weight_layouts.of_norm(i, given)
         transposed = (7, wanted, given)
         plain = (7, given, wanted)
         kernel = transposed if upsample == "zeros" else plain
@@ -115,7 +115,7 @@ def test_generator_names_and_layouts(upsample: str, batchnorm: bool) -> None:
             (f"upconv_{i}/bias", (wanted,)),
         ]
     model = wavegan.build_generator(config)
-    *rest, (name, shape) = layouts.of_model(model)
+    *rest, (name, shape) = weight_layouts.of_model(model)
     assert rest == expected
     assert (name.split("/")[0], shape) == ("pp_filt", (11, 2, 1))
     for name, _ in expected:  # layers are found by the paper's names
@@ -134,10 +134,10 @@ def test_discriminator_names_and_layouts(batchnorm: bool) -> None:
             (f"downconv_{i}/bias", (wanted,)),
         ]
         if batchnorm and i > 0:
-            expected += layouts.of_norm(i - 1, wanted)
+            expected += weight_layouts.of_norm(i - 1, wanted)
     expected += [("output/kernel", (16 * 12, 1)), ("output/bias", (1,))]
     model = wavegan.build_discriminator(config)
-    assert layouts.of_model(model) == expected
+    assert weight_layouts.of_model(model) == expected
     for name, _ in expected:
         assert model.get_layer(name.split("/")[0])
 
@@ -146,10 +146,10 @@ def test_no_weights_are_hidden_behind_the_layers() -> None:
     config = config_of(dropout=0.5, slice_len=128, batchnorm=True)
     for build in (wavegan.build_generator, wavegan.build_discriminator):
         model = build(config)
-        assert len(model.get_weights()) == len(layouts.of_model(model))
+        assert len(model.get_weights()) == len(weight_layouts.of_model(model))
         assert len(model.trainable_weights) == sum(
             not name.split("/")[1].startswith("moving")
-            for name, _ in layouts.of_model(model)
+            for name, _ in weight_layouts.of_model(model)
         )
 
 

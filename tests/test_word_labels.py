@@ -6,7 +6,7 @@ import json
 import pathlib
 from typing import Any
 
-import commandline
+import command_runner
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -305,24 +305,30 @@ def test_a_labelled_run_that_is_killed_goes_on_as_if_nothing_had_been(
     spoken: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     straight, killed = tmp_path / "straight", tmp_path / "killed"
-    flags = (*LABELLED, commandline.EMA)
-    commandline.train(straight, spoken, *flags, "--train_max_steps=40")
-    process = commandline.start(
-        *("train", killed, f"--data_dir={spoken}", *commandline.TINY, *flags),
+    flags = (*LABELLED, command_runner.EMA)
+    command_runner.train(straight, spoken, *flags, "--train_max_steps=40")
+    process = command_runner.start(
+        *(
+            "train",
+            killed,
+            f"--data_dir={spoken}",
+            *command_runner.TINY,
+            *flags,
+        ),
         *("--train_max_steps=40", "--train_save_secs=0"),
     )
-    commandline.wait_for_checkpoint(process, killed, beyond=2)
+    command_runner.wait_for_checkpoint(process, killed, beyond=2)
     process.kill()
     process.communicate()
     # What is not said again is as it was.
-    done = commandline.run("train", killed, "--train_max_steps=40")
+    done = command_runner.run("train", killed, "--train_max_steps=40")
     assert done.returncode == 0, done.stderr
     assert "labels: cat (6), dog (6), owl (6)" in done.stderr
-    commandline.assert_same_run(straight, killed)
+    command_runner.assert_same_run(straight, killed)
     config = traindir.TrainDir(killed).read_config()
     assert config["data"]["words"] == [*WORDS]
     assert config["model"]["num_labels"] == 3
-    names = commandline.weights(killed)
+    names = command_runner.weights(killed)
     assert any("spectral_critic_256" in name for name in names)
     assert checkpoints.Checkpoints(killed / "checkpoints").latest_step() == 40
 
@@ -330,5 +336,5 @@ def test_a_labelled_run_that_is_killed_goes_on_as_if_nothing_had_been(
 def test_an_augmentation_that_is_unknown_ends_in_one_line(
     tmp_path: pathlib.Path,
 ) -> None:
-    done = commandline.run("train", tmp_path / "t", "--train_augment=echo")
-    commandline.assert_one_line(done, "--train_augment is 'echo': expected")
+    done = command_runner.run("train", tmp_path / "t", "--train_augment=echo")
+    command_runner.assert_one_line(done, "--train_augment is 'echo': expected")

@@ -5,12 +5,12 @@ import pathlib
 import re
 from typing import Any
 
-import commandline
-import judges
+import command_runner
 import matplotlib.image
 import numpy as np
 import pytest
 import soundfile
+import tiny_classifier
 import wavs
 
 import cli
@@ -167,13 +167,13 @@ def test_phrases_are_split_into_words(
 def test_the_command_says_words_in_turn_or_those_asked_for(
     trained: traindir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
-    done = commandline.run("generate", trained.path, "--n=4", "--seed=11")
+    done = command_runner.run("generate", trained.path, "--n=4", "--seed=11")
     assert done.returncode == 0, done.stderr
     clips = read(trained.path / "generated")
     names = ["Nine_00013", "Zero_00011", "Zero_00014", "hi_hat/00012"]
     assert sorted(clips) == names
     flags = "--n=2", "--seed=13", "--word=Zero,nine", f"--out_dir={tmp_path}"
-    done = commandline.run("generate", trained.path, *flags)
+    done = command_runner.run("generate", trained.path, *flags)
     assert done.returncode == 0, done.stderr
     asked = read(tmp_path)
     assert sorted(asked) == ["Nine_00013", "Zero_00014"]
@@ -187,7 +187,7 @@ def test_the_command_says_a_phrase_in_one_voice(
     trained: traindir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
     say = "generate", trained.path, "--say=zero Nine zero", "--seed=3"
-    done = commandline.run(*say, f"--out_dir={tmp_path / 'a'}")
+    done = command_runner.run(*say, f"--out_dir={tmp_path / 'a'}")
     assert done.returncode == 0, done.stderr
     path = tmp_path / "a/zero_nine_zero_00003.wav"
     assert done.stdout == f"step 3: {path}\n"
@@ -206,7 +206,7 @@ def test_the_command_says_a_phrase_in_one_voice(
         audio, np.concatenate(expected)[:, 0], atol=1.001
     )
     flags = "--n=2", "--format=flac", "--rate=8000", "--truncation=0.5"
-    done = commandline.run(*say, *flags, f"--out_dir={tmp_path / 'b'}")
+    done = command_runner.run(*say, *flags, f"--out_dir={tmp_path / 'b'}")
     assert done.stdout == f"step 3: 2 phrases in {tmp_path / 'b'}\n"
     names = ["zero_nine_zero_00003.flac", "zero_nine_zero_00004.flac"]
     assert sorted(path.name for path in (tmp_path / "b").iterdir()) == names
@@ -223,7 +223,7 @@ def test_a_long_phrase_has_a_short_name(
 def test_a_classifier_chooses_among_words(
     trained: traindir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
-    judge = judges.untrained()
+    judge = tiny_classifier.untrained()
     everything = generate(trained, tmp_path / "all", num_clips=6)
     generation.generate(
         settings.build(train_wavegan.FACE, trained),
@@ -253,8 +253,8 @@ def test_odd_words_end_in_one_line(
     flags: tuple[str, ...],
     message: tuple[str, ...],
 ) -> None:
-    done = commandline.run("generate", trained.path, *flags)
-    commandline.assert_one_line(done, *message)
+    done = command_runner.run("generate", trained.path, *flags)
+    command_runner.assert_one_line(done, *message)
 
 
 def test_a_model_without_words_says_so(
@@ -262,8 +262,8 @@ def test_a_model_without_words_says_so(
 ) -> None:
     make_train_dir(tmp_path / "t", audio, ())
     for flag in ("word", "say"):
-        done = commandline.run("generate", tmp_path / "t", f"--{flag}=seven")
-        commandline.assert_one_line(done, f"--{flag} is 'seven'", "no words")
+        done = command_runner.run("generate", tmp_path / "t", f"--{flag}=seven")
+        command_runner.assert_one_line(done, f"--{flag} is 'seven'", "no words")
 
 
 @pytest.mark.parametrize("mode", ["preview", "release"])
@@ -332,7 +332,7 @@ def test_real_clips_are_those_of_the_rows_word(
 
 
 def test_make_speak_says_words_of_the_weights_it_uses() -> None:
-    root = commandline.ROOT
+    root = command_runner.ROOT
     phrases = re.findall(r'--say "(.*)"', (root / "Makefile").read_text())
     assert phrases == [
         "zero one two three four five six seven eight nine",

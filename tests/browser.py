@@ -1,6 +1,6 @@
 """The page of `play` in a real browser, for the tests that use it.
 
-A module of tests says `pytest_plugins = ["pages"]` for the fixtures.
+A module of tests says `pytest_plugins = ["browser"]` for the fixtures.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 
-import commandline
+import command_runner
 import numpy as np
 import pytest
 import soundfile
@@ -42,7 +42,7 @@ def browser() -> Iterator[sync_api.Browser]:
 @pytest.fixture(scope="session")
 def url(browser: sync_api.Browser) -> Iterator[str]:
     """The page, played by the weights that come with the program."""
-    with commandline.play("--pretrained") as (_, address):
+    with command_runner.play("--pretrained") as (_, address):
         yield address
 
 

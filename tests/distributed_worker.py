@@ -1,6 +1,6 @@
 """Trains small GANs by one replica, by two devices or as a worker, and tells.
 
-  python tests/replicated.py one|two|worker OUT.npz [CASE ...]
+  python tests/distributed_worker.py one|two|worker OUT.npz [CASE ...]
 
 Devices are chosen once in a process, so that tests start one for each choice.
 A worker finds its place in TF_CONFIG.
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import Any
 
-import commandline
+import command_runner
 import keras
 import numpy as np
 import small_gan
@@ -121,7 +121,7 @@ def start(
     kind: str, out: object, *cases: str, tf_config: str = ""
 ) -> subprocess.Popen[bytes]:
     """Starts a process of its own."""
-    env = {"PYTHONPATH": str(commandline.ROOT)}
+    env = {"PYTHONPATH": str(command_runner.ROOT)}
     if tf_config:
         env["TF_CONFIG"] = tf_config
     return subprocess.Popen(
