@@ -17,8 +17,8 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-import atomic
 import gan as gan_lib
+from system import atomic
 
 KEPT = 3  # of a run's checkpoints, the newest
 

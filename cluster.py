@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 from absl import logging
 
-from eval import console
+from system import console
 
 POLL_SECS = 0.2  # between two looks for workers that are missing
 SAY_SECS = 60.0  # between two lines that name them

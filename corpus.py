@@ -14,10 +14,10 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-import atomic
 import loader
 import traindir
 from eval import labels as labels_lib
+from system import atomic
 
 PASS_SIZE = 64  # slices at once
 NAMED = 10  # skipped files that the terminal names; a file lists them all

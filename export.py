@@ -16,11 +16,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-import atomic
 import gan as gan_lib
 import stock
 import traindir
-from eval import console
+from system import atomic, console
 
 INPUT, OUTPUT = "z", "G_z"  # names of the original
 LABEL = "label"

@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-import atomic
 import corpus
 import gan as gan_lib
 import latents
 import modes
 import traindir
 from eval import classifier, features, frechet, inception, recipes
+from system import atomic
 
 MAX_REAL_CLIPS = 5000  # that the Frechet distance compares with
 

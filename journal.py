@@ -12,11 +12,11 @@ import tqdm
 from absl import logging
 
 import alarms
-import atomic
 import gan as gan_lib
 import latents
 import pictures
 import traindir
+from system import atomic
 
 REPORT_STEPS = 10  # steps between two lines of metrics.jsonl
 PRINT_SECS = 5.0  # at least, between two lines where there is no terminal

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-import atomic
 import corpus
 import gan as gan_lib
 import latents
@@ -23,6 +22,7 @@ import pictures
 import pretrained
 import recordings
 import traindir
+from system import atomic
 
 BATCH_SIZE = 64  # clips that go through the generator at once
 SHOWN_CLIPS = 16  # in a picture

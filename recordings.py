@@ -10,8 +10,8 @@ import pyloudnorm
 import soundfile
 import soxr
 
-import atomic
 import loader
+from system import atomic
 
 FORMATS = ("wav", "flac")
 LOUDNESS = -23.0  # LUFS, as EBU R 128 asks for

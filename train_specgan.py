@@ -22,7 +22,7 @@ import functools
 import pathlib
 from collections.abc import Callable
 
-from eval import console
+from system import console
 
 console.quiet_tensorflow()  # its notes would bury ours
 

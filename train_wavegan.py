@@ -17,7 +17,7 @@ other modes know its flags from its config.json. `import` makes a TRAIN_DIR of a
 checkpoint of the authors' code.
 """
 
-from eval import console
+from system import console
 
 console.quiet_tensorflow()  # its notes would bury ours
 

@@ -17,7 +17,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import atomic
 import augmentation
 import checkpoints
 import gan as gan_lib
@@ -27,6 +26,7 @@ import precision
 import pretrained
 import spectral_critic
 from eval import labels
+from system import atomic
 
 LABELS = ("", "words")
 Section = TypeVar("Section")  # a dataclass

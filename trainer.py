@@ -10,13 +10,13 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-import atomic
 import cluster
 import corpus as corpus_lib
 import gan as gan_lib
 import journal
 import replicas
 import traindir
+from system import atomic
 
 MAX_FAILURES = 3  # saves in a row that a disk may refuse
 

@@ -30,7 +30,7 @@ import soundfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from eval import console
+from system import console
 
 SCRIPT = pathlib.Path(console.__file__).parent.parent / "train_wavegan.py"
 TINY = (

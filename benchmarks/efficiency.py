@@ -22,7 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-from eval import console
+from system import console
 
 console.quiet_tensorflow()
 

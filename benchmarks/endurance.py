@@ -28,7 +28,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks import chaos
-from eval import console
+from system import console
 
 SAMPLE_SECS = 2.0
 WARM_UP = 0.2  # share of the steps

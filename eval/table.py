@@ -16,7 +16,7 @@ import argparse
 import json
 from typing import Any
 
-from eval import console
+from system import console
 
 # Inception score and its deviation over 10 splits, |D|self, |D|train, noise:
 # the last three divided by those of the test set.

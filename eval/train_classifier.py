@@ -13,7 +13,7 @@ import sys
 if not __package__:  # started as a script: the package is one folder up
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
-from eval import console
+from system import console
 
 console.quiet_tensorflow()
 

@@ -8,7 +8,7 @@ import pathlib
 
 import pytest
 
-import atomic
+from system import atomic
 
 
 def test_what_is_written_is_there_and_nothing_else(

@@ -14,10 +14,10 @@ import pytest
 import small_gan
 import tensorflow as tf
 
-import atomic
 import checkpoints
 import gan
 import wavegan
+from system import atomic
 
 
 @functools.cache

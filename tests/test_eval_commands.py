@@ -16,7 +16,8 @@ import pytest
 import soundfile
 import tiny_classifier
 
-from eval import console, recipes, score, table, train_classifier
+from eval import recipes, score, table, train_classifier
+from system import console
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 

@@ -16,10 +16,10 @@ import tensorflow as tf
 import untrained
 from untrained import SPECGAN
 
-import atomic
 import export
 import pretrained
 import traindir
+from system import atomic
 
 RUNTIMES = pathlib.Path(export_runtimes.__file__)
 GANS: dict[str, dict[str, Any]] = {

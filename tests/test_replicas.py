@@ -64,7 +64,7 @@ def test_keras_fits_two_devices_as_one(found: dict[str, Found]) -> None:
 def run_on_two(*args: object) -> subprocess.CompletedProcess[str]:
     """The command line on a machine that seems to have two devices."""
     start = """
-from eval import console
+from system import console
 console.quiet_tensorflow()
 import cli, cluster, train_wavegan
 import tensorflow as tf
