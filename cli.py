@@ -29,9 +29,9 @@ import play as play_lib
 import pretrained
 import recordings
 import settings
-import synthesizer
 import traindir
 import trainer
+from digits import synthesizer
 from eval import classifier
 
 FLAGS = flags.FLAGS

@@ -27,7 +27,7 @@ import zlib
 import tqdm
 from absl import app, flags
 
-import synthesizer
+from digits import synthesizer
 
 SHA256 = "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d"
 CLIP_COUNTS = {"train": 18620, "valid": 2494, "test": 2552}

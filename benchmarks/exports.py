@@ -34,9 +34,9 @@ import gan
 import griffin_lim
 import loader
 import spectral
-import synthesizer
 import wavegan
 from benchmarks import machine
+from digits import synthesizer
 
 Generate = Callable[..., np.ndarray]  # of z, or z and label
 WARM_UP = 3  # clips of each that are not counted

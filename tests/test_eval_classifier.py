@@ -14,7 +14,7 @@ import tensorflow as tf
 import tiny_classifier
 
 import loader
-import synthesizer
+from digits import synthesizer
 from eval import classifier, features, labels, noise, recipes
 
 

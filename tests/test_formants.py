@@ -14,9 +14,9 @@ import pytest
 import scipy.linalg
 import scipy.signal
 
-import formants
+from digits import formants
 
-ROOT = pathlib.Path(formants.__file__).parent
+ROOT = pathlib.Path(formants.__file__).parents[1]
 SAMPLE_RATE = 16000
 Random = np.random.Generator
 

@@ -10,9 +10,9 @@ from absl import flags
 
 import cli
 import face as face_lib
-import synthesizer
 import train_specgan
 import train_wavegan
+from digits import synthesizer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"

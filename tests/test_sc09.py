@@ -11,7 +11,7 @@ import tarfile
 import fake_speech_commands
 import pytest
 
-import synthesizer
+from digits import synthesizer
 
 serve = fake_speech_commands.serve  # a fixture
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import spectral
-import synthesizer
+from digits import synthesizer
 
 Random = np.random.Generator
 SHAPE = (spectral.NUM_FRAMES, spectral.NUM_BINS, 1)

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 import soundfile
 
-import synthesizer
+from digits import synthesizer
 
 Random = np.random.Generator
-ROOT = pathlib.Path(synthesizer.__file__).parent
+ROOT = pathlib.Path(synthesizer.__file__).parents[1]
 SAMPLE_RATE = 16000
 NAME = re.compile(r"([A-Z][a-z]+)_([0-9a-f]{8})_nohash_([0-9]+)\.wav")
 STILL_ROOM = synthesizer.Room(
@@ -309,7 +309,7 @@ def test_nothing_is_left_of_a_run_that_failed(
 
 
 def test_killed_run_leaves_no_half_data_set(tmp_path: pathlib.Path) -> None:
-    code = "import synthesizer; synthesizer.synthesize(r'{}', 5000)"
+    code = "from digits import synthesizer; synthesizer.synthesize(r'{}', 5000)"
     process = subprocess.Popen(
         [sys.executable, "-c", code.format(tmp_path / "digits")],
         cwd=ROOT,
@@ -340,7 +340,7 @@ def test_two_processes_at_once_both_find_the_data_set(
 
 def test_synthesiser_needs_numpy_alone() -> None:
     code = (
-        "import sys, synthesizer\n"
+        "import sys; from digits import synthesizer\n"
         "heavy = {'tensorflow', 'keras', 'scipy', 'librosa', 'soundfile'}\n"
         "sys.exit(len(heavy & set(sys.modules)))"
     )

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
-import formants
+from digits import formants
 
 SAMPLE_RATE = formants.SAMPLE_RATE
 CLIP_LEN = 16000  # samples: each clip of SC09 lasts one second

@@ -1,0 +1,1 @@
+"""Spoken digits made by arithmetic: data that needs no download."""
