@@ -27,10 +27,10 @@ import modes
 import original
 import play as play_lib
 import pretrained
-import recordings
 import settings
 import traindir
 import trainer
+from audio import write
 from digits import synthesizer
 from eval import classifier
 
@@ -172,8 +172,8 @@ def generate(face: Face, directory: traindir.TrainDir) -> None:
         words=tuple(word.strip().lower() for word in FLAGS.word),
         say=say,
     )
-    writing = recordings.Writing(
-        FLAGS.format or recordings.FORMATS[0], FLAGS.rate, FLAGS.normalize
+    writing = write.Writing(
+        FLAGS.format or write.FORMATS[0], FLAGS.rate, FLAGS.normalize
     )
     judge = None
     if request.label:

@@ -19,8 +19,8 @@ import gan as gan_lib
 import latents
 import modes
 import phrase
-import recordings
 import traindir
+from audio import write
 from eval import classifier, features
 
 MAX_PHRASE_NAME = 50  # characters of a phrase that its file's name holds
@@ -205,7 +205,7 @@ def generate(
     gan: gan_lib.GAN,
     directory: traindir.TrainDir,
     request: Request,
-    writing: recordings.Writing,
+    writing: write.Writing,
     *,
     out_dir: pathlib.Path,
     judge: classifier.Judge | None = None,
@@ -260,7 +260,7 @@ def generate(
     for name, samples in zip(names, audio, strict=True):
         path = out_dir / f"{name}.{writing.format}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        recordings.write(path, samples, rate, writing)
+        write.write(path, samples, rate, writing)
     if request.say and len(names) == 1:
         print(f"step {step}: {path}")
     else:

@@ -14,8 +14,8 @@ from absl import logging
 import alarms
 import gan as gan_lib
 import latents
-import pictures
 import traindir
+from audio import plots
 from system import atomic
 
 REPORT_STEPS = 10  # steps between two lines of metrics.jsonl
@@ -214,7 +214,7 @@ class Journal:
                 tf.summary.audio(name, clips, rate, max_outputs=SUMMARY_CLIPS)
                 tf.summary.histogram(f"{name}_rms_batch", rms)
                 tf.summary.scalar(f"{name}_rms", tf.reduce_mean(rms))
-            picture = pictures.draw_clips(
+            picture = plots.draw_clips(
                 {"x": x.numpy(), "G_z": signs.fake}, rate
             )
             tf.summary.image("mel", tf.image.decode_png(picture)[tf.newaxis])

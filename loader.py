@@ -16,10 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-import audio_files
-import headers
-import reader
-import slices
+from audio import decode, headers, reader, slices
 
 CACHES = ("none", "memory", "disk", "auto")
 
@@ -29,10 +26,10 @@ BadAudioError = headers.BadAudioError
 audio_root = headers.audio_root
 find_audio = headers.find_audio
 scan_audio = headers.scan_audio
-decode_audio = audio_files.decode_audio
-load_clips = audio_files.load_clips
-to_int16 = audio_files.to_int16
-from_int16 = audio_files.from_int16
+decode_audio = decode.decode_audio
+load_clips = decode.load_clips
+to_int16 = decode.to_int16
+from_int16 = decode.from_int16
 SliceIndex = slices.SliceIndex
 index_slices = slices.index_slices
 shuffle_slices = slices.shuffle

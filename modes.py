@@ -18,10 +18,9 @@ from absl import logging
 import corpus
 import gan as gan_lib
 import latents
-import pictures
 import pretrained
-import recordings
 import traindir
+from audio import plots, write
 from system import atomic
 
 BATCH_SIZE = 64  # clips that go through the generator at once
@@ -105,7 +104,7 @@ def _write_clips(
     words: Sequence[str],
 ) -> None:
     """Writes one WAV of all clips, and a picture of some beside it."""
-    recordings.write(wav, string_together(clips, rate), rate)
+    write.write(wav, string_together(clips, rate), rate)
     groups = {} if real is None else {"real": real}
     if words:
         rows = clips.reshape(len(words), -1, *clips.shape[1:])
@@ -114,7 +113,7 @@ def _write_clips(
     else:
         shown = clips[:SHOWN_CLIPS]
     groups[f"generated, step {step}"] = shown
-    picture = pictures.draw_clips(groups, rate, words)
+    picture = plots.draw_clips(groups, rate, words)
     atomic.write(wav.with_suffix(".png"), picture)
 
 

@@ -24,8 +24,8 @@ import werkzeug.exceptions
 import dcgan
 import gan as gan_lib
 import latents
-import recordings
 import traindir
+from audio import write
 
 WEB = pathlib.Path(__file__).resolve().with_name("web")
 HOST = "127.0.0.1"
@@ -185,7 +185,7 @@ class Instrument:
 
     def wav(self, recipe: Recipe) -> bytes:
         """Makes a clip, as the 16-bit WAV file that `generate` writes."""
-        return recordings.encode(self.audio(recipe), self.sample_rate)
+        return write.encode(self.audio(recipe), self.sample_rate)
 
 
 def make_app(

@@ -167,7 +167,7 @@ def work(
     scratch: pathlib.Path,
 ) -> None:
     """Judges groups of mutants, as a child, until the parent ends it."""
-    import reader
+    from audio import reader
 
     reader.RETRY_SECS = 0.0
     null = os.open(os.devnull, os.O_WRONLY)

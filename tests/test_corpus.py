@@ -14,8 +14,8 @@ import tensorflow as tf
 import wavs
 
 import corpus
-import headers
 import traindir
+from audio import headers
 
 
 def config_of(folder: pathlib.Path, **data: Any) -> dict[str, dict]:

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 import wavs
 
-import headers
 import loader
+from audio import headers
 
 # Which files
 

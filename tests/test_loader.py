@@ -14,15 +14,15 @@ import tensorflow as tf
 import wavs
 from hypothesis import strategies as st
 
-import audio_files
 import loader
+from audio import decode
 
 
 def forbid(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     def fail(*args: Any) -> None:
         raise AssertionError(f"{name} was called")
 
-    monkeypatch.setattr(audio_files, name, fail)
+    monkeypatch.setattr(decode, name, fail)
 
 
 # Which slices
@@ -250,7 +250,7 @@ def test_the_graph_and_soundfile_agree(
     ]
     rule: dict[str, Any] = {"normalize": normalize, "channels": channels}
     with monkeypatch.context() as patch:
-        patch.setattr(audio_files, "route", lambda *_: 0)
+        patch.setattr(decode, "route", lambda *_: 0)
         wanted = wavs.epoch(paths, **rule)
     forbid(monkeypatch, "read")
     np.testing.assert_array_equal(wavs.epoch(paths, **rule), wanted)
@@ -318,7 +318,7 @@ def test_long_files_are_read_by_windows(
         return read(self, frames, *args, **kwargs)
 
     monkeypatch.setattr(soundfile.SoundFile, "read", counted)
-    monkeypatch.setattr(audio_files, "_BLOCK_LEN", 4096)
+    monkeypatch.setattr(decode, "_BLOCK_LEN", 4096)
     wavs.stream([path], 8, slice_len=1024)
     assert min(reads) > 0 and max(reads) <= (1024 + 3 * 256 + 160) * 3
     reads.clear()

@@ -12,9 +12,8 @@ import soundfile
 import gan
 import latents
 import modes
-import pictures
-import recordings
 import wavegan
+from audio import plots, write
 
 
 def test_latent_vectors_do_not_depend_on_how_many_follow() -> None:
@@ -54,7 +53,7 @@ def test_a_written_wav_reads_back_to_half_a_step(
     audio[0] = 3.0
     audio[1] = -3.0
     path = tmp_path / "a.wav"
-    recordings.write(path, audio, 22050)
+    write.write(path, audio, 22050)
     samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
     assert rate == 22050
     assert list(tmp_path.iterdir()) == [path]
@@ -70,7 +69,7 @@ def test_pictures_show_sound_but_not_silence(
     num_clips: int, channels: int
 ) -> None:
     def brightness(clips: np.ndarray) -> float:
-        png = pictures.draw_clips({"a": clips, "b": clips}, 16000)
+        png = plots.draw_clips({"a": clips, "b": clips}, 16000)
         return float(matplotlib.image.imread(io.BytesIO(png)).mean())
 
     rng = np.random.default_rng(0)

@@ -18,8 +18,8 @@ from asking import PORT, RATE, URL, Client, assert_refused, clip_of, get
 import gan as gan_lib
 import latents
 import play
-import recordings
 import wavegan
+from audio import write
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_a_clips_bytes_are_a_written_files(
 ) -> None:
     instrument = play.Instrument(model, RATE)
     recipe = play.Recipe(5)
-    recordings.write(tmp_path / "a.wav", instrument.audio(recipe), RATE)
+    write.write(tmp_path / "a.wav", instrument.audio(recipe), RATE)
     assert instrument.wav(recipe) == (tmp_path / "a.wav").read_bytes()
 
 

@@ -10,10 +10,8 @@ import soundfile
 import tensorflow as tf
 import wavs
 
-import audio_files
-import headers
 import loader
-import reader
+from audio import decode, headers, reader
 
 
 def break_files(folder: pathlib.Path) -> list[str]:
@@ -94,7 +92,7 @@ def test_a_file_that_can_be_read_again_is_not_bad(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = wavs.write(tmp_path / "x.flac", wavs.noise(640))
-    read, tries = audio_files.read, []
+    read, tries = decode.read, []
 
     def stutter(info: loader.AudioInfo, *rest: Any) -> np.ndarray:
         tries.append(info.path)
@@ -102,7 +100,7 @@ def test_a_file_that_can_be_read_again_is_not_bad(
             raise headers.BadAudioError(info.path, "stale file handle")
         return read(info, *rest)
 
-    monkeypatch.setattr(audio_files, "read", stutter)
+    monkeypatch.setattr(decode, "read", stutter)
     np.testing.assert_array_equal(
         wavs.epoch([path]).ravel(), wavs.noise(640)[:, 0]
     )
@@ -131,7 +129,7 @@ def test_what_the_graph_decodes_is_checked_byte_by_byte(
     path = pathlib.Path(wavs.write(tmp_path / "x.wav", wavs.noise(64)))
     (info,), _ = loader.scan_audio([path])
     contents = path.read_bytes()
-    assert audio_files.read_intact(info) == contents
+    assert decode.read_intact(info) == contents
     for at in (
         0,
         4,
@@ -142,9 +140,9 @@ def test_what_the_graph_decodes_is_checked_byte_by_byte(
     ):  # a lie that size and time do not give away
         path.write_bytes(contents[:at] + b"\x7f" + contents[at + 1 :])
         os.utime(path, ns=(0, info.mtime_ns))
-        assert audio_files.read_intact(info) is None
+        assert decode.read_intact(info) is None
     path.unlink()
-    assert audio_files.read_intact(info) is None
+    assert decode.read_intact(info) is None
 
 
 def test_codecs_that_cannot_seek_are_read_to_the_place(
@@ -153,5 +151,5 @@ def test_codecs_that_cannot_seek_are_read_to_the_place(
     path = wavs.write(tmp_path / "x.wav", wavs.noise(5000), 44100)
     whole = wavs.epoch([path], slice_len=256)
     monkeypatch.setattr(soundfile.SoundFile, "seekable", lambda _: False)
-    monkeypatch.setattr(audio_files, "_BLOCK_LEN", 100)
+    monkeypatch.setattr(decode, "_BLOCK_LEN", 100)
     np.testing.assert_array_equal(wavs.epoch([path], slice_len=256), whole)

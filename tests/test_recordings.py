@@ -7,7 +7,7 @@ import pyloudnorm
 import pytest
 import soundfile
 
-import recordings
+from audio import write
 
 RATE = 16000
 
@@ -22,14 +22,14 @@ def written(
     tmp_path: pathlib.Path, audio: np.ndarray, **fields: object
 ) -> tuple[np.ndarray, int]:
     """What a reader finds."""
-    writing = recordings.Writing(**fields)  # type: ignore[arg-type]
+    writing = write.Writing(**fields)  # type: ignore[arg-type]
     path = tmp_path / f"a.{writing.format}"
-    recordings.write(path, audio.astype(np.float32), RATE, writing)
+    write.write(path, audio.astype(np.float32), RATE, writing)
     assert soundfile.info(path).subtype == "PCM_16"
     return soundfile.read(path, always_2d=True)
 
 
-@pytest.mark.parametrize("kind", recordings.FORMATS)
+@pytest.mark.parametrize("kind", write.FORMATS)
 def test_every_format_holds_the_same(tmp_path: pathlib.Path, kind: str) -> None:
     audio = np.concatenate([tone(440), tone(880)], axis=1)
     samples, rate = written(tmp_path, audio, format=kind)
@@ -77,10 +77,10 @@ def test_loudness_stops_at_full_scale(tmp_path: pathlib.Path) -> None:
     samples, _ = written(tmp_path, click, normalize="loudness")
     assert np.abs(samples).max() == pytest.approx(1, abs=1e-4)
     meter = pyloudnorm.Meter(RATE)
-    assert meter.integrated_loudness(samples) < recordings.LOUDNESS
+    assert meter.integrated_loudness(samples) < write.LOUDNESS
 
 
-@pytest.mark.parametrize("level", recordings.LEVELS)
+@pytest.mark.parametrize("level", write.LEVELS)
 def test_silence_stays(tmp_path: pathlib.Path, level: str) -> None:
     samples, _ = written(tmp_path, np.zeros((RATE, 1)), normalize=level)
     assert not samples.any()
@@ -92,4 +92,4 @@ def test_silence_stays(tmp_path: pathlib.Path, level: str) -> None:
 )
 def test_odd_wishes_are_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{field} is {value!r}"):
-        recordings.Writing(**{field: value})  # type: ignore[arg-type]
+        write.Writing(**{field: value})  # type: ignore[arg-type]

@@ -76,7 +76,7 @@ def generate(
         settings.build(train_wavegan.FACE, trained),
         trained,
         generation.Request(**fields),
-        generation.recordings.Writing(),
+        generation.write.Writing(),
         out_dir=out_dir,
     )
     return read(out_dir)
@@ -229,7 +229,7 @@ def test_a_classifier_chooses_among_words(
         settings.build(train_wavegan.FACE, trained),
         trained,
         generation.Request(num_clips=6, label=judge.words[0], best=4),
-        generation.recordings.Writing(),
+        generation.write.Writing(),
         out_dir=tmp_path / "best",
         judge=judge,
     )

@@ -18,7 +18,7 @@ import soundfile
 import soxr
 import tensorflow as tf
 
-import headers
+from audio import headers
 
 FULL_SCALE = 32768  # of 16-bit audio
 LOUDEST = 1e9  # beyond is no sound, and sums of it overflow

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-import headers
+from audio import headers
 
 
 @dataclasses.dataclass(frozen=True)

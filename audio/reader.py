@@ -11,11 +11,10 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-import audio_files
-import headers
-import slices
+from audio import decode as decode_lib
+from audio import headers, slices
 
-_FULL_SCALE = audio_files.FULL_SCALE
+_FULL_SCALE = decode_lib.FULL_SCALE
 _GRAPH_SLICES = 4  # the graph decodes whole files, of up to so many slices
 RETRY_SECS = 0.1  # a folder on a network may stutter
 
@@ -117,11 +116,11 @@ class SliceReader:
         self._levels = np.zeros(index.num_slices, np.float32)  # of the stored
         target = index.sample_rate, index.channels
         longest = _GRAPH_SLICES * index.slice_len
-        routes = [audio_files.route(i, *target, longest) for i in index.infos]
+        routes = [decode_lib.route(i, *target, longest) for i in index.infos]
         self._routes = np.array(routes)
         in_graph = self._routes[index.file] > 0
         self._len = int(index.span.max(initial=0, where=in_graph))
-        self._decoders = audio_files.graph_decoders(max(routes) > 1)
+        self._decoders = decode_lib.graph_decoders(max(routes) > 1)
 
     def read(self, keys: tf.Tensor, moves: tf.Tensor) -> list[tf.Tensor]:
         """Reads a batch of slices, each moved forward.
@@ -156,7 +155,7 @@ class SliceReader:
         files = index.file[keys]
         todo = (self._routes[files] > 0) & (self._levels[keys] == 0)
         keys, files = keys[todo], files[todo]
-        read = [audio_files.read_intact(index.infos[file]) for file in files]
+        read = [decode_lib.read_intact(index.infos[file]) for file in files]
         same = np.array([contents is not None for contents in read], bool)
         keys, files = keys[same], files[same]
         columns = self._routes[files], index.offset[keys], index.span[keys]
@@ -220,12 +219,12 @@ class SliceReader:
         info, start = index.infos[index.file[key]], int(index.offset[key])
         target = index.sample_rate, index.channels
         stop = start + int(index.span[key])
-        audio = audio_files.read(info, start, stop, *target)
+        audio = decode_lib.read(info, start, stop, *target)
         peak = 1.0
         if self._normalize:
-            peak = audio_files.measure_peak(info, *target)
+            peak = decode_lib.measure_peak(info, *target)
         level = max(1.0, np.rint(min(peak, 1.0) * _FULL_SCALE))
-        return audio_files.to_int16(audio / np.float32(max(peak, 1.0))), level
+        return decode_lib.to_int16(audio / np.float32(max(peak, 1.0))), level
 
     def _decode_in_graph(
         self, work: tuple[tf.Tensor, tf.Tensor]
@@ -237,7 +236,7 @@ class SliceReader:
             tf.cast(route, tf.int32),
             [functools.partial(decode, work[1]) for decode in self._decoders],
         )
-        good = tf.reduce_all(tf.abs(audio) < audio_files.LOUDEST)
+        good = tf.reduce_all(tf.abs(audio) < decode_lib.LOUDEST)
         if channels == 1:
             audio = tf.reduce_mean(audio, axis=1, keepdims=True)
         audio = tf.broadcast_to(audio, [tf.shape(audio)[0], channels])

@@ -10,7 +10,7 @@ import pyloudnorm
 import soundfile
 import soxr
 
-import loader
+from audio import decode
 from system import atomic
 
 FORMATS = ("wav", "flac")
@@ -97,7 +97,7 @@ def encode(
     # reading; the original scales by 32767 and cuts off the fraction.
     soundfile.write(
         content,
-        loader.to_int16(audio),
+        decode.to_int16(audio),
         rate,
         "PCM_16",
         format=writing.format.upper(),
