@@ -9,12 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-import augmentation
-import critics
-import dcgan
-import draws
 import losses
-import replicas
+from networks import augmentation, critics, dcgan, replicas
+from networks import random as random_lib
 
 
 class GAN(keras.Model):
@@ -100,7 +97,7 @@ class GAN(keras.Model):
             self._average = keras.models.clone_model(generator)
             self._average.set_weights(generator.get_weights())
             self._average.trainable = False
-        self._draws = draws.Draws(
+        self._draws = random_lib.Draws(
             self.seed, generator, discriminator, *spectral_critics
         )
         self.built = True  # or `fit` on several devices would look for a call
@@ -264,8 +261,8 @@ class GAN(keras.Model):
         """Returns the critics' loss, `[]`, and its gradients by the weights."""
         self._draws.reseed_layers(update)
         fake = self._make_fakes(real, label, update)
-        reals = self._show(real, update, draws.AUGMENT_REAL)
-        fakes = self._show(fake, update, draws.AUGMENT_FAKE)
+        reals = self._show(real, update, random_lib.AUGMENT_REAL)
+        fakes = self._show(fake, update, random_lib.AUGMENT_FAKE)
         with tf.GradientTape() as tape:
             scores = self.critics.score_both(reals, fakes, label)
             loss = tf.add_n([self.objective.discriminator(*s) for s in scores])
@@ -323,11 +320,11 @@ class GAN(keras.Model):
         self._draws.reseed_layers(update)
         to_beat = []
         if self.objective.relativistic:
-            reals = self._show(real, update, draws.AUGMENT_REAL)
+            reals = self._show(real, update, random_lib.AUGMENT_REAL)
             to_beat = [self.critics.score(reals, label)]
         with tf.GradientTape() as tape:
             fake = self._make_fakes(real, label, update)
-            fakes = self._show(fake, update, draws.AUGMENT_FAKE)
+            fakes = self._show(fake, update, random_lib.AUGMENT_FAKE)
             scores = self.critics.score(fakes, label)
             loss = tf.add_n([*map(self.objective.generator, scores, *to_beat)])
         return loss, tape.gradient(loss, self.generator.trainable_variables)
@@ -347,7 +344,7 @@ class GAN(keras.Model):
         Args:
           examples: Real or generated.
           update: Which one of the run, the seed of what is drawn.
-          purpose: `draws.AUGMENT_REAL` or `draws.AUGMENT_FAKE`.
+          purpose: `random.AUGMENT_REAL` or `random.AUGMENT_FAKE`.
         """
         if self.augment:
             seed = self._draws.augmentation(update, purpose)

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-import replicas
+from networks import replicas
 
 
 def phase_shuffle(

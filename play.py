@@ -21,11 +21,11 @@ import tensorflow as tf
 import waitress
 import werkzeug.exceptions
 
-import dcgan
 import gan as gan_lib
 import latents
 import traindir
 from audio import write
+from networks import dcgan
 
 WEB = pathlib.Path(__file__).resolve().with_name("web")
 HOST = "127.0.0.1"

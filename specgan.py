@@ -13,13 +13,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-import augmentation
-import dcgan
 import gan
-import griffin_lim
 import phaseshuffle
-import spectral
-import upsampling
+from networks import augmentation, dcgan, spectrogram_keras, upsampling
+from networks import spectrogram as spectrogram_lib
 
 FIRST_SIZE = 4  # frames, and bins, of the generator's first feature map
 NUM_LAYERS = 5  # with strides, in each network
@@ -50,7 +47,7 @@ class SpecGANConfig:
       ValueError: A field is out of its range.
     """
 
-    slice_len: int = spectral.SLICE_LEN
+    slice_len: int = spectrogram_lib.SLICE_LEN
     channels: int = 1
     latent_dim: int = 100
     kernel_len: int = 5
@@ -64,13 +61,16 @@ class SpecGANConfig:
 
     def __post_init__(self) -> None:
         """Checks every field."""
-        for name, only in (("slice_len", spectral.SLICE_LEN), ("channels", 1)):
+        for name, only in (
+            ("slice_len", spectrogram_lib.SLICE_LEN),
+            ("channels", 1),
+        ):
             if getattr(self, name) != only:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}: expected {only}, the "
                     "only one that SpecGAN makes"
                 )
-        spectral.check_iterations(self.iterations)
+        spectrogram_lib.check_iterations(self.iterations)
         # The shuffled map behind the last but one layer is the shortest.
         shortest = 2 * FIRST_SIZE
         dcgan.check(self, FIRST_SIZE**2, self.kernel_len**2, shortest)
@@ -117,7 +117,11 @@ def build_discriminator(config: SpecGANConfig) -> keras.Model:
 
     Source: table 6 of the paper.
     """
-    shape = (spectral.NUM_FRAMES, spectral.NUM_BINS, config.channels)
+    shape = (
+        spectrogram_lib.NUM_FRAMES,
+        spectrogram_lib.NUM_BINS,
+        config.channels,
+    )
     spectrogram = keras.Input(shape, name="spectrogram")
     inputs, score = dcgan.discriminate(
         config,
@@ -173,23 +177,23 @@ class SpecGAN(gan.GAN):
     def __init__(
         self,
         *networks: keras.Model,
-        moments: spectral.Moments,
+        moments: spectrogram_lib.Moments,
         iterations: int = 16,
         **settings: Any,
     ) -> None:
         super().__init__(*networks, **settings)
-        spectral.check_iterations(iterations)
+        spectrogram_lib.check_iterations(iterations)
         augmentation.check(self.augment, augmentation.SPECTROGRAM_KINDS)
         self.moments = moments
         self.iterations = iterations
 
     def from_audio(self, audio: tf.Tensor) -> tf.Tensor:
         """Normalised log-magnitudes, `[batch, 128, 128, 1]`."""
-        return spectral.to_spectrogram(audio, self.moments)
+        return spectrogram_lib.to_spectrogram(audio, self.moments)
 
     def to_audio(self, examples: tf.Tensor) -> tf.Tensor:
         """Samples, `[batch, 16384, 1]`."""
-        return spectral.to_audio(examples, self.moments, self.iterations)
+        return spectrogram_lib.to_audio(examples, self.moments, self.iterations)
 
     def augment_examples(
         self, examples: tf.Tensor, seed: tf.Tensor
@@ -201,4 +205,6 @@ class SpecGAN(gan.GAN):
 
     def stock_audio(self, examples: Any) -> Any:
         """The same, symbolic, by stock Keras layers alone."""
-        return griffin_lim.to_audio(examples, self.moments, self.iterations)
+        return spectrogram_keras.to_audio(
+            examples, self.moments, self.iterations
+        )

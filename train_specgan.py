@@ -34,8 +34,8 @@ import corpus
 import face as face_lib
 import settings
 import specgan
-import spectral
 import traindir
+from networks import spectrogram
 
 
 def measure(
@@ -46,7 +46,7 @@ def measure(
         found, config, lambda *why: logging.warning("skipped: %r: %s", *why)
     )
     bar = tqdm.tqdm(batches, "measuring moments", delay=1.0, disable=None)
-    spectral.measure_moments(bar).save(path)
+    spectrogram.measure_moments(bar).save(path)
     logging.info("moments: measured on all slices; written to %s", path)
 
 
@@ -63,17 +63,19 @@ def prepare(
     """
     own = directory.moments
     if cli.FLAGS.data_moments_fp:
-        given = spectral.Moments.load(pathlib.Path(cli.FLAGS.data_moments_fp))
+        given = spectrogram.Moments.load(
+            pathlib.Path(cli.FLAGS.data_moments_fp)
+        )
         if not (directory.exists() and own.exists()):
             given.save(own)
-        elif given != spectral.Moments.load(own):
+        elif given != spectrogram.Moments.load(own):
             raise ValueError(
                 f"--data_moments_fp is {cli.FLAGS.data_moments_fp}, but that "
                 f"run learns by {own}: leave the flag out to go on with it, or "
                 "name another train dir"
             )
     elif found is None:
-        spectral.Moments.load(own)
+        spectrogram.Moments.load(own)
     elif not own.exists():
         measure(own, config, found)
 
@@ -105,7 +107,7 @@ def gan_of(
     """SpecGAN, as it hears by the moments of a train dir."""
     return functools.partial(
         specgan.SpecGAN,
-        moments=spectral.Moments.load(directory.moments),
+        moments=spectrogram.Moments.load(directory.moments),
         iterations=config.iterations,
     )
 

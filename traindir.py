@@ -17,15 +17,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import augmentation
 import checkpoints
 import gan as gan_lib
 import loader
 import losses
-import precision
 import pretrained
-import spectral_critic
 from eval import labels
+from networks import augmentation, precision, spectral_critic
 from system import atomic
 
 LABELS = ("", "words")

@@ -14,8 +14,8 @@ import cluster
 import corpus as corpus_lib
 import gan as gan_lib
 import journal
-import replicas
 import traindir
+from networks import replicas
 from system import atomic
 
 MAX_FAILURES = 3  # saves in a row that a disk may refuse

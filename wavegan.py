@@ -13,10 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import dcgan
-import layers
 import phaseshuffle
-import upsampling
+from networks import dcgan, fast_conv, upsampling
 
 FIRST_LEN = 16  # time steps of the generator's first feature map
 SLICE_LENS = tuple(2**k for k in range(6, 21))
@@ -152,7 +150,7 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
     inputs, score = dcgan.discriminate(
         config,
         audio,
-        lambda x, width, i: layers.StridedConv1D(
+        lambda x, width, i: fast_conv.StridedConv1D(
             width,
             config.kernel_len,
             strides=config.strides[i],
@@ -206,7 +204,7 @@ def _upconv(x: Any, width: int, i: int, config: WaveGANConfig) -> Any:
     """Layer i of the generator: a stride times as long, `width` channels."""
     stride, name = config.strides[i], f"upconv_{i}"
     if config.upsample == "zeros":
-        return layers.StridedConv1DTranspose(
+        return fast_conv.StridedConv1DTranspose(
             width, config.kernel_len, strides=stride, padding="same", name=name
         )(x)
     # Differs from the original: its code has zeros and nn alone.

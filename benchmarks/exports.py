@@ -8,8 +8,8 @@ by its own runtime, with the threads that it chooses. Prints a Markdown table:
 median milliseconds for a clip, and the interval that holds half of them.
 
 Then a second one: how far SpecGAN's way back to sound by stock Keras layers is
-from `spectral.to_audio`, at most, and how far that is from itself if its input
-is 1e-7 times larger, which is a matter of rounding. A few minutes.
+from `spectrogram.to_audio`, at most, and how far that is from itself if its
+input is 1e-7 times larger, which is a matter of rounding. A few minutes.
 """
 
 import argparse
@@ -31,12 +31,11 @@ import numpy as np
 
 import export
 import gan
-import griffin_lim
 import loader
-import spectral
 import wavegan
 from benchmarks import machine
 from digits import synthesizer
+from networks import spectrogram, spectrogram_keras
 
 Generate = Callable[..., np.ndarray]  # of z, or z and label
 WARM_UP = 3  # clips of each that are not counted
@@ -102,14 +101,16 @@ def measure(dim: int, clips: int, num_labels: int = 0) -> list[str]:
     return rows
 
 
-def spectrograms_of(kind: str) -> tuple[np.ndarray, spectral.Moments]:
+def spectrograms_of(kind: str) -> tuple[np.ndarray, spectrogram.Moments]:
     """16 spectrograms, of spoken digits or noise, and the digits' moments."""
     with tempfile.TemporaryDirectory() as folder:
         synthesizer.synthesize(folder, 120)
         paths = loader.find_audio(folder)[:16]
-        digits = loader.load_clips(paths, spectral.SLICE_LEN, 16000)[..., None]
-    moments = spectral.measure_moments([digits])
-    spectrograms = spectral.to_spectrogram(digits, moments).numpy()
+        digits = loader.load_clips(paths, spectrogram.SLICE_LEN, 16000)[
+            ..., None
+        ]
+    moments = spectrogram.measure_moments([digits])
+    spectrograms = spectrogram.to_spectrogram(digits, moments).numpy()
     if kind == "noise":
         rng = np.random.default_rng(0)
         noise = np.tanh(rng.normal(0, 1, spectrograms.shape))
@@ -121,10 +122,10 @@ def measure_rounding(kind: str, rounds: int) -> str:
     """A row of the second table."""
     spectrograms, moments = spectrograms_of(kind)
     x = keras.Input(spectrograms.shape[1:])
-    model = keras.Model(x, griffin_lim.to_audio(x, moments, rounds))
-    audio = spectral.to_audio(spectrograms, moments, rounds).numpy()
+    model = keras.Model(x, spectrogram_keras.to_audio(x, moments, rounds))
+    audio = spectrogram.to_audio(spectrograms, moments, rounds).numpy()
     louder = spectrograms * np.float32(1 + 1e-7)
-    other = spectral.to_audio(louder, moments, rounds).numpy()
+    other = spectrogram.to_audio(louder, moments, rounds).numpy()
     off = np.abs(model(spectrograms).numpy() - audio).max()
     own = np.abs(other - audio).max()
     return f"| {kind} | {rounds} | {off:.0e} | {own:.0e} |"

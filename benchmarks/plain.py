@@ -12,11 +12,10 @@ import keras
 import tensorflow as tf
 
 import gan
-import layers
 import losses
 import phaseshuffle
-import precision
 import wavegan
+from networks import fast_conv, precision
 
 
 class PlainPhaseShuffle(phaseshuffle.PhaseShuffle):
@@ -35,9 +34,9 @@ class PlainPhaseShuffle(phaseshuffle.PhaseShuffle):
 
 
 STOCK = {
-    layers.StridedConv1D: keras.layers.Conv1D,
-    layers.StridedConv1DTranspose: keras.layers.Conv1DTranspose,
-    layers.LeakyReLU: keras.layers.LeakyReLU,
+    fast_conv.StridedConv1D: keras.layers.Conv1D,
+    fast_conv.StridedConv1DTranspose: keras.layers.Conv1DTranspose,
+    fast_conv.LeakyReLU: keras.layers.LeakyReLU,
     phaseshuffle.PhaseShuffle: PlainPhaseShuffle,
 }
 

@@ -20,10 +20,10 @@ import numpy as np
 import small_gan
 import tensorflow as tf
 
-import augmentation
 import cluster
 import gan
 import losses
+from networks import augmentation
 
 STEPS, BATCH = 10, 16
 # Objective, optimizer other than SGD, fields of the networks and of the GAN.

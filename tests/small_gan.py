@@ -11,8 +11,8 @@ import tensorflow as tf
 
 import gan
 import losses
-import spectral_critic
 import wavegan
+from networks import spectral_critic
 
 SMALL = wavegan.WaveGANConfig(
     slice_len=128, latent_dim=3, dim=2, kernel_len=9, phaseshuffle=2

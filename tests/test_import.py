@@ -11,8 +11,8 @@ import pytest
 import soundfile
 import tf1_wavegan as tf1
 
-import spectral
 import traindir
+from networks import spectrogram
 
 SPECGAN = "train_specgan.py"
 pytestmark = pytest.mark.slow
@@ -107,7 +107,7 @@ def test_specgan_asks_for_moments_and_upsampling(
     done = import_(bare, theirs.path, linear, program=SPECGAN)
     command_runner.assert_one_line(done, "moments", program=SPECGAN)
     assert not traindir.TrainDir(bare).exists()
-    moments = spectral.Moments(np.full(128, -4.0), np.ones(128))
+    moments = spectrogram.Moments(np.full(128, -4.0), np.ones(128))
     moments.save(tmp_path / "m.npz")
     given = (linear, "--specgan_ngl=1", f"--data_moments_fp={tmp_path}/m.npz")
     train_dir = tmp_path / "t"

@@ -13,15 +13,14 @@ import small_gan
 import tensorflow as tf
 import untrained
 
-import augmentation
 import checkpoints
-import dcgan
 import gan
 import losses
 import pretrained
 import specgan
 import traindir
 import wavegan
+from networks import augmentation, dcgan
 
 Random = np.random.Generator
 NUM_LABELS = 3

@@ -14,10 +14,9 @@ import reference
 import tensorflow as tf
 
 import gan
-import layers
-import precision
 import wavegan
 from benchmarks import plain
+from networks import fast_conv, precision
 
 Random = np.random.Generator
 
@@ -54,7 +53,7 @@ def random_case(rng: Random, case: tuple[int, ...]) -> list[np.ndarray]:
 def is_spectral(case: tuple[int, ...]) -> bool:
     """Whether the case is evaluated on spectra."""
     batch, steps, channels, outputs, kernel_len, stride = case
-    form = layers._filter(steps, stride, kernel_len)
+    form = fast_conv._filter(steps, stride, kernel_len)
     return form.pays(batch, np.empty((kernel_len, channels, outputs)))
 
 
@@ -72,7 +71,7 @@ def test_strided_convolution_and_its_gradients_are_the_twins(
     inputs = tf.constant(x), tf.constant(kernel)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        y = layers.strided_conv(*inputs, stride)
+        y = fast_conv.strided_conv(*inputs, stride)
     dx, dkernel = tape.gradient(y, inputs, dy)
     x, kernel, dy = (array.astype(np.float64) for array in (x, kernel, dy))
     for got, want in (
@@ -92,7 +91,7 @@ def test_transposed_convolution_and_its_gradients_are_the_twins(
     inputs = tf.constant(y), tf.constant(kernel)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
-        x = layers.strided_conv_transpose(*inputs, stride)
+        x = fast_conv.strided_conv_transpose(*inputs, stride)
     dy, dkernel = tape.gradient(x, inputs, dx)
     dx, kernel, y = (array.astype(np.float64) for array in (dx, kernel, y))
     for got, want in (
@@ -127,12 +126,12 @@ def test_second_gradients_are_those_of_keras(
     kernel /= np.float32(np.sqrt(kernel[..., 0].size))
     pairs: list[tuple[Any, Any, np.ndarray]] = [
         (
-            lambda x, k: layers.strided_conv(x, k, stride),
+            lambda x, k: fast_conv.strided_conv(x, k, stride),
             lambda x, k: keras.ops.conv(x, k, stride, "same"),
             x,
         ),
         (
-            lambda y, k: layers.strided_conv_transpose(y, k, stride),
+            lambda y, k: fast_conv.strided_conv_transpose(y, k, stride),
             lambda y, k: tf.nn.conv1d_transpose(
                 y, k, x.shape, stride, padding="SAME"
             ),
@@ -160,7 +159,7 @@ def test_any_geometry_is_keras_own(
     rng = np.random.default_rng(seed)
     case = (batch, steps, 64, 64, kernel_len, stride)
     x, kernel, _ = random_case(rng, case)
-    y = layers.strided_conv(tf.constant(x), tf.constant(kernel), stride)
+    y = fast_conv.strided_conv(tf.constant(x), tf.constant(kernel), stride)
     want = reference.conv1d_same(x.astype(float), kernel, stride=stride)
     assert reference.relative_error(y, want) < 1e-5
 
@@ -172,7 +171,7 @@ def test_graphs_of_unknown_batch_give_the_same(
     x, kernel, dy = random_case(rng, (2, 256, 16, 64, 25, 4))
     spec = tf.TensorSpec([None, *x.shape[1:]])
     graph = tf.function(
-        lambda x: layers.strided_conv(x, tf.constant(kernel), 4),
+        lambda x: fast_conv.strided_conv(x, tf.constant(kernel), 4),
         input_signature=[spec],
         jit_compile=jit_compile,
     )
@@ -183,13 +182,13 @@ def test_graphs_of_unknown_batch_give_the_same(
 def test_big_tensors_wait_for_each_other_and_stay_the_same(
     rng: Random, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(layers, "BIG", 1)
+    monkeypatch.setattr(fast_conv, "BIG", 1)
     for case in ((16, 16, 16, 64, 25, 4), (8, 128, 16, 64, 25, 4)):
         x, kernel, _ = random_case(rng, case)
         kernel /= np.float32(np.sqrt(kernel[..., 0].size))
         graph = tf.function(
             lambda x, k: second_gradients(
-                lambda x, k: layers.strided_conv(x, k, 4), x, k
+                lambda x, k: fast_conv.strided_conv(x, k, 4), x, k
             )
         )
         want = second_gradients(
@@ -215,7 +214,7 @@ def test_leaky_relu_is_kinked_at_zero_and_straight_elsewhere(
         outer.watch(x)
         with tf.GradientTape() as inner:
             inner.watch(x)
-            y = layers.leaky_relu(x, 0.2)
+            y = fast_conv.leaky_relu(x, 0.2)
             loss = tf.reduce_sum(y**3)
         slope = inner.gradient(loss, x)
     second = outer.gradient(slope, x)
@@ -229,9 +228,9 @@ def test_layers_round_trip_through_their_configs(rng: Random) -> None:
     model = keras.Sequential(
         [
             keras.Input((64, 3)),
-            layers.StridedConv1D(8, 25, strides=4, padding="same"),
-            layers.LeakyReLU(negative_slope=0.2),
-            layers.StridedConv1DTranspose(2, 25, strides=4, padding="same"),
+            fast_conv.StridedConv1D(8, 25, strides=4, padding="same"),
+            fast_conv.LeakyReLU(negative_slope=0.2),
+            fast_conv.StridedConv1DTranspose(2, 25, strides=4, padding="same"),
         ]
     )
     copy = keras.models.clone_model(model)
@@ -257,14 +256,14 @@ def test_layers_round_trip_through_their_configs(rng: Random) -> None:
 def test_options_that_would_be_passed_over_are_refused(
     option: dict[str, Any],
 ) -> None:
-    for kind in (layers.StridedConv1D, layers.StridedConv1DTranspose):
+    for kind in (fast_conv.StridedConv1D, fast_conv.StridedConv1DTranspose):
         with pytest.raises(ValueError, match=list(option)[-1]):
             kind(8, 25, **option)
 
 
 def test_signals_must_be_whole_strides() -> None:
     with pytest.raises(ValueError, match="63 steps: expected a multiple of 4"):
-        layers.strided_conv(tf.zeros([1, 63, 2]), tf.zeros([25, 2, 3]), 4)
+        fast_conv.strided_conv(tf.zeros([1, 63, 2]), tf.zeros([25, 2, 3]), 4)
 
 
 def test_precisions_are_refused_with_the_choices() -> None:

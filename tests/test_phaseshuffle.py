@@ -14,7 +14,7 @@ import tensorflow as tf
 from hypothesis import strategies as st
 
 import phaseshuffle
-import replicas
+from networks import replicas
 
 
 def ramp(batch: int = 3, time: int = 16, channels: int = 2) -> np.ndarray:

@@ -16,9 +16,9 @@ from playwright import sync_api
 import latents
 import pretrained
 import specgan
-import spectral
 import traindir
 import wavegan
+from networks import spectrogram
 
 pytestmark = pytest.mark.slow
 pytest_plugins = ["browser"]
@@ -161,8 +161,8 @@ def test_specgan_is_played_too(
     model.generator = specgan.build_generator(config)
     model.discriminator = specgan.build_discriminator(config)
     release(tmp_path / "t", model, config, 16000)
-    zeros = np.zeros(spectral.NUM_BINS, np.float32)
-    spectral.Moments(zeros - 3, zeros + 1).save(tmp_path / "t/moments.npz")
+    zeros = np.zeros(spectrogram.NUM_BINS, np.float32)
+    spectrogram.Moments(zeros - 3, zeros + 1).save(tmp_path / "t/moments.npz")
     with (
         command_runner.play(tmp_path / "t", program="train_specgan.py") as (
             _,

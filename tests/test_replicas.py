@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import dcgan
+from networks import dcgan
 
 Found = dict[str, np.ndarray]
 SGD = [

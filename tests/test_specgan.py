@@ -16,8 +16,8 @@ import tensorflow as tf
 import weight_layouts
 
 import specgan
-import upsampling
 import wavegan
+from networks import upsampling
 
 Array = np.ndarray
 Random = np.random.Generator

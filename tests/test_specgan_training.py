@@ -13,10 +13,10 @@ import tensorflow as tf
 
 import gan
 import specgan
-import spectral
+from networks import spectrogram
 
 Random = np.random.Generator
-MOMENTS = spectral.Moments(np.full(128, -3.0), np.full(128, 2.0))
+MOMENTS = spectrogram.Moments(np.full(128, -3.0), np.full(128, 2.0))
 
 
 def build(kind: Callable[..., gan.GAN], **fields: Any) -> gan.GAN:
@@ -49,7 +49,7 @@ def test_it_learns_the_spectrograms_of_the_audio(
     twin = build(gan.GAN, batchnorm=batchnorm)
     before = [np.array(w) for w in model.trainable_variables]
     losses = model.train_step(tf.constant(audio))
-    pictures = [spectral.to_spectrogram(part, MOMENTS) for part in audio]
+    pictures = [spectrogram.to_spectrogram(part, MOMENTS) for part in audio]
     assert losses == twin.train_step(tf.stack(pictures))
     for ours, theirs in zip(model.variables, twin.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -70,6 +70,6 @@ def test_it_is_heard_through_griffin_and_lim(rng: Random) -> None:
     )
     silent = model.generate(z)  # by the average, which has not learnt that
     model.ema_generator.set_weights(model.generator.get_weights())
-    expected = spectral.to_audio(model.generator(z), MOMENTS, iterations=3)
+    expected = spectrogram.to_audio(model.generator(z), MOMENTS, iterations=3)
     np.testing.assert_array_equal(model.generate(z), expected)
     assert np.any(silent != expected)

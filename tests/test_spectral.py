@@ -13,15 +13,15 @@ import tensorflow as tf
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-import spectral
 from digits import synthesizer
+from networks import spectrogram
 
 Random = np.random.Generator
-SHAPE = (spectral.NUM_FRAMES, spectral.NUM_BINS, 1)
+SHAPE = (spectrogram.NUM_FRAMES, spectrogram.NUM_BINS, 1)
 # Wide enough for any audio: nothing is clipped.
-WIDE = spectral.Moments(
-    np.full(spectral.NUM_BINS, -4.5, np.float32),
-    np.full(spectral.NUM_BINS, 3.2, np.float32),
+WIDE = spectrogram.Moments(
+    np.full(spectrogram.NUM_BINS, -4.5, np.float32),
+    np.full(spectrogram.NUM_BINS, 3.2, np.float32),
 )
 few = hypothesis.settings(max_examples=10, deadline=None)
 
@@ -42,7 +42,7 @@ def voices(count: int, rng: Random) -> np.ndarray:
         speaker = synthesizer.draw_speaker(rng)
         sound = synthesizer.render_word(word, speaker, rng)
         clip = synthesizer.record(sound, synthesizer.draw_room(rng), rng)
-        clips.append(np.pad(clip, (0, spectral.SLICE_LEN - len(clip))))
+        clips.append(np.pad(clip, (0, spectrogram.SLICE_LEN - len(clip))))
     return np.stack(clips)[..., np.newaxis].astype(np.float32)
 
 
@@ -53,9 +53,9 @@ def speech() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def moments(speech: np.ndarray) -> spectral.Moments:
+def moments(speech: np.ndarray) -> spectrogram.Moments:
     """Of the words."""
-    return spectral.measure_moments([speech])
+    return spectrogram.measure_moments([speech])
 
 
 def convergence_db(audio: np.ndarray, again: np.ndarray) -> np.ndarray:
@@ -69,12 +69,12 @@ def convergence_db(audio: np.ndarray, again: np.ndarray) -> np.ndarray:
 
 
 def test_spectrograms_are_librosas(
-    speech: np.ndarray, moments: spectral.Moments
+    speech: np.ndarray, moments: spectrogram.Moments
 ) -> None:
     sigmas = np.log(magnitude(speech) + 1e-6) - moments.mean
     sigmas = sigmas / moments.std
     expected = np.clip(sigmas / 3, -1, 1)[..., np.newaxis]
-    actual = spectral.to_spectrogram(speech, moments)
+    actual = spectrogram.to_spectrogram(speech, moments)
     assert actual.shape == (len(speech), 128, 128, 1)
     assert actual.dtype == tf.float32
     # Of near silence beside a loud bin, float32 keeps few digits.
@@ -83,9 +83,9 @@ def test_spectrograms_are_librosas(
 
 
 def test_bins_are_normal_over_the_data(
-    speech: np.ndarray, moments: spectral.Moments
+    speech: np.ndarray, moments: spectrogram.Moments
 ) -> None:
-    sigmas = 3 * spectral.to_spectrogram(speech, moments)[..., 0]
+    sigmas = 3 * spectrogram.to_spectrogram(speech, moments)[..., 0]
     clipped = np.mean(np.abs(sigmas) >= 3)
     assert clipped < 0.03
     np.testing.assert_allclose(np.mean(sigmas, (0, 1)), 0, atol=0.05)
@@ -97,15 +97,15 @@ def test_three_sigmas_are_one_and_more_is_clipped() -> None:
     level = np.log(magnitude(tone)[0, 64, 16])  # bin 16: 1000 Hz
     for sigmas, expected in ((1.5, 0.5), (-1.5, -0.5), (4, 1), (-4, -1)):
         mean = np.full(128, level - sigmas, np.float32)
-        moments = spectral.Moments(mean, np.ones(128, np.float32))
-        picture = spectral.to_spectrogram(tone, moments)
+        moments = spectrogram.Moments(mean, np.ones(128, np.float32))
+        picture = spectrogram.to_spectrogram(tone, moments)
         assert float(picture[0, 64, 16, 0]) == pytest.approx(expected, abs=1e-3)
 
 
 def test_the_last_frame_runs_into_silence() -> None:
     audio = np.zeros((1, 16384, 1), np.float32)
     audio[0, -64] = 1  # in the last frame and the one before
-    picture = np.exp(9.6 * spectral.to_spectrogram(audio, WIDE)[0, ..., 0])
+    picture = np.exp(9.6 * spectrogram.to_spectrogram(audio, WIDE)[0, ..., 0])
     heard = np.flatnonzero(picture[:, 5] > 2 * picture[0, 5])
     np.testing.assert_array_equal(heard, [126, 127])
 
@@ -121,7 +121,7 @@ def test_moments_do_not_depend_on_batches(cuts: list[int]) -> None:
     audio *= np.geomspace(1e-3, 1, 6, dtype=np.float32)[:, None, None]
     levels = np.log(magnitude(audio) + 1e-6).reshape(-1, 128)
     batches = np.split(audio, sorted(set(cuts)))
-    moments = spectral.measure_moments(iter(batches))
+    moments = spectrogram.measure_moments(iter(batches))
     np.testing.assert_allclose(moments.mean, levels.mean(0), rtol=1e-4)
     np.testing.assert_allclose(moments.std, levels.std(0), rtol=1e-4)
     assert moments.mean.dtype == moments.std.dtype == np.float32
@@ -129,31 +129,31 @@ def test_moments_do_not_depend_on_batches(cuts: list[int]) -> None:
 
 def test_moments_of_nothing_or_of_silence_are_refused() -> None:
     with pytest.raises(ValueError, match="no audio"):
-        spectral.measure_moments([])
+        spectrogram.measure_moments([])
     silence = np.zeros((2, 16384, 1), np.float32)
     with pytest.raises(ValueError, match="silence"):
-        spectral.measure_moments([silence, silence])
+        spectrogram.measure_moments([silence, silence])
     with pytest.raises(ValueError, match="not finite"):
-        spectral.measure_moments([silence * np.nan])
+        spectrogram.measure_moments([silence * np.nan])
 
 
 def test_moments_of_other_shapes_are_refused() -> None:
     good, bad = np.ones(128), np.ones(129)
     for mean, std, name in ((bad, good, "mean"), (good, bad, "std")):
         with pytest.raises(ValueError, match=rf"{name} is of shape \(129,\)"):
-            spectral.Moments(mean, std)
+            spectrogram.Moments(mean, std)
 
 
 def test_moments_come_back_from_disk(
-    tmp_path: pathlib.Path, moments: spectral.Moments
+    tmp_path: pathlib.Path, moments: spectrogram.Moments
 ) -> None:
     path = tmp_path / "moments.npz"
     moments.save(path)
-    again = spectral.Moments.load(path)
+    again = spectrogram.Moments.load(path)
     np.testing.assert_array_equal(again.mean, moments.mean)
     np.testing.assert_array_equal(again.std, moments.std)
     assert list(tmp_path.iterdir()) == [path]
-    assert 2 * path.stat().st_size < spectral.MAX_BYTES
+    assert 2 * path.stat().st_size < spectrogram.MAX_BYTES
 
 
 def saved(**arrays: np.ndarray) -> bytes:
@@ -169,7 +169,7 @@ BROKEN = {
     "empty": b"",
     "text": b"mean 0\nstd 1\n",
     "cut off": GOOD[:-30],
-    "too long": GOOD + bytes(spectral.MAX_BYTES),
+    "too long": GOOD + bytes(spectrogram.MAX_BYTES),
     "something else": saved(z=ONES),
     "another shape": saved(mean=ONES[:100], std=ONES),
     "no deviation": saved(mean=ONES, std=0 * ONES),
@@ -186,14 +186,14 @@ def test_broken_files_are_refused_in_one_line(
     path = tmp_path / "moments.npz"
     path.write_bytes(BROKEN[kind])
     with pytest.raises(ValueError, match="moments.npz holds no") as error:
-        spectral.Moments.load(path)
+        spectrogram.Moments.load(path)
     assert "\n" not in str(error.value)
     assert "train_specgan.py moments" in str(error.value)
 
 
 def test_a_missing_file_is_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere.npz is missing"):
-        spectral.Moments.load(tmp_path / "nowhere.npz")
+        spectrogram.Moments.load(tmp_path / "nowhere.npz")
 
 
 @hypothesis.settings(max_examples=100, deadline=None)
@@ -206,7 +206,7 @@ def test_a_changed_byte_crashes_nothing(
     path = tmp_path_factory.mktemp("changed") / "moments.npz"
     path.write_bytes(content)
     try:
-        moments = spectral.Moments.load(path)
+        moments = spectrogram.Moments.load(path)
     except ValueError as error:
         assert str(path) in str(error)
     else:  # a date, a comment
@@ -218,10 +218,10 @@ def test_a_changed_byte_crashes_nothing(
 
 
 def test_speech_survives_the_way_there_and_back(
-    speech: np.ndarray, moments: spectral.Moments
+    speech: np.ndarray, moments: spectrogram.Moments
 ) -> None:
-    picture = spectral.to_spectrogram(speech, moments)
-    audio = spectral.to_audio(picture, moments)
+    picture = spectrogram.to_spectrogram(speech, moments)
+    audio = spectrogram.to_audio(picture, moments)
     assert audio.shape == speech.shape
     assert audio.dtype == tf.float32
     assert convergence_db(speech, audio).max() < -10
@@ -230,19 +230,19 @@ def test_speech_survives_the_way_there_and_back(
 
 
 def test_each_iteration_comes_nearer(
-    speech: np.ndarray, moments: spectral.Moments
+    speech: np.ndarray, moments: spectrogram.Moments
 ) -> None:
-    picture = spectral.to_spectrogram(speech[:2], moments)
+    picture = spectrogram.to_spectrogram(speech[:2], moments)
     errors = [
-        convergence_db(speech[:2], spectral.to_audio(picture, moments, n))
+        convergence_db(speech[:2], spectrogram.to_audio(picture, moments, n))
         for n in (0, 1, 4, 16, 64)
     ]
     assert np.all(np.diff(errors, axis=0) < -1)
 
 
 def test_with_true_phases_there_is_no_tremolo(rng: Random) -> None:
-    signal = rng.normal(0, 0.1, (2, spectral.SLICE_LEN)).astype(np.float32)
-    again = spectral._inverse_stft(spectral._stft(tf.constant(signal)))
+    signal = rng.normal(0, 0.1, (2, spectrogram.SLICE_LEN)).astype(np.float32)
+    again = spectrogram._inverse_stft(spectrogram._stft(tf.constant(signal)))
     np.testing.assert_allclose(again[:, 128:], signal[:, 128:], atol=1e-6)
     # One window alone sees the first hop: it fades in.
     ratio = np.asarray(again[:, 1:128]) / signal[:, 1:128]
@@ -256,35 +256,35 @@ def test_with_true_phases_there_is_no_tremolo(rng: Random) -> None:
     hnp.arrays(np.float32, SHAPE, elements=st.floats(-1, 1, width=32))
 )
 def test_whatever_is_drawn_can_be_heard(picture: np.ndarray) -> None:
-    audio = spectral.to_audio(picture[None], WIDE, iterations=2)
+    audio = spectrogram.to_audio(picture[None], WIDE, iterations=2)
     assert audio.shape == (1, 16384, 1)
     assert np.all(np.isfinite(audio)) and np.max(np.abs(audio)) <= 1
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_graphs_give_what_eager_code_gives(
-    jit_compile: bool, speech: np.ndarray, moments: spectral.Moments
+    jit_compile: bool, speech: np.ndarray, moments: spectrogram.Moments
 ) -> None:
     @tf.function(jit_compile=jit_compile)
     def there_and_back(audio: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        picture = spectral.to_spectrogram(audio, moments)
-        return picture, spectral.to_audio(picture, moments, iterations=1)
+        picture = spectrogram.to_spectrogram(audio, moments)
+        return picture, spectrogram.to_audio(picture, moments, iterations=1)
 
     picture, audio = there_and_back(tf.constant(speech[:2]))
-    expected = spectral.to_spectrogram(speech[:2], moments)
+    expected = spectrogram.to_spectrogram(speech[:2], moments)
     np.testing.assert_allclose(picture, expected, atol=1e-4)
-    expected = spectral.to_audio(expected, moments, iterations=1)
+    expected = spectrogram.to_audio(expected, moments, iterations=1)
     np.testing.assert_allclose(audio, expected, atol=1e-3)
 
 
 def test_the_same_spectrogram_gives_the_same_audio(
-    speech: np.ndarray, moments: spectral.Moments
+    speech: np.ndarray, moments: spectrogram.Moments
 ) -> None:
-    picture = spectral.to_spectrogram(speech, moments)
-    whole = spectral.to_audio(picture, moments, iterations=3)
-    again = spectral.to_audio(picture, moments, iterations=3)
+    picture = spectrogram.to_spectrogram(speech, moments)
+    whole = spectrogram.to_audio(picture, moments, iterations=3)
+    again = spectrogram.to_audio(picture, moments, iterations=3)
     np.testing.assert_array_equal(whole, again)
-    alone = spectral.to_audio(picture[3:4], moments, iterations=3)
+    alone = spectrogram.to_audio(picture[3:4], moments, iterations=3)
     np.testing.assert_allclose(whole[3:4], alone, atol=1e-5)
 
 
@@ -294,13 +294,13 @@ def test_the_same_spectrogram_gives_the_same_audio(
 def test_audio_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     audio = np.zeros(shape, np.float32)
     with pytest.raises(ValueError, match=r"expected \[batch, 16384, 1\]"):
-        spectral.to_spectrogram(audio, WIDE)
+        spectrogram.to_spectrogram(audio, WIDE)
     with pytest.raises(ValueError, match=r"audio is of shape"):
-        spectral.measure_moments([audio])
+        spectrogram.measure_moments([audio])
 
 
 def test_spectrograms_of_another_shape_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected \[batch, 128, 128, 1\]"):
-        spectral.to_audio(np.zeros((1, 128, 129, 1)), WIDE)
+        spectrogram.to_audio(np.zeros((1, 128, 129, 1)), WIDE)
     with pytest.raises(ValueError, match="iterations is -1"):
-        spectral.to_audio(np.zeros((1, *SHAPE)), WIDE, iterations=-1)
+        spectrogram.to_audio(np.zeros((1, *SHAPE)), WIDE, iterations=-1)

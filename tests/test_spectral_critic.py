@@ -18,9 +18,9 @@ import gan
 import losses
 import modes
 import pretrained
-import spectral_critic
 import traindir
 import wavegan
+from networks import spectral_critic
 
 CONFIG = dataclasses.replace(small_gan.SMALL, slice_len=256)
 Random = np.random.Generator

@@ -9,14 +9,14 @@ import pytest
 import scipy.fft
 import tensorflow as tf
 
-import augmentation
-import draws
 import specgan
-import spectral
+from networks import augmentation
+from networks import random as random_lib
+from networks import spectrogram as spectrogram_lib
 
 Random = np.random.Generator
 LEN = 256
-MOMENTS = spectral.Moments(
+MOMENTS = spectrogram_lib.Moments(
     np.linspace(0, -3, 128).astype(np.float32),
     np.linspace(2, 3, 128).astype(np.float32),
 )
@@ -53,7 +53,9 @@ def logs(rng: Random) -> np.ndarray:
 def test_spectrograms_move_by_frames_and_silence_fills_the_gap(
     logs: np.ndarray,
 ) -> None:
-    silent = spectral.to_spectrogram(tf.zeros([1, 16384, 1]), MOMENTS)[0, 0]
+    silent = spectrogram_lib.to_spectrogram(tf.zeros([1, 16384, 1]), MOMENTS)[
+        0, 0
+    ]
     found = change(normalise(logs), "shift")
     delays = []
     for before, after in zip(normalise(logs), found, strict=True):
@@ -95,17 +97,17 @@ def test_gains_and_tilts_of_spectrograms_are_those_of_audio(
 def test_noise_in_spectrograms_has_the_power_of_noise_in_audio() -> None:
     silence = np.zeros((16, 16384, 1), np.float32)
     heard = change(silence, "noise")  # the levels are drawn alike
-    wide = spectral.Moments(np.full(128, -4.5), np.full(128, 4.0))
+    wide = spectrogram_lib.Moments(np.full(128, -4.5), np.full(128, 4.0))
     seen, of_audio = (
         3 * wide.std * x.numpy()[..., 0] + wide.mean
         for x in (
             augmentation.augment_spectrogram(
-                spectral.to_spectrogram(tf.constant(silence), wide),
+                spectrogram_lib.to_spectrogram(tf.constant(silence), wide),
                 ("noise",),
                 wide,
                 tf.constant([1, 2], tf.int64),
             ),
-            spectral.to_spectrogram(tf.constant(heard), wide),
+            spectrogram_lib.to_spectrogram(tf.constant(heard), wide),
         )
     )
     powers = [
@@ -161,7 +163,7 @@ def test_specgan_learns_augmented_spectrograms(rng: Random) -> None:
         tf.config.run_functions_eagerly(False)
     assert np.isfinite(float(report["d_loss"]))
     seed = model._draws.augmentation(
-        tf.constant(0, tf.int64), draws.AUGMENT_REAL
+        tf.constant(0, tf.int64), random_lib.AUGMENT_REAL
     )
     expected = augmentation.augment_spectrogram(
         model.from_audio(tf.constant(audio[0])), model.augment, MOMENTS, seed

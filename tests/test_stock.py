@@ -12,9 +12,8 @@ import tensorflow as tf
 import untrained
 from untrained import SPECGAN
 
-import griffin_lim
-import spectral
 import stock
+from networks import spectrogram, spectrogram_keras
 
 Randomize = Callable[[Any], Any]
 Z = untrained.draw_z()
@@ -85,11 +84,11 @@ def test_griffin_and_lim_by_stock_layers_are_spectrals(
 ) -> None:
     loud = rng.normal(0, 0.3, (2, 16384, 1)).astype(np.float32)
     loud *= np.linspace(0, 1, 16384)[:, np.newaxis]
-    moments = spectral.measure_moments([loud])
-    spectrograms = spectral.to_spectrogram(loud, moments)
-    expected = spectral.to_audio(spectrograms, moments, rounds).numpy()
+    moments = spectrogram.measure_moments([loud])
+    spectrograms = spectrogram.to_spectrogram(loud, moments)
+    expected = spectrogram.to_audio(spectrograms, moments, rounds).numpy()
     x = keras.Input(spectrograms.shape[1:])
-    model = keras.Model(x, griffin_lim.to_audio(x, moments, rounds))
+    model = keras.Model(x, spectrogram_keras.to_audio(x, moments, rounds))
     # Each round makes more of rounding.
     np.testing.assert_allclose(
         model(spectrograms), expected, rtol=0, atol=1e-5 if rounds < 2 else 1e-4

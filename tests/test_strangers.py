@@ -17,12 +17,12 @@ import pytest
 import small_gan
 
 import checkpoints
-import dcgan
 import modes
 import pretrained
 import traindir
 import wavegan
 from eval import classifier
+from networks import dcgan
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = [*ROOT.glob("*.py"), *ROOT.glob("eval/*.py")]

@@ -12,8 +12,8 @@ import wavs
 
 import latents
 import loader
-import spectral
 import traindir
+from networks import spectrogram
 
 SPECGAN = "train_specgan.py"
 TINY = (
@@ -62,7 +62,7 @@ def test_training_starts_by_measuring_moments(
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(256) / 256)
     spectra = np.abs(np.fft.rfft(frames[:, ::128] * window))[..., :128]
     logs = np.log(spectra.reshape(-1, 128) + 1e-6)
-    moments = spectral.Moments.load(trained.moments)
+    moments = spectrogram.Moments.load(trained.moments)
     np.testing.assert_allclose(moments.mean, logs.mean(axis=0), atol=0.2)
     np.testing.assert_allclose(moments.std, logs.std(axis=0), atol=0.2)
 
@@ -121,15 +121,15 @@ def test_moments_measured_apart_are_what_train_takes(
     given = f"--data_moments_fp={file}"
     done = run("moments", train_dir, f"--data_dir={audio}", given)
     assert done.returncode == 0, done.stderr
-    moments = spectral.Moments.load(file)
-    assert moments == spectral.Moments.load(trained.moments)
-    other = spectral.Moments(moments.mean + 1, moments.std)
+    moments = spectrogram.Moments.load(file)
+    assert moments == spectrogram.Moments.load(trained.moments)
+    other = spectrogram.Moments(moments.mean + 1, moments.std)
     other.save(file)
     flags = (f"--data_dir={audio}", *TINY, "--train_max_steps=1", given)
     done = run("train", train_dir, *flags)
     assert done.returncode == 0, done.stderr
     assert "measured" not in done.stderr
-    assert spectral.Moments.load(train_dir / "moments.npz") == other
+    assert spectrogram.Moments.load(train_dir / "moments.npz") == other
     done = run("train", train_dir, *flags)
     assert "nothing to do" in done.stderr
     moments.save(file)

@@ -9,12 +9,12 @@ import numpy as np
 
 import gan
 import specgan
-import spectral
 import traindir
 import wavegan
+from networks import spectrogram
 
 LATENT_DIM = 5
-MOMENTS = spectral.Moments(
+MOMENTS = spectrogram.Moments(
     np.linspace(2, -1, 128).astype(np.float32), np.full(128, 0.6, np.float32)
 )
 SPECGAN = {"model": "specgan", "dim": 1}

@@ -11,9 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-import layers
-import replicas
-import spectral_critic
+from networks import fast_conv, replicas, spectral_critic
 
 Views = list[tf.Tensor]  # the same examples, as each critic takes them
 
@@ -141,8 +139,8 @@ class Critics:
 
 
 def after(first: list[tf.Tensor], views: Views) -> Views:
-    """Returns views for use when `first` is done. See `layers.after`."""
-    return [layers.after(first, x) for x in views]
+    """Returns views for use when `first` is done. See `fast_conv.after`."""
+    return [fast_conv.after(first, x) for x in views]
 
 
 def _score(

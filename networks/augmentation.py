@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-import replicas
-import spectral
+from networks import replicas
+from networks import spectrogram as spectrogram_lib
 
 MAX_SHIFT = 1 / 16  # share of the clip
 GAIN_DB = 6.0  # the largest change of level, up or down
@@ -133,7 +133,7 @@ def augment(
 def augment_spectrogram(
     spectrogram: tf.Tensor,
     kinds: tuple[str, ...],
-    moments: spectral.Moments,
+    moments: spectrogram_lib.Moments,
     seed: tf.Tensor,
 ) -> tf.Tensor:
     """Changes each spectrogram of a batch at random, as if its sound changed.
@@ -143,7 +143,7 @@ def augment_spectrogram(
     would end there.
 
     Args:
-      spectrogram: What `spectral.to_spectrogram` returns.
+      spectrogram: What `spectrogram.to_spectrogram` returns.
       kinds: Some of SPECTROGRAM_KINDS.
       moments: That it was normalised by.
       seed: Of all draws, int64, `[2]`.
@@ -152,9 +152,9 @@ def augment_spectrogram(
       Spectrograms of the same shape, differentiable by `spectrogram`.
     """
     batch = spectrogram.shape[0] or tf.shape(spectrogram)[0]
-    num_frames, num_bins = spectral.NUM_FRAMES, spectral.NUM_BINS
+    num_frames, num_bins = spectrogram_lib.NUM_FRAMES, spectrogram_lib.NUM_BINS
     seeds = _split(seed)
-    sigma = np.float32(spectral.CLIP_SIGMAS * moments.std)
+    sigma = np.float32(spectrogram_lib.CLIP_SIGMAS * moments.std)
     logs = sigma * spectrogram[..., 0] + np.float32(moments.mean)
     if "gain" in kinds:
         decibels = _uniform(batch, seeds["gain"], -GAIN_DB, GAIN_DB)
@@ -170,14 +170,18 @@ def augment_spectrogram(
             logs, tf.clip_by_value(source, 0, num_frames - 1), batch_dims=1
         )
         inside = (source >= 0) & (source < num_frames)
-        silence = np.maximum(math.log(spectral.FLOOR), moments.mean - sigma)
+        silence = np.maximum(
+            math.log(spectrogram_lib.FLOOR), moments.mean - sigma
+        )
         logs = tf.where(inside[..., tf.newaxis], moved, np.float32(silence))
     if NOISE in kinds:
         decibels = _uniform(batch, seeds["noise level"], *NOISE_DB)
         shape = [batch * replicas.count(), num_frames, num_bins]
         draws = tf.random.stateless_uniform(shape, seeds[NOISE], 1e-7, 1.0)
         # Powers of white noise of that level are exponentially distributed.
-        power = spectral.WINDOW_POWER * -tf.math.log(replicas.own_rows(draws))
+        power = spectrogram_lib.WINDOW_POWER * -tf.math.log(
+            replicas.own_rows(draws)
+        )
         noise = NEPERS * decibels[..., tf.newaxis] + tf.math.log(power) / 2
         logs += tf.nn.softplus(2 * (noise - logs)) / 2
     return ((logs - np.float32(moments.mean)) / sigma)[..., tf.newaxis]

@@ -11,8 +11,7 @@ discriminators of several resolutions.
 import keras
 import tensorflow as tf
 
-import dcgan
-import layers
+from networks import dcgan, fast_conv
 
 FLOOR = 1e-2  # of the magnitudes: about that of noise at -60 dB
 FRAME_LENS = (256, 512, 128)  # samples, in the order of use
@@ -122,7 +121,7 @@ def build(
         x = keras.layers.Conv2D(
             dim * 2**i, KERNEL_SIZE, strides=2, padding="same", name=f"conv_{i}"
         )(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = fast_conv.LeakyReLU(negative_slope=0.2)(x)
     x = keras.layers.Flatten()(x)
     label = dcgan.label_input() if num_labels else None
     score = dcgan.score(x, label, num_labels)

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-import replicas
+from networks import replicas
 
 # What a draw is for; the random layers' streams count on from here.
 Z, ALPHA, LAYERS = range(3)

@@ -14,9 +14,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-import layers
-import replicas
-import upsampling
+from networks import fast_conv, replicas, upsampling
 
 MAX_WEIGHTS = 2**31  # of a network
 
@@ -143,7 +141,7 @@ def discriminate(
         x = downconv(x, width, i)
         if i > 0:
             x = norms(x)
-        x = layers.LeakyReLU(negative_slope=0.2)(x)
+        x = fast_conv.LeakyReLU(negative_slope=0.2)(x)
         if config.dropout:
             x = MapDropout(config.dropout)(x)
         if config.phaseshuffle and i < len(config.widths) - 1:

@@ -1,8 +1,8 @@
 """Griffin and Lim's iteration by stock Keras layers, for files that travel.
 
-What `spectral.to_audio` does by complex Fourier transforms, which few formats
-can hold, is done here on real numbers: a transform of frames is a convolution
-with cosines and sines, its inverse a transposed one.
+What `spectrogram.to_audio` does by complex Fourier transforms, which few
+formats can hold, is done here on real numbers: a transform of frames is a
+convolution with cosines and sines, its inverse a transposed one.
 
 Source: Griffin and Lim (1984), "Signal Estimation from Modified Short-Time
 Fourier Transform".
@@ -14,15 +14,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import spectral
+from networks import spectrogram as spectrogram_lib
 
 # `keras.layers.UnitNormalization` leaves alone what is shorter than 1e-12,
-# `spectral.to_audio` what is shorter than 1e-8: so it sees spectra this small.
+# `spectrogram.to_audio` what is shorter than 1e-8: so it sees spectra this
+# small.
 SCALE = 1e-4
 
 
-def to_audio(spectrogram: Any, moments: spectral.Moments, rounds: int) -> Any:
-    """Adds to a model of stock layers what `spectral.to_audio` does.
+def to_audio(
+    spectrogram: Any, moments: spectrogram_lib.Moments, rounds: int
+) -> Any:
+    """Adds to a model of stock layers what `spectrogram.to_audio` does.
 
     Rounding is another, and each round may make more of it: wherever a
     spectrum's bin is all but empty, its phase is a matter of rounding.
@@ -37,11 +40,12 @@ def to_audio(spectrogram: Any, moments: spectral.Moments, rounds: int) -> Any:
 
     Source: section 4 of the paper; the authors' code.
     """
-    frames, bins = spectral.NUM_FRAMES, spectral.NUM_BINS
+    frames, bins = spectrogram_lib.NUM_FRAMES, spectrogram_lib.NUM_BINS
     layers = keras.layers
     x = layers.Reshape((frames, bins))(spectrogram)
     x = layers.Rescaling(
-        (spectral.CLIP_SIGMAS * moments.std).tolist(), moments.mean.tolist()
+        (spectrogram_lib.CLIP_SIGMAS * moments.std).tolist(),
+        moments.mean.tolist(),
     )(x)
     x = layers.Activation("exponential")(x)
     magnitude = layers.Reshape((frames, bins, 1))(x)
@@ -51,26 +55,26 @@ def to_audio(spectrogram: Any, moments: spectral.Moments, rounds: int) -> Any:
 
     analyse = layers.Conv1D(
         2 * bins,
-        spectral.FRAME_LEN,
-        strides=spectral.HOP_LEN,
+        spectrogram_lib.FRAME_LEN,
+        strides=spectrogram_lib.HOP_LEN,
         use_bias=False,
         name="stft",
     )
     synthesise = layers.Conv1DTranspose(
         1,
-        spectral.FRAME_LEN,
-        strides=spectral.HOP_LEN,
+        spectrogram_lib.FRAME_LEN,
+        strides=spectrogram_lib.HOP_LEN,
         use_bias=False,
         name="inverse_stft",
     )
 
     def inverse(spectrum: Any) -> Any:
         x = layers.Reshape((frames, 2 * bins))(spectrum)
-        return layers.Cropping1D((0, spectral.HOP_LEN))(synthesise(x))
+        return layers.Cropping1D((0, spectrogram_lib.HOP_LEN))(synthesise(x))
 
     signal = inverse(spectrum)
     for _ in range(rounds):
-        x = analyse(layers.ZeroPadding1D((0, spectral.HOP_LEN))(signal))
+        x = analyse(layers.ZeroPadding1D((0, spectrogram_lib.HOP_LEN))(signal))
         x = layers.Reshape((frames, bins, 2))(x)
         phases = layers.UnitNormalization()(x)
         signal = inverse(layers.Multiply()([magnitude, phases]))
@@ -82,20 +86,20 @@ def to_audio(spectrogram: Any, moments: spectral.Moments, rounds: int) -> Any:
 
 def _kernels() -> tuple[np.ndarray, np.ndarray]:
     """Of the inverse transform and the transform, `[FRAME_LEN, 1, ...]`."""
-    steps = np.arange(spectral.FRAME_LEN)[:, np.newaxis, np.newaxis]
-    bins = np.arange(spectral.NUM_BINS)[:, np.newaxis]
+    steps = np.arange(spectrogram_lib.FRAME_LEN)[:, np.newaxis, np.newaxis]
+    bins = np.arange(spectrogram_lib.NUM_BINS)[:, np.newaxis]
     # exp(-i angle) as its real and its imaginary part.
-    angle = 2 * np.pi * steps * bins / spectral.FRAME_LEN
+    angle = 2 * np.pi * steps * bins / spectrogram_lib.FRAME_LEN
     waves = np.concatenate([np.cos(angle), -np.sin(angle)], axis=2)
-    hann = tf.signal.hann_window(spectral.FRAME_LEN).numpy()
-    window = tf.signal.inverse_stft_window_fn(spectral.HOP_LEN)
+    hann = tf.signal.hann_window(spectrogram_lib.FRAME_LEN).numpy()
+    window = tf.signal.inverse_stft_window_fn(spectrogram_lib.HOP_LEN)
     # Each bin but the lowest stands for its negative frequency too.
-    share = np.where(bins == 0, 1, 2) / spectral.FRAME_LEN
+    share = np.where(bins == 0, 1, 2) / spectrogram_lib.FRAME_LEN
     analysis = SCALE * hann[:, np.newaxis, np.newaxis] * waves
     synthesis = (
-        window(spectral.FRAME_LEN, tf.float32).numpy()[:, None, None]
+        window(spectrogram_lib.FRAME_LEN, tf.float32).numpy()[:, None, None]
         * waves
         * share
     )
-    shape = (spectral.FRAME_LEN, 1, 2 * spectral.NUM_BINS)
+    shape = (spectrogram_lib.FRAME_LEN, 1, 2 * spectrogram_lib.NUM_BINS)
     return synthesis.reshape(shape), analysis.reshape(shape)
