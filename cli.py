@@ -15,9 +15,6 @@ from typing import Any
 import tensorflow as tf
 from absl import app, flags, logging
 
-import checkpoints
-import cluster
-import corpus
 import export as export_lib
 import face as face_lib
 import gan as gan_lib
@@ -26,13 +23,11 @@ import incept as incept_lib
 import modes
 import original
 import play as play_lib
-import pretrained
 import settings
-import traindir
-import trainer
 from audio import write
 from digits import synthesizer
 from eval import classifier
+from training import checkpoints, dataset, distributed, loop, train_dir, weights
 
 FLAGS = flags.FLAGS
 HERE = pathlib.Path(__file__).resolve().parent
@@ -63,23 +58,23 @@ def define(face: Face, values: flags.FlagValues = FLAGS) -> None:
         _DEFINE[type(default)](name, default, text, flag_values=values)
 
 
-def find_audio(config: Config, directory: traindir.TrainDir) -> corpus.Corpus:
+def find_audio(config: Config, directory: train_dir.TrainDir) -> dataset.Corpus:
     """Finds what a run learns from; makes digits if it has no folder."""
     data = config["data"]
     if not data["dir"]:
         logging.info("no --data_dir: learning digits made in %s", DIGITS_DIR)
         synthesizer.synthesize(DIGITS_DIR)
         data["dir"] = str(pathlib.Path(DIGITS_DIR).resolve())
-    return corpus.find(config, directory)
+    return dataset.find(config, directory)
 
 
-def train(face: Face, directory: traindir.TrainDir) -> None:
+def train(face: Face, directory: train_dir.TrainDir) -> None:
     """Trains, or goes on training."""
     released = _released(face)
     resuming = directory.exists()
     saved = shipped = None
     if released:
-        shipped = settings.read_config(face, traindir.TrainDir(released))
+        shipped = settings.read_config(face, train_dir.TrainDir(released))
     if resuming:
         saved = settings.read_config(face, directory)
     elif shipped:
@@ -89,32 +84,30 @@ def train(face: Face, directory: traindir.TrainDir) -> None:
     config = settings.read_flags(
         face, FLAGS, saved, settings.SECTIONS if resuming else ("model",)
     )
-    with cluster.guard():
-        strategy = cluster.join(FLAGS.num_gpus)
-        chief = cluster.is_chief(strategy)
-        with cluster.chief_first(strategy):
+    with distributed.guard():
+        strategy = distributed.join(FLAGS.num_gpus)
+        chief = distributed.is_chief(strategy)
+        with distributed.chief_first(strategy):
             found = find_audio(config, directory)
         config["data"]["words"] = found.words
         config["model"]["num_labels"] = len(found.words)
         with directory.lock() if chief else contextlib.nullcontext():
             if chief:
                 face.prepare(directory, config, found)
-            cluster.agree(strategy)
+            distributed.agree(strategy)
             with strategy.scope():
                 gan = settings.build(face, directory, config)
                 new = directory.checkpoints.latest_step() is None
                 if released and shipped and new:
-                    step = pretrained.load_shared(
-                        gan, released, shipped, config
-                    )
+                    step = weights.load_shared(gan, released, shipped, config)
                     logging.info("starting from %s, step %d", released, step)
-                traindir.compile_gan(
-                    gan, traindir.TrainConfig(**config["train"])
+                train_dir.compile_gan(
+                    gan, train_dir.TrainConfig(**config["train"])
                 )
-            trainer.train(gan, directory, config, found)
+            loop.train(gan, directory, config, found)
 
 
-def preview(face: Face, directory: traindir.TrainDir) -> None:
+def preview(face: Face, directory: train_dir.TrainDir) -> None:
     """Makes checkpoints heard and seen as they come."""
     modes.preview(
         settings.build(face, directory),
@@ -124,7 +117,7 @@ def preview(face: Face, directory: traindir.TrainDir) -> None:
     )
 
 
-def incept(face: Face, directory: traindir.TrainDir) -> None:
+def incept(face: Face, directory: train_dir.TrainDir) -> None:
     """Scores checkpoints as they come."""
     given = FLAGS.incept_classifier
     incept_lib.incept(
@@ -138,7 +131,7 @@ def incept(face: Face, directory: traindir.TrainDir) -> None:
 
 
 def _out_dir(
-    face: Face, directory: traindir.TrainDir, name: str
+    face: Face, directory: train_dir.TrainDir, name: str
 ) -> pathlib.Path:
     """Where files go, unless a flag says: not beside the program's weights."""
     home = pathlib.Path() if _released(face) else directory.path
@@ -151,7 +144,7 @@ def _split_words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in words if word.strip())
 
 
-def generate(face: Face, directory: traindir.TrainDir) -> None:
+def generate(face: Face, directory: train_dir.TrainDir) -> None:
     """Writes clips."""
     ends = FLAGS.interpolate
     if not all(seed.isdecimal() for seed in ends):
@@ -189,12 +182,12 @@ def generate(face: Face, directory: traindir.TrainDir) -> None:
     )
 
 
-def play(face: Face, directory: traindir.TrainDir) -> None:
+def play(face: Face, directory: train_dir.TrainDir) -> None:
     """Serves a page to play on."""
     play_lib.play(settings.build(face, directory), directory, port=FLAGS.port)
 
 
-def export(face: Face, directory: traindir.TrainDir, form: str = "") -> None:
+def export(face: Face, directory: train_dir.TrainDir, form: str = "") -> None:
     """Writes the generator for others."""
     form = form or FLAGS.format or next(iter(export_lib.FORMATS))
     export_lib.check(form)
@@ -207,12 +200,12 @@ def export(face: Face, directory: traindir.TrainDir, form: str = "") -> None:
     )
 
 
-def infer(face: Face, directory: traindir.TrainDir) -> None:
+def infer(face: Face, directory: train_dir.TrainDir) -> None:
     """Exports a SavedModel; the name of the original."""
     export(face, directory, "savedmodel")
 
 
-def release(face: Face, directory: traindir.TrainDir) -> None:
+def release(face: Face, directory: train_dir.TrainDir) -> None:
     """Writes weights that travel."""
     modes.release(
         settings.build(face, directory),
@@ -222,7 +215,7 @@ def release(face: Face, directory: traindir.TrainDir) -> None:
     )
 
 
-def import_original(face: Face, directory: traindir.TrainDir) -> None:
+def import_original(face: Face, directory: train_dir.TrainDir) -> None:
     """Makes a train dir of a checkpoint of the authors' code.
 
     Raises:
@@ -249,7 +242,7 @@ def import_original(face: Face, directory: traindir.TrainDir) -> None:
             "authors' networks take none"
         )
     gan = settings.build(face, directory, config, gan_lib.GAN)
-    traindir.compile_gan(gan, traindir.TrainConfig(**config["train"]))
+    train_dir.compile_gan(gan, train_dir.TrainConfig(**config["train"]))
     missing = original.restore(gan, checkpoint)
     with directory.lock():
         face.prepare(directory, config, None)
@@ -263,7 +256,7 @@ def import_original(face: Face, directory: traindir.TrainDir) -> None:
     print(f"step {checkpoint.step}: {directory.path}{fresh * bool(missing)}")
 
 
-MODES: dict[str, Callable[[Face, traindir.TrainDir], None]] = {
+MODES: dict[str, Callable[[Face, train_dir.TrainDir], None]] = {
     "train": train,
     "preview": preview,
     "incept": incept,
@@ -279,8 +272,8 @@ RELEASED_MODES = ("train", "generate", "play", "export", "infer")
 EXIT_CODES = {  # what is wrong: a scheduler may start some again
     checkpoints.CorruptError: 2,
     FloatingPointError: 3,
-    cluster.WorkerLostError: 69,
-    traindir.LockedError: 75,
+    distributed.WorkerLostError: 69,
+    train_dir.LockedError: 75,
     Exception: 1,
 }
 REMEDIES = {
@@ -321,15 +314,15 @@ def main(face: Face, argv: list[str]) -> None:
             path = str(released)
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
-        known[mode](face, traindir.TrainDir(path))
+        known[mode](face, train_dir.TrainDir(path))
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError, tf.errors.OpError) as error:
         logging.debug("", exc_info=True)
         print(f"{face.program}: {_in_one_line(face, error)}", file=sys.stderr)
-        if isinstance(error, cluster.WorkerLostError):
+        if isinstance(error, distributed.WorkerLostError):
             # TensorFlow's own end would wait for those who are gone.
-            os._exit(EXIT_CODES[cluster.WorkerLostError])
+            os._exit(EXIT_CODES[distributed.WorkerLostError])
         sys.exit(next(c for k, c in EXIT_CODES.items() if isinstance(error, k)))
 
 

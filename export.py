@@ -18,8 +18,8 @@ import tensorflow as tf
 
 import gan as gan_lib
 import stock
-import traindir
 from system import atomic, console
+from training import train_dir
 
 INPUT, OUTPUT = "z", "G_z"  # names of the original
 LABEL = "label"
@@ -110,7 +110,7 @@ def check(name: str) -> None:
 
 def export(
     gan: gan_lib.GAN,
-    directory: traindir.TrainDir,
+    directory: train_dir.TrainDir,
     *,
     model: str,
     form: str,
@@ -131,7 +131,7 @@ def export(
     """
     check(form)
     name, write = FORMATS[form]
-    step = traindir.restore(gan, directory)
+    step = train_dir.restore(gan, directory)
     target = out_dir / name
     with atomic.folder(target) as draft:
         write(gan, draft)
@@ -180,7 +180,7 @@ def make_card(
         "config": sizes,
         "data": {**config["data"], "dir": folder},
         "train": config["train"],
-        "versions": traindir.versions(),
+        "versions": train_dir.versions(),
     }
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import keras
 
-import corpus
 import gan
-import traindir
+from training import dataset, train_dir
 
 Config = dict[str, dict[str, Any]]  # what config.json holds
 Setting = tuple[str, str, str, str]  # flag, section and field of it, help
@@ -140,14 +139,14 @@ class Face:
     switches: dict[str, tuple[str, str]] = dataclasses.field(
         default_factory=dict
     )
-    own_modes: dict[str, Callable[["Face", traindir.TrainDir], None]] = (
+    own_modes: dict[str, Callable[["Face", train_dir.TrainDir], None]] = (
         dataclasses.field(default_factory=dict)
     )
-    gan_of: Callable[[traindir.TrainDir, Any], Callable[..., gan.GAN]] = (
+    gan_of: Callable[[train_dir.TrainDir, Any], Callable[..., gan.GAN]] = (
         lambda directory, model: gan.GAN
     )
     prepare: Callable[
-        [traindir.TrainDir, Config, corpus.Corpus | None], None
+        [train_dir.TrainDir, Config, dataset.Corpus | None], None
     ] = lambda directory, config, found: None
     pretrained: pathlib.Path | None = None
 
@@ -160,9 +159,9 @@ class Face:
     def sections(self) -> dict[str, type]:
         """Kinds of what config.json holds."""
         return {
-            "data": traindir.DataConfig,
+            "data": train_dir.DataConfig,
             "model": self.config,
-            "train": traindir.TrainConfig,
+            "train": train_dir.TrainConfig,
         }
 
     @property

@@ -19,9 +19,9 @@ import gan as gan_lib
 import latents
 import modes
 import phrase
-import traindir
 from audio import write
 from eval import classifier, features
+from training import train_dir
 
 MAX_PHRASE_NAME = 50  # characters of a phrase that its file's name holds
 
@@ -203,7 +203,7 @@ def _name(word: str, point: str) -> str:
 
 def generate(
     gan: gan_lib.GAN,
-    directory: traindir.TrainDir,
+    directory: train_dir.TrainDir,
     request: Request,
     writing: write.Writing,
     *,
@@ -227,7 +227,7 @@ def generate(
     config = directory.read_config()["data"]
     vocabulary = config.get("words", ())
     clips = request.clips(vocabulary)
-    step = traindir.restore(gan, directory)
+    step = train_dir.restore(gan, directory)
     rate = config["sample_rate"]
     z = request.draw(gan.latent_dim)[[clip.point for clip in clips]]
     labels = None

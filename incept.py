@@ -10,13 +10,11 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-import corpus
 import gan as gan_lib
-import latents
 import modes
-import traindir
 from eval import classifier, features, frechet, inception, recipes
 from system import atomic
+from training import dataset, train_dir
 
 MAX_REAL_CLIPS = 5000  # that the Frechet distance compares with
 
@@ -45,7 +43,7 @@ class Scorer:
     ) -> None:
         self._judge = judge
         self._words = words
-        self._labels = latents.labels_in_turn(len(z), len(words))
+        self._labels = dataset.labels_in_turn(len(z), len(words))
         if unknown := sorted({*words} - {*judge.words}):
             logging.warning(
                 "the classifier does not know %s: clips are not compared with "
@@ -95,7 +93,7 @@ class Scorer:
 
 def incept(
     gan: gan_lib.GAN,
-    directory: traindir.TrainDir,
+    directory: train_dir.TrainDir,
     *,
     classifier_dir: pathlib.Path | None = None,
     num_clips: int = 5000,
@@ -151,7 +149,7 @@ def incept(
                 judge,
                 modes.fixed_z(folder / "z.npy", num_clips, gan.latent_dim),
                 config["data"]["sample_rate"],
-                corpus.real_clips(config, MAX_REAL_CLIPS),
+                dataset.real_clips(config, MAX_REAL_CLIPS),
                 splits,
                 config["data"].get("words", ()),
             )

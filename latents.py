@@ -26,13 +26,6 @@ def sample_z(num_clips: int, latent_dim: int, seed: int) -> np.ndarray:
     return np.array(draws, np.float32)
 
 
-def labels_in_turn(num_clips: int, num_labels: int) -> np.ndarray | None:
-    """Labels of clips that take turns, int32, `[num_clips]`; None without."""
-    if not num_labels:
-        return None
-    return (np.arange(num_clips) % num_labels).astype(np.int32)
-
-
 def rows_of_words(z: np.ndarray, num_labels: int) -> tuple[np.ndarray, ...]:
     """Gives each label, in turn, all of some latent vectors.
 

@@ -1,7 +1,7 @@
 """What one does with a trained generator: listen, make clips, pass it on.
 
 Each mode is a plain function of a GAN and the train dir that it was restored
-from (`traindir.restore`), or is to be.
+from (`train_dir.restore`), or is to be.
 """
 
 import contextlib
@@ -15,13 +15,11 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-import corpus
 import gan as gan_lib
 import latents
-import pretrained
-import traindir
 from audio import plots, write
 from system import atomic
+from training import dataset, train_dir, weights
 
 BATCH_SIZE = 64  # clips that go through the generator at once
 SHOWN_CLIPS = 16  # in a picture
@@ -50,7 +48,7 @@ def generate_audio(
 
 def preview(
     gan: gan_lib.GAN,
-    directory: traindir.TrainDir,
+    directory: train_dir.TrainDir,
     *,
     num_clips: int = 32,
     once: bool = False,
@@ -141,8 +139,8 @@ def _real_clips(
     """Real clips for a picture, laid out like those by so many vectors."""
     if words := config["data"].get("words", ()):
         shown = _shown_columns(num_columns, words)
-        return corpus.real_clips_of_words(config, shown)
-    return corpus.real_clips(config, min(num_columns, SHOWN_CLIPS))
+        return dataset.real_clips_of_words(config, shown)
+    return dataset.real_clips(config, min(num_columns, SHOWN_CLIPS))
 
 
 def string_together(
@@ -155,7 +153,7 @@ def string_together(
 
 def release(
     gan: gan_lib.GAN,
-    directory: traindir.TrainDir,
+    directory: train_dir.TrainDir,
     *,
     num_clips: int = 32,
     out_dir: pathlib.Path,
@@ -175,25 +173,25 @@ def release(
     Raises:
       FileNotFoundError: There is no checkpoint.
     """
-    step = traindir.restore(gan, directory)
+    step = train_dir.restore(gan, directory)
     config = directory.read_config()
     words = config["data"].get("words", ())
     num_z = _columns(num_clips, words)
     z = latents.sample_z(num_z, gan.latent_dim, seed=0)
     out_dir.mkdir(parents=True, exist_ok=True)
     for name, network in (
-        (pretrained.GENERATOR, gan.ema_generator),
-        (pretrained.DISCRIMINATOR, gan.discriminator),
+        (weights.GENERATOR, gan.ema_generator),
+        (weights.DISCRIMINATOR, gan.discriminator),
         *((f"{critic.name}.npz", critic) for critic in gan.spectral_critics),
     ):
-        atomic.write(out_dir / name, pretrained.pack(network, step))
+        atomic.write(out_dir / name, weights.pack(network, step))
     real = _real_clips(config, num_z)
     directory.copy_settings(out_dir)
     # The folder of the data means nothing on another machine.
     config["data"]["dir"] = ""
-    traindir.TrainDir(out_dir).write_config(config)
+    train_dir.TrainDir(out_dir).write_config(config)
     # As whoever unpacks them will hear them.
-    pretrained.load(gan, out_dir)
+    weights.load(gan, out_dir)
     clips = _generate_rows(gan, z, words)
     rate = config["data"]["sample_rate"]
     _write_clips(clips, real, step, rate, out_dir / "samples.wav", words)
@@ -216,18 +214,18 @@ def fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
 
 
 def watch(
-    gan: gan_lib.GAN, directory: traindir.TrainDir, once: bool
+    gan: gan_lib.GAN, directory: train_dir.TrainDir, once: bool
 ) -> Iterator[int]:
     """Restores each checkpoint as it comes; yields its step."""
     if once:
-        yield traindir.restore(gan, directory)
+        yield train_dir.restore(gan, directory)
         return
     seen, tried, waiting = -1, -1, False
     while True:
         newest = directory.checkpoints.latest_step()
         # The newest may be damaged, and restore the one that was seen.
         if newest is not None and newest > tried:
-            tried, step = newest, traindir.restore(gan, directory)
+            tried, step = newest, train_dir.restore(gan, directory)
             if step > seen:
                 seen, waiting = step, False
                 yield step

@@ -23,9 +23,9 @@ import werkzeug.exceptions
 
 import gan as gan_lib
 import latents
-import traindir
 from audio import write
 from networks import dcgan
+from training import train_dir
 
 WEB = pathlib.Path(__file__).resolve().with_name("web")
 HOST = "127.0.0.1"
@@ -257,7 +257,7 @@ def make_app(
 
 
 def play(
-    gan: gan_lib.GAN, directory: traindir.TrainDir, *, port: int = 0
+    gan: gan_lib.GAN, directory: train_dir.TrainDir, *, port: int = 0
 ) -> NoReturn:
     """Serves the page by the newest checkpoint, until SIGINT or SIGTERM.
 
@@ -275,7 +275,7 @@ def play(
     """
     with _listen(port) as listener:
         port = listener.getsockname()[1]
-        step = traindir.restore(gan, directory)
+        step = train_dir.restore(gan, directory)
         data = directory.read_config()["data"]
         rate, words = data["sample_rate"], data.get("words", ())
         instrument = Instrument(gan, rate, words)

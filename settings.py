@@ -7,7 +7,7 @@ from typing import Any
 
 import face as face_lib
 import gan as gan_lib
-import traindir
+from training import train_dir
 
 Face = face_lib.Face
 Config = face_lib.Config
@@ -62,7 +62,7 @@ def read_flags(
         if (
             config[section][field] != before
             and section in fixed
-            and (section, field) not in traindir.RESUMABLE
+            and (section, field) not in train_dir.RESUMABLE
         ):
             raise ValueError(
                 f"--{flag.name} is {value!r}, but that run has {before!r}: "
@@ -77,7 +77,7 @@ def read_flags(
     return config
 
 
-def read_config(face: Face, directory: traindir.TrainDir) -> Config:
+def read_config(face: Face, directory: train_dir.TrainDir) -> Config:
     """Reads the config of a run.
 
     Raises:
@@ -86,7 +86,7 @@ def read_config(face: Face, directory: traindir.TrainDir) -> Config:
     """
     config = directory.read_config()
     try:
-        traindir.from_json(face.config, config["model"])
+        train_dir.from_json(face.config, config["model"])
     except TypeError as error:
         raise ValueError(
             f"{directory.path} is not of {face.program}, or damaged ({error}): "
@@ -97,7 +97,7 @@ def read_config(face: Face, directory: traindir.TrainDir) -> Config:
 
 def build(
     face: Face,
-    directory: traindir.TrainDir,
+    directory: train_dir.TrainDir,
     config: Config | None = None,
     kind: Callable[..., gan_lib.GAN] | None = None,
 ) -> gan_lib.GAN:
@@ -112,8 +112,8 @@ def build(
     """
     config = config or read_config(face, directory)
     model = face.config(**config["model"])
-    return traindir.build_gan(
-        traindir.TrainConfig(**config["train"]),
+    return train_dir.build_gan(
+        train_dir.TrainConfig(**config["train"]),
         lambda: (face.build_generator(model), face.build_discriminator(model)),
         model.latent_dim,
         kind or face.gan_of(directory, model),

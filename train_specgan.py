@@ -30,19 +30,18 @@ import tqdm
 from absl import logging
 
 import cli
-import corpus
 import face as face_lib
 import settings
 import specgan
-import traindir
 from networks import spectrogram
+from training import dataset, train_dir
 
 
 def measure(
-    path: pathlib.Path, config: face_lib.Config, found: corpus.Corpus
+    path: pathlib.Path, config: face_lib.Config, found: dataset.Corpus
 ) -> None:
     """Measures what is normal in the audio of a run, and writes it down."""
-    batches = corpus.pass_once(
+    batches = dataset.pass_once(
         found, config, lambda *why: logging.warning("skipped: %r: %s", *why)
     )
     bar = tqdm.tqdm(batches, "measuring moments", delay=1.0, disable=None)
@@ -51,9 +50,9 @@ def measure(
 
 
 def prepare(
-    directory: traindir.TrainDir,
+    directory: train_dir.TrainDir,
     config: face_lib.Config,
-    found: corpus.Corpus | None,
+    found: dataset.Corpus | None,
 ) -> None:
     """Makes sure that a train dir has moments.
 
@@ -80,7 +79,7 @@ def prepare(
         measure(own, config, found)
 
 
-def moments(face: face_lib.Face, directory: traindir.TrainDir) -> None:
+def moments(face: face_lib.Face, directory: train_dir.TrainDir) -> None:
     """Measures moments alone.
 
     Raises:
@@ -102,7 +101,7 @@ def moments(face: face_lib.Face, directory: traindir.TrainDir) -> None:
 
 
 def gan_of(
-    directory: traindir.TrainDir, config: specgan.SpecGANConfig
+    directory: train_dir.TrainDir, config: specgan.SpecGANConfig
 ) -> Callable[..., specgan.SpecGAN]:
     """SpecGAN, as it hears by the moments of a train dir."""
     return functools.partial(

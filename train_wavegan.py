@@ -23,8 +23,8 @@ console.quiet_tensorflow()  # its notes would bury ours
 
 import cli
 import face
-import pretrained
 import wavegan
+from training import weights
 
 FACE = face.Face(
     model="wavegan",
@@ -54,7 +54,7 @@ FACE = face.Face(
          "--data_labels asks for words"),
     ),
     switches={"post_filter_len": ("wavegan_genr_pp", "wavegan_genr_pp_len")},
-    pretrained=pretrained.FOLDER,
+    pretrained=weights.FOLDER,
 )  # fmt: skip
 
 if __name__ == "__main__":

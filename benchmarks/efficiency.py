@@ -28,14 +28,13 @@ console.quiet_tensorflow()
 
 import tensorflow as tf
 
-import corpus
 import gan as gan_lib
 import incept
 import latents
 import loader
-import traindir
 import wavegan
 from eval import classifier
+from training import dataset, train_dir
 
 SHAPE: dict[str, Any] = {"slice_len": 8192, "dim": 16, "fade_len": 256}
 DATA: dict[str, Any] = {
@@ -77,12 +76,12 @@ def build(variant: dict[str, Any], seed: int) -> gan_lib.GAN:
     model = wavegan.WaveGANConfig(
         **SHAPE, **{k: v for k, v in variant.items() if k in fields}
     )
-    settings = traindir.TrainConfig(
+    settings = train_dir.TrainConfig(
         ema_decay=EMA_DECAY,
         seed=seed,
         **{k: v for k, v in variant.items() if k not in fields},
     )
-    gan = traindir.build_gan(
+    gan = train_dir.build_gan(
         settings,
         lambda: (
             wavegan.build_generator(model),
@@ -90,7 +89,7 @@ def build(variant: dict[str, Any], seed: int) -> gan_lib.GAN:
         ),
         model.latent_dim,
     )
-    traindir.compile_gan(gan, settings)
+    train_dir.compile_gan(gan, settings)
     return gan
 
 
@@ -191,7 +190,7 @@ def main() -> None:
                 args.n, wavegan.WaveGANConfig().latent_dim, seed=0
             ),
             DATA["sample_rate"],
-            corpus.real_clips(
+            dataset.real_clips(
                 {"data": {"dir": args.data_dir, **DATA}, "model": SHAPE},
                 incept.MAX_REAL_CLIPS,
             ),

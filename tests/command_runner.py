@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-import traindir
+from training import train_dir as train_dir_lib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TINY = (
@@ -93,7 +93,7 @@ def wait_for_checkpoint(
     process: subprocess.Popen[str], train_dir: pathlib.Path, beyond: int = -1
 ) -> int:
     """Waits for a checkpoint of a later step; returns its step."""
-    store = traindir.TrainDir(train_dir).checkpoints
+    store = train_dir_lib.TrainDir(train_dir).checkpoints
     deadline = time.monotonic() + 100
     while (step := store.latest_step()) is None or step <= beyond:
         assert process.poll() is None and time.monotonic() < deadline
@@ -112,7 +112,7 @@ def train(
 
 def weights(train_dir: pathlib.Path) -> dict[str, np.ndarray]:
     """All variables of the newest checkpoint."""
-    directory = traindir.TrainDir(train_dir)
+    directory = train_dir_lib.TrainDir(train_dir)
     step = directory.checkpoints.latest_step()
     assert step is not None
     reader = tf.train.load_checkpoint(directory.checkpoints.path(step))

@@ -20,10 +20,10 @@ import numpy as np
 import small_gan
 import tensorflow as tf
 
-import cluster
 import gan
 import losses
 from networks import augmentation
+from training import distributed
 
 STEPS, BATCH = 10, 16
 # Objective, optimizer other than SGD, fields of the networks and of the GAN.
@@ -139,7 +139,7 @@ def main(kind: str, out: str, *cases: str) -> None:
         )
         strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     else:
-        strategy = cluster.join()
+        strategy = distributed.join()
     found: dict[str, Any] = {}
     for case in cases or CASES:
         found |= train(strategy, case)

@@ -10,10 +10,9 @@ import pytest
 import small_gan
 import tensorflow as tf
 
-import alarms
-import journal
 import losses
-import traindir
+from training import collapse, train_dir
+from training import log as log_lib
 
 SHAPE = (4, 4096, 1)
 
@@ -25,8 +24,8 @@ def noise(level: float = 0.1) -> np.ndarray:
 
 def heard(fake: np.ndarray, d_loss: float = 0.5, bounded: bool = True) -> set:
     """Names of the alarms that go off."""
-    signs = alarms.Signs(fake, d_loss, bounded)
-    return {name for name, wrong in alarms.raised(signs).items() if wrong}
+    signs = collapse.Signs(fake, d_loss, bounded)
+    return {name for name, wrong in collapse.raised(signs).items() if wrong}
 
 
 def test_a_sound_generator_raises_none() -> None:
@@ -87,11 +86,11 @@ def test_an_alarm_warns_once_until_it_was_well_again(
     tmp_path: pathlib.Path, warnings: list[str]
 ) -> None:
     model = small_gan.build()
-    directory = traindir.TrainDir(tmp_path)
-    settings = traindir.TrainConfig(
+    directory = train_dir.TrainDir(tmp_path)
+    settings = train_dir.TrainConfig(
         critic_steps=2, batch_size=4, summary_secs=0
     )
-    log = journal.Journal(model, directory, 16000, settings, 0)
+    log = log_lib.Journal(model, directory, 16000, settings, 0)
     weights = model.generator.get_weights()
     batches = tf.constant(small_gan.batches_of(model))
     numbers = {"d_loss": tf.constant(0.5), "g_loss": tf.constant(0.5)}

@@ -14,10 +14,10 @@ import pytest
 import small_gan
 import tensorflow as tf
 
-import checkpoints
 import gan
 import wavegan
 from system import atomic
+from training import checkpoints
 
 
 @functools.cache

@@ -16,8 +16,8 @@ import distributed_worker
 import numpy as np
 import pytest
 
-import cluster
-import traindir
+from training import distributed
+from training import train_dir as train_dir_lib
 
 STEPS = "--train_max_steps=400"
 ENDLESS = "--train_max_steps=0"
@@ -49,7 +49,7 @@ def test_tf_config_names_all_workers_and_this_one(
     monkeypatch: pytest.MonkeyPatch, text: str, found: tuple[list[str], int]
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
-    assert cluster.workers() == found
+    assert distributed.workers() == found
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_tf_config_that_says_something_else_is_refused(
 ) -> None:
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(ValueError, match="^TF_CONFIG is .*: expected "):
-        cluster.workers()
+        distributed.workers()
 
 
 def test_more_gpus_than_there_are_is_one_line(
@@ -182,7 +182,7 @@ def test_two_workers_read_and_learn_what_one_process_does(
     copy = shutil.copytree(whole, tmp_path / "copy")
     done = command_runner.run("train", copy, "--train_max_steps=401")
     assert "at step 400" in done.stderr
-    assert traindir.TrainDir(copy).checkpoints.latest_step() == 401
+    assert train_dir_lib.TrainDir(copy).checkpoints.latest_step() == 401
 
 
 @pytest.mark.slow
@@ -205,7 +205,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(
     last = stderr.splitlines()[-1]
     assert last.startswith("train_wavegan.py: another worker ended"), stderr
     assert "Traceback" not in stderr
-    step = traindir.TrainDir(path).checkpoints.latest_step()
+    step = train_dir_lib.TrainDir(path).checkpoints.latest_step()
     assert step is not None and 3 < step < 400
     ends = end(train(path, audio, STEPS))
     assert [code for code, _ in ends] == [0, 0], ends
@@ -226,7 +226,7 @@ def test_workers_stop_together(
     ends = end(processes)
     assert [code for code, _ in ends] == [143, 143], ends
     steps = {stderr.splitlines()[-1] for _, stderr in ends}
-    step = traindir.TrainDir(path).checkpoints.latest_step()
+    step = train_dir_lib.TrainDir(path).checkpoints.latest_step()
     assert steps == {f"stopped by a signal; saved at step {step}"}
 
 

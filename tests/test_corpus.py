@@ -13,9 +13,8 @@ import soundfile
 import tensorflow as tf
 import wavs
 
-import corpus
-import traindir
 from audio import headers
+from training import dataset, train_dir
 
 
 def config_of(folder: pathlib.Path, **data: Any) -> dict[str, dict]:
@@ -33,26 +32,26 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
     keep = lambda text, *args: lines.append(text % args)  # noqa: E731
     for level in ("info", "warning"):
-        monkeypatch.setattr(corpus.logging, level, keep)
+        monkeypatch.setattr(dataset.logging, level, keep)
     return lines
 
 
 @pytest.fixture
-def directory(tmp_path: pathlib.Path) -> traindir.TrainDir:
-    made = traindir.TrainDir(tmp_path / "t")
+def directory(tmp_path: pathlib.Path) -> train_dir.TrainDir:
+    made = train_dir.TrainDir(tmp_path / "t")
     made.path.mkdir()
     return made
 
 
 def test_the_files_of_a_step_are_those_of_its_batches(
-    tmp_path: pathlib.Path, directory: traindir.TrainDir
+    tmp_path: pathlib.Path, directory: train_dir.TrainDir
 ) -> None:
     for i in range(20):  # each file is one level
         samples = np.full(64 * (1 + i % 3), (i + 1) / 32)
         wavs.write(tmp_path / "in" / f"{i:02}.wav", samples)
     config = config_of(tmp_path / "in")
-    found = corpus.find(config, directory)
-    stream = corpus.stream(
+    found = dataset.find(config, directory)
+    stream = dataset.stream(
         found,
         config,
         directory,
@@ -63,7 +62,7 @@ def test_the_files_of_a_step_are_those_of_its_batches(
     for step, batches in enumerate(stream.take(9), start=4):
         levels = np.rint(batches.numpy()[:, :, 0, 0].ravel() * 32).astype(int)
         names = [f"{level - 1:02}.wav" for level in levels]
-        paths = corpus.files_of_step(found, config, step)
+        paths = dataset.files_of_step(found, config, step)
         assert [pathlib.Path(path).name for path in paths] == list(
             dict.fromkeys(names)
         )
@@ -84,7 +83,7 @@ class Replicas:
 @pytest.mark.parametrize("devices", [1, 2])
 def test_replicas_share_the_batches_of_one(
     tmp_path: pathlib.Path,
-    directory: traindir.TrainDir,
+    directory: train_dir.TrainDir,
     workers: int,
     devices: int,
 ) -> None:
@@ -92,10 +91,10 @@ def test_replicas_share_the_batches_of_one(
         wavs.write(tmp_path / "in" / f"{i:02}.wav", np.full(64, (i + 1) / 64))
     config = config_of(tmp_path / "in")
     config["train"]["batch_size"] = 12
-    found = corpus.find(config, directory)
+    found = dataset.find(config, directory)
 
     def take(strategy: Any, count: int) -> list[np.ndarray]:
-        stream = corpus.stream(
+        stream = dataset.stream(
             found, config, directory, 3, lambda *_: None, strategy
         )
         return [batches.numpy() for batches in stream.take(count)]
@@ -122,14 +121,14 @@ def test_replicas_share_the_batches_of_one(
 
 def test_what_was_found_is_remembered_until_it_changes(
     tmp_path: pathlib.Path,
-    directory: traindir.TrainDir,
+    directory: train_dir.TrainDir,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     folder = tmp_path / "in"
     wavs.write_all(folder, [100, 200, 300])
     config = config_of(folder)
-    before = corpus.find(config, directory)
-    corpus.remember(before, directory)
+    before = dataset.find(config, directory)
+    dataset.remember(before, directory)
     opened = []
     real = soundfile.SoundFile
 
@@ -139,10 +138,10 @@ def test_what_was_found_is_remembered_until_it_changes(
 
     monkeypatch.setattr(headers, "_known", {})
     monkeypatch.setattr(soundfile, "SoundFile", note)
-    assert corpus.find(config, directory) == before
+    assert dataset.find(config, directory) == before
     assert not opened
     wavs.write(folder / "01.wav", wavs.noise(999))
-    assert corpus.find(config, directory).infos[1].num_samples == 999
+    assert dataset.find(config, directory).infos[1].num_samples == 999
     assert set(opened) == {"01.wav"}
 
 
@@ -150,48 +149,48 @@ def test_what_was_found_is_remembered_until_it_changes(
     "text", ["", "{", "[[1]]", '{"a": 1}', "3", "[" * 100_000, '[["x"]]']
 )
 def test_a_damaged_memory_is_none(
-    tmp_path: pathlib.Path, directory: traindir.TrainDir, text: str
+    tmp_path: pathlib.Path, directory: train_dir.TrainDir, text: str
 ) -> None:
     wavs.write_all(tmp_path / "in", [100])
     (directory.path / "files.json").write_text(text)
-    assert len(corpus.find(config_of(tmp_path / "in"), directory).infos) == 1
+    assert len(dataset.find(config_of(tmp_path / "in"), directory).infos) == 1
 
 
 def test_other_data_than_before_are_told_of(
-    tmp_path: pathlib.Path, directory: traindir.TrainDir, said: list[str]
+    tmp_path: pathlib.Path, directory: train_dir.TrainDir, said: list[str]
 ) -> None:
     folder = tmp_path / "in"
     wavs.write_all(folder, [100, 200, 300])
     config = config_of(folder)
-    corpus.remember(corpus.find(config, directory), directory)
-    corpus.find(config, directory)
+    dataset.remember(dataset.find(config, directory), directory)
+    dataset.find(config, directory)
     assert not [line for line in said if "not those" in line]
     (folder / "00.wav").unlink()
     wavs.write(folder / "01.wav", wavs.noise(999))
     wavs.write(folder / "07.wav", wavs.noise(99))
-    corpus.find(config, directory)
+    dataset.find(config, directory)
     assert "1 files more, 1 gone, 1 changed" in said[-1]
     folder.rename(tmp_path / "moved")
     said.clear()
-    corpus.find(config_of(tmp_path / "moved"), directory)
+    dataset.find(config_of(tmp_path / "moved"), directory)
     assert not [line for line in said if "not those" in line]
 
 
 def test_skipped_files_are_counted_and_listed(
-    tmp_path: pathlib.Path, directory: traindir.TrainDir, said: list[str]
+    tmp_path: pathlib.Path, directory: train_dir.TrainDir, said: list[str]
 ) -> None:
     folder = tmp_path / "in"
     wavs.write_all(folder, [100, 200, 300])
     wavs.write(folder / "slow.wav", wavs.noise(400), 8000)
     (folder / "bad\nname.wav").write_bytes(b"")
     with pytest.raises(ValueError, match=r"1 of 5 .*bad.nname.*max_bad=0\.2"):
-        corpus.find(config_of(folder), directory)
-    found = corpus.find(config_of(folder, max_bad=0.2), directory)
+        dataset.find(config_of(folder), directory)
+    found = dataset.find(config_of(folder, max_bad=0.2), directory)
     assert "data: 4 files" in said[-1]
     assert "1 files skipped (listed in" in said[-1]
     assert said[-1].endswith("skipped.txt); 1 at 8000 Hz")
     assert "bad\\nname.wav" in said[-2]
-    corpus.remember(found, directory)
+    dataset.remember(found, directory)
     lines = directory.skipped.read_text().splitlines()
     assert len(lines) == 1
     assert "bad\\nname.wav" in lines[0]
@@ -201,22 +200,22 @@ def test_skipped_files_are_counted_and_listed(
 def test_real_clips_are_those_of_the_folder(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    clips = corpus.real_clips(config_of(audio), 11)
+    clips = dataset.real_clips(config_of(audio), 11)
     assert clips is not None
     assert clips.shape == (11, 64, 1)
     found = {clip.tobytes() for clip in clips}
     for path in audio.iterdir():
         samples, _ = soundfile.read(path, dtype="float32")
         assert samples[:64, np.newaxis].tobytes() in found
-    assert corpus.real_clips(config_of(tmp_path / "gone"), 3) is None
+    assert dataset.real_clips(config_of(tmp_path / "gone"), 3) is None
 
 
 def test_real_clips_do_without_broken_files(tmp_path: pathlib.Path) -> None:
     wavs.write_all(tmp_path, [100, 100])
     (tmp_path / "a.wav").write_bytes(b"")
     wavs.write(tmp_path / "b.wav", np.full(99, np.nan), codec=("WAV", "FLOAT"))
-    clips = corpus.real_clips(config_of(tmp_path), 5)
+    clips = dataset.real_clips(config_of(tmp_path), 5)
     assert clips is not None and len(clips) == 2
     for name in ("00.wav", "01.wav"):
         (tmp_path / name).unlink()
-    assert corpus.real_clips(config_of(tmp_path), 5) is None
+    assert dataset.real_clips(config_of(tmp_path), 5) is None

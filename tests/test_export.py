@@ -17,9 +17,8 @@ import untrained
 from untrained import SPECGAN
 
 import export
-import pretrained
-import traindir
 from system import atomic
+from training import train_dir, weights
 
 RUNTIMES = pathlib.Path(export_runtimes.__file__)
 GANS: dict[str, dict[str, Any]] = {
@@ -149,7 +148,7 @@ def test_a_file_comes_with_its_card_to_where_one_is(
     assert names == {f"generator.{form}", "generator.json"}
     card = json.loads((folder / "generator.json").read_text())
     assert card["format"] == form and card["step"] > 0
-    assert not (pretrained.FOLDER / "export").exists()
+    assert not (weights.FOLDER / "export").exists()
 
 
 def test_unknown_formats_are_refused_with_the_choices(
@@ -163,7 +162,7 @@ def test_unknown_formats_are_refused_with_the_choices(
 
 
 def test_the_card_says_what_one_must_know_and_no_path() -> None:
-    config = traindir.TrainDir(pretrained.FOLDER).read_config()
+    config = train_dir.TrainDir(weights.FOLDER).read_config()
     config["data"]["dir"] = "/home/ada/sounds/drums"
     card = export.make_card(config, "wavegan", "onnx", 7)
     assert card["data"] == {**config["data"], "dir": "drums"}
@@ -187,7 +186,7 @@ def test_the_card_says_what_one_must_know_and_no_path() -> None:
 
 
 def test_the_card_of_a_labelled_generator_lists_its_words_by_label() -> None:
-    config = traindir.TrainDir(pretrained.FOLDER).read_config()
+    config = train_dir.TrainDir(weights.FOLDER).read_config()
     config["data"] |= {"labels": "words", "words": ["nine", "zero"]}
     config["model"]["num_labels"] = 2
     card = export.make_card(config, "wavegan", "onnx", 7)

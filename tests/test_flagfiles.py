@@ -10,8 +10,8 @@ import cli
 import face as face_lib
 import train_specgan
 import train_wavegan
-import traindir
 from eval import table
+from training import train_dir
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 FILES = sorted((ROOT / "flagfiles").rglob("*.cfg"))
@@ -59,7 +59,7 @@ def test_it_trains(
     command += [f"--flagfile={path}", f"--data_dir={audio}"]
     command += [f"--{name}={value}" for name, value in small.items()]
     cli.main(face, values(command))
-    directory = traindir.TrainDir(tmp_path / "t")
+    directory = train_dir.TrainDir(tmp_path / "t")
     assert directory.checkpoints.latest_step() == 2
     config = directory.read_config()
     known = {

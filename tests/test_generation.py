@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 import generation
 import latents
-import pretrained
-import traindir
 from eval import classifier, features
+from training import train_dir, weights
 
 PRETRAINED = ("generate", "--pretrained")
-WORDS = traindir.TrainDir(pretrained.FOLDER).read_config()["data"].get("words")
+WORDS = train_dir.TrainDir(weights.FOLDER).read_config()["data"].get("words")
 seeds = st.integers(0, 2**31 - 1)
 
 

@@ -12,7 +12,7 @@ import time
 import command_runner
 import pytest
 
-import checkpoints
+from training import checkpoints
 
 OFTEN = "--train_save_secs=0"
 ENDLESS = "--train_max_steps=0"

@@ -11,8 +11,8 @@ import pytest
 import soundfile
 import tf1_wavegan as tf1
 
-import traindir
 from networks import spectrogram
+from training import train_dir as train_dir_lib
 
 SPECGAN = "train_specgan.py"
 pytestmark = pytest.mark.slow
@@ -50,7 +50,7 @@ def test_what_was_imported_is_heard_and_trains_on(
     done = import_(train_dir, theirs.path, *flags, program=program)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"step 2: {train_dir}\n"
-    config = traindir.TrainDir(train_dir).read_config()
+    config = train_dir_lib.TrainDir(train_dir).read_config()
     assert config["train"]["loss"] == "dcgan"  # Adam's decays tell
     before = command_runner.weights(train_dir)
     done = import_(train_dir, theirs.path, *flags, program=program)
@@ -106,7 +106,7 @@ def test_specgan_asks_for_moments_and_upsampling(
     bare = tmp_path / "bare"
     done = import_(bare, theirs.path, linear, program=SPECGAN)
     command_runner.assert_one_line(done, "moments", program=SPECGAN)
-    assert not traindir.TrainDir(bare).exists()
+    assert not train_dir_lib.TrainDir(bare).exists()
     moments = spectrogram.Moments(np.full(128, -4.0), np.ones(128))
     moments.save(tmp_path / "m.npz")
     given = (linear, "--specgan_ngl=1", f"--data_moments_fp={tmp_path}/m.npz")

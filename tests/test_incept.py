@@ -14,9 +14,9 @@ import tiny_classifier
 from command_runner import EMA, TINY
 
 import incept
-import traindir
 import wavegan
 from eval import classifier, features, recipes
+from training import train_dir as train_dir_lib
 
 INCEPT = ("--once", "--incept_n=40", "--incept_k=2")
 
@@ -50,7 +50,7 @@ def test_checkpoints_are_scored_once_and_the_best_is_kept(
     assert z.shape == (40, 8)
     assert list((train_dir / "incept/logs").iterdir())
     best = max(rows, key=lambda row: row["mean"])["step"]
-    kept = traindir.TrainDir(train_dir / "incept/best")
+    kept = train_dir_lib.TrainDir(train_dir / "incept/best")
     assert kept.checkpoints.steps() == [best]
     done = command_runner.run("generate", kept.path, "--n=2")
     assert f"step {best}: 2 clips" in done.stdout
@@ -99,13 +99,13 @@ def test_clips_are_compared_with_the_words_that_were_asked_for(
 @pytest.fixture(scope="module")
 def nameless(
     tmp_path_factory: pytest.TempPathFactory, audio: pathlib.Path
-) -> traindir.TrainDir:
+) -> train_dir_lib.TrainDir:
     """A train dir whose files' names tell nothing."""
     path = tmp_path_factory.mktemp("nameless") / "t"
     command_runner.run(
         *("train", path, f"--data_dir={audio}", *TINY), "--train_max_steps=1"
     )
-    return traindir.TrainDir(path)
+    return train_dir_lib.TrainDir(path)
 
 
 @pytest.mark.parametrize(
@@ -118,13 +118,13 @@ def nameless(
     ],
 )
 def test_what_cannot_be_scored_is_refused(
-    nameless: traindir.TrainDir, settings: dict[str, Any], words: str
+    nameless: train_dir_lib.TrainDir, settings: dict[str, Any], words: str
 ) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         incept.incept(small_gan.build(), nameless, once=True, **settings)
 
 
-def test_a_refusal_is_one_line(nameless: traindir.TrainDir) -> None:
+def test_a_refusal_is_one_line(nameless: train_dir_lib.TrainDir) -> None:
     done = command_runner.run("incept", nameless.path, "--once")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
@@ -144,7 +144,7 @@ def test_a_judge_is_trained_on_the_spot_once(
         *("train", tmp_path / "t", f"--data_dir={tmp_path / 'tones'}", *TINY),
         "--train_max_steps=1",
     )
-    directory = traindir.TrainDir(tmp_path / "t")
+    directory = train_dir_lib.TrainDir(tmp_path / "t")
     config = wavegan.WaveGANConfig(**directory.read_config()["model"])
     gan = small_gan.build(config=config)
     incept.incept(gan, directory, num_clips=20, splits=2, once=True)

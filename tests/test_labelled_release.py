@@ -18,10 +18,10 @@ import wavs
 import export
 import gan as gan_lib
 import modes
-import pretrained
 import settings
 import train_wavegan
-import traindir
+from training import train_dir
+from training import weights as weights_lib
 
 FACE = train_wavegan.FACE
 WORDS = ("nine", "three", "zero")
@@ -38,9 +38,9 @@ cli.run(dataclasses.replace(train_wavegan.FACE, pretrained=folder))
 @pytest.fixture(scope="module")
 def trained(
     tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[traindir.TrainDir, gan_lib.GAN]:
+) -> tuple[train_dir.TrainDir, gan_lib.GAN]:
     """A train dir of step 3, as `train` would leave it, and its GAN."""
-    directory = traindir.TrainDir(tmp_path_factory.mktemp("trained") / "t")
+    directory = train_dir.TrainDir(tmp_path_factory.mktemp("trained") / "t")
     config: dict[str, dict[str, Any]] = {
         "data": {"labels": "words", "words": WORDS},
         "model": {"slice_len": 256, "dim": 2, "num_labels": len(WORDS)},
@@ -56,7 +56,7 @@ def trained(
     gan = settings.build(FACE, directory, config)
     weights = gan.generator.get_weights()
     gan.ema_generator.set_weights([3 * weight for weight in weights])
-    traindir.compile_gan(gan, traindir.TrainConfig(**config["train"]))
+    train_dir.compile_gan(gan, train_dir.TrainConfig(**config["train"]))
     with directory.lock():
         directory.write_config(config)
         directory.checkpoints.save(gan, 3)
@@ -65,15 +65,17 @@ def trained(
 
 @pytest.fixture(scope="module")
 def released(
-    trained: tuple[traindir.TrainDir, gan_lib.GAN],
+    trained: tuple[train_dir.TrainDir, gan_lib.GAN],
     tmp_path_factory: pytest.TempPathFactory,
-) -> traindir.TrainDir:
+) -> train_dir.TrainDir:
     """What `release` makes of it, somewhere else."""
     directory, _ = trained
     folder = tmp_path_factory.mktemp("released") / "r"
     gan = settings.build(FACE, directory)
     modes.release(gan, directory, num_clips=3, out_dir=folder)
-    return traindir.TrainDir(shutil.copytree(folder, folder.with_name("moved")))
+    return train_dir.TrainDir(
+        shutil.copytree(folder, folder.with_name("moved"))
+    )
 
 
 def critics_of(gan: gan_lib.GAN) -> dict[str, Any]:
@@ -87,12 +89,13 @@ def float16(weight: Any) -> np.ndarray:
 
 
 def test_a_release_knows_all_networks_and_the_words(
-    trained: tuple[traindir.TrainDir, gan_lib.GAN], released: traindir.TrainDir
+    trained: tuple[train_dir.TrainDir, gan_lib.GAN],
+    released: train_dir.TrainDir,
 ) -> None:
     assert {path.name for path in released.path.iterdir()} == {
         "config.json",
-        pretrained.GENERATOR,
-        pretrained.DISCRIMINATOR,
+        weights_lib.GENERATOR,
+        weights_lib.DISCRIMINATOR,
         f"{CRITIC}.npz",
         "samples.wav",
         "samples.png",
@@ -101,7 +104,7 @@ def test_a_release_knows_all_networks_and_the_words(
     assert config["data"]["words"] == list(WORDS)
     _, ours = trained
     theirs = settings.build(FACE, released)
-    assert traindir.restore(theirs, released) == 3
+    assert train_dir.restore(theirs, released) == 3
     for before, after in (
         (ours.ema_generator, theirs.ema_generator),
         (ours.discriminator, theirs.discriminator),
@@ -113,7 +116,7 @@ def test_a_release_knows_all_networks_and_the_words(
 
 
 def test_an_export_of_a_release_says_the_same_word(
-    released: traindir.TrainDir, tmp_path: pathlib.Path
+    released: train_dir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
     gan = settings.build(FACE, released)
     export.export(
@@ -123,7 +126,9 @@ def test_an_export_of_a_release_says_the_same_word(
     assert card["words"] == list(WORDS) and card["step"] == 3
 
 
-def damage(released: traindir.TrainDir, path: pathlib.Path, fault: str) -> None:
+def damage(
+    released: train_dir.TrainDir, path: pathlib.Path, fault: str
+) -> None:
     """Copies a release, and breaks the copy."""
     shutil.copytree(released.path, path)
     file = path / "config.json"
@@ -147,12 +152,12 @@ def damage(released: traindir.TrainDir, path: pathlib.Path, fault: str) -> None:
     ],
 )
 def test_a_damaged_release_is_refused(
-    released: traindir.TrainDir, tmp_path: pathlib.Path, fault: str, name: str
+    released: train_dir.TrainDir, tmp_path: pathlib.Path, fault: str, name: str
 ) -> None:
     damage(released, tmp_path / "r", fault)
-    directory = traindir.TrainDir(tmp_path / "r")
+    directory = train_dir.TrainDir(tmp_path / "r")
     with pytest.raises(ValueError, match=name):
-        traindir.restore(settings.build(FACE, directory), directory)
+        train_dir.restore(settings.build(FACE, directory), directory)
 
 
 # Training goes on ------------------------------------------------------------
@@ -169,7 +174,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def train(
-    released: traindir.TrainDir,
+    released: train_dir.TrainDir,
     path: pathlib.Path,
     data: pathlib.Path,
     *flags: str,
@@ -194,7 +199,7 @@ def assert_starts_from(
 ) -> None:
     """Weights are a release's, but for one step and for those of labels."""
     with np.load(file, allow_pickle=False) as packed:
-        names = {*packed.files} - {"step", pretrained.LABELS}
+        names = {*packed.files} - {"step", weights_lib.LABELS}
         for name in names:
             key = f"{part}/{name.replace('/', '.S')}"
             ours = variables[f"{key}/.ATTRIBUTES/VARIABLE_VALUE"]
@@ -204,7 +209,7 @@ def assert_starts_from(
 
 @pytest.mark.slow
 def test_training_goes_on_with_words_and_critics_that_both_know(
-    released: traindir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
+    released: train_dir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     variables = train(
         released,
@@ -213,10 +218,10 @@ def test_training_goes_on_with_words_and_critics_that_both_know(
         "--data_labels=words",
         "--wavegan_spectral_critics=2",
     )
-    config = traindir.TrainDir(tmp_path / "t").read_config()
+    config = train_dir.TrainDir(tmp_path / "t").read_config()
     assert config["data"]["words"] == ["two", "zero"]
     folder = released.path
-    assert_starts_from(variables, "generator", folder / pretrained.GENERATOR)
+    assert_starts_from(variables, "generator", folder / weights_lib.GENERATOR)
     critic = next(k for k in variables if CRITIC in k).partition("/")[0]
     assert_starts_from(variables, critic, folder / f"{CRITIC}.npz")
     assert_words_are_kept(variables, folder)
@@ -229,15 +234,15 @@ def assert_words_are_kept(
     rows = variables[
         "generator/label_project.Sembeddings/.ATTRIBUTES/VARIABLE_VALUE"
     ]
-    with np.load(folder / pretrained.GENERATOR, allow_pickle=False) as packed:
-        before = packed[pretrained.LABELS]
+    with np.load(folder / weights_lib.GENERATOR, allow_pickle=False) as packed:
+        before = packed[weights_lib.LABELS]
     np.testing.assert_allclose(rows[1], before[WORDS.index("zero")], atol=4e-3)
     assert np.abs(rows[0] - before).max(axis=1).min() > 0.1
 
 
 @pytest.mark.slow
 def test_a_run_that_ended_before_its_first_checkpoint_starts_from_it_too(
-    released: traindir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
+    released: train_dir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     labels = "--data_labels=words"
     train(released, tmp_path / "t", data, labels)
@@ -248,13 +253,13 @@ def test_a_run_that_ended_before_its_first_checkpoint_starts_from_it_too(
 
 @pytest.mark.slow
 def test_critics_of_another_width_start_anew(
-    released: traindir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
+    released: train_dir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     variables = train(
         released, tmp_path / "t", data, "--wavegan_spectral_dim=3"
     )
     folder = released.path
-    assert_starts_from(variables, "generator", folder / pretrained.GENERATOR)
+    assert_starts_from(variables, "generator", folder / weights_lib.GENERATOR)
     assert (
-        traindir.TrainDir(tmp_path / "t").read_config()["data"]["words"] == []
+        train_dir.TrainDir(tmp_path / "t").read_config()["data"]["words"] == []
     )

@@ -13,14 +13,13 @@ import small_gan
 import tensorflow as tf
 import untrained
 
-import checkpoints
 import gan
 import losses
-import pretrained
 import specgan
-import traindir
 import wavegan
 from networks import augmentation, dcgan
+from training import checkpoints, train_dir
+from training import weights as weights_lib
 
 Random = np.random.Generator
 NUM_LABELS = 3
@@ -240,10 +239,10 @@ def test_labels_make_a_difference_that_is_learnt() -> None:
 
 @pytest.mark.usefixtures("eagerly")
 def test_labels_are_learnt_in_bfloat16() -> None:
-    settings = traindir.TrainConfig(
+    settings = train_dir.TrainConfig(
         precision="bf16", spectral_critics=1, critic_steps=1
     )
-    model = traindir.build_gan(
+    model = train_dir.build_gan(
         settings,
         lambda: (
             wavegan.build_generator(SMALL),
@@ -251,7 +250,7 @@ def test_labels_are_learnt_in_bfloat16() -> None:
         ),
         SMALL.latent_dim,
     )
-    traindir.compile_gan(model, settings)
+    train_dir.compile_gan(model, settings)
     layer = model.generator.get_layer("label_project")
     assert layer.compute_dtype == "bfloat16"
     before = layer.get_weights()[0]
@@ -372,11 +371,11 @@ def test_a_restored_run_goes_on_bit_for_bit(
 def test_released_weights_hold_the_labels(tmp_path: pathlib.Path) -> None:
     model, other = build(init=1), build(init=2)
     for name, network in (
-        (pretrained.GENERATOR, model.generator),
-        (pretrained.DISCRIMINATOR, model.discriminator),
+        (weights_lib.GENERATOR, model.generator),
+        (weights_lib.DISCRIMINATOR, model.discriminator),
     ):
-        (tmp_path / name).write_bytes(pretrained.pack(network, 7))
-    assert pretrained.load(other, tmp_path) == 7
+        (tmp_path / name).write_bytes(weights_lib.pack(network, 7))
+    assert weights_lib.load(other, tmp_path) == 7
     for ours, theirs in (
         (model.generator, other.generator),
         (model.discriminator, other.discriminator),
@@ -385,4 +384,4 @@ def test_released_weights_hold_the_labels(tmp_path: pathlib.Path) -> None:
             small_gan.flat(ours), small_gan.flat(theirs), atol=1e-3
         )
     with pytest.raises(ValueError, match=r"generator\.npz does not fit"):
-        pretrained.load(build(num_labels=2), tmp_path)
+        weights_lib.load(build(num_labels=2), tmp_path)

@@ -18,10 +18,9 @@ import pytest
 import yaml
 
 import cli
-import cluster as cluster_lib
-import traindir
 import wavegan
 from benchmarks import scaling
+from training import distributed, train_dir
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SLURM = ROOT / "docs/slurm.sh"
@@ -29,8 +28,8 @@ MANIFEST = ROOT / "docs/kubernetes.yaml"
 DOCUMENTS = list(yaml.safe_load_all(MANIFEST.read_text(encoding="utf-8")))
 TEXT = (ROOT / "docs/distributed.md").read_text(encoding="utf-8")
 
-LOST_WORKER = cli.EXIT_CODES[cluster_lib.WorkerLostError]
-LOCKED = cli.EXIT_CODES[traindir.LockedError]
+LOST_WORKER = cli.EXIT_CODES[distributed.WorkerLostError]
+LOCKED = cli.EXIT_CODES[train_dir.LockedError]
 STOPPED = 128 + signal.SIGTERM
 HOPELESS = set(cli.EXIT_CODES.values()) - {LOST_WORKER, LOCKED}
 

@@ -14,11 +14,10 @@ import small_gan
 from playwright import sync_api
 
 import latents
-import pretrained
 import specgan
-import traindir
 import wavegan
 from networks import spectrogram
+from training import train_dir, weights
 
 pytestmark = pytest.mark.slow
 pytest_plugins = ["browser"]
@@ -104,16 +103,16 @@ def release(
 ) -> None:
     """Writes untrained weights as a train dir that others can play."""
     path.mkdir()
-    data = traindir.DataConfig(sample_rate=sample_rate)
-    sections = {"data": data, "model": config, "train": traindir.TrainConfig()}
-    traindir.TrainDir(path).write_config(
+    data = train_dir.DataConfig(sample_rate=sample_rate)
+    sections = {"data": data, "model": config, "train": train_dir.TrainConfig()}
+    train_dir.TrainDir(path).write_config(
         {name: vars(section) for name, section in sections.items()}
     )
     for name, network in (
-        (pretrained.GENERATOR, model.generator),
-        (pretrained.DISCRIMINATOR, model.discriminator),
+        (weights.GENERATOR, model.generator),
+        (weights.DISCRIMINATOR, model.discriminator),
     ):
-        (path / name).write_bytes(pretrained.pack(network, 1))
+        (path / name).write_bytes(weights.pack(network, 1))
 
 
 @pytest.mark.parametrize(

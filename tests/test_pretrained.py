@@ -18,10 +18,10 @@ from command_runner import EMA
 import generation
 import latents
 import modes
-import pretrained
 import settings
 import train_wavegan
-import traindir
+from training import dataset, train_dir
+from training import weights as weights_lib
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +47,8 @@ def test_released_weights_are_the_runs_to_float16(
 ) -> None:
     weights = command_runner.weights(trained)
     for file, part in (
-        (pretrained.GENERATOR, "ema_generator"),
-        (pretrained.DISCRIMINATOR, "discriminator"),
+        (weights_lib.GENERATOR, "ema_generator"),
+        (weights_lib.DISCRIMINATOR, "discriminator"),
     ):
         with np.load(released / file, allow_pickle=False) as packed:
             assert int(packed["step"]) == 4
@@ -87,8 +87,8 @@ def test_a_release_is_heard_seen_and_used_like_a_train_dir(
 def test_weights_pack_and_unpack(tmp_path: pathlib.Path) -> None:
     ours, theirs = small_gan.build(init=1), small_gan.build(init=2)
     path = tmp_path / "g.npz"
-    path.write_bytes(pretrained.pack(ours.generator, 7))
-    assert pretrained.unpack(theirs.generator, path) == 7
+    path.write_bytes(weights_lib.pack(ours.generator, 7))
+    assert weights_lib.unpack(theirs.generator, path) == 7
     np.testing.assert_array_equal(
         small_gan.flat(theirs.generator),
         small_gan.flat(ours.generator).astype(np.float16).astype(np.float32),
@@ -109,24 +109,24 @@ def test_words_take_their_own_weights_along(
 
     source, target = build(theirs, init=1), build(len(rows), init=2)
     path = tmp_path / "g.npz"
-    path.write_bytes(pretrained.pack(source, 7))
+    path.write_bytes(weights_lib.pack(source, 7))
     before = {w.path: np.array(w) for w in target.weights}
-    assert pretrained.unpack(target, path, rows) == 7
+    assert weights_lib.unpack(target, path, rows) == 7
     given = {
         w.path: np.asarray(w, np.float16).astype(np.float32)
         for w in source.weights
     }
     for weight in target.weights:
         expected = before[weight.path]
-        if weight.path != pretrained.LABELS:
+        if weight.path != weights_lib.LABELS:
             expected = given[weight.path]
         for label, row in enumerate(rows):
-            if weight.path == pretrained.LABELS and row is not None:
+            if weight.path == weights_lib.LABELS and row is not None:
                 expected[label] = given[weight.path][row]
         np.testing.assert_array_equal(weight, expected, err_msg=weight.path)
     if rows:
         with pytest.raises(ValueError, match="g.npz does not fit"):
-            pretrained.unpack(target, path, [3, 3])
+            weights_lib.unpack(target, path, [3, 3])
 
 
 @pytest.mark.parametrize("fault", ["cut", "text", "shape", "absent"])
@@ -135,30 +135,30 @@ def test_weights_that_do_not_fit_are_named(
 ) -> None:
     model = small_gan.build()
     path = tmp_path / "g.npz"
-    content = pretrained.pack(model.generator, 7)
+    content = weights_lib.pack(model.generator, 7)
     if fault == "cut":
         path.write_bytes(content[: len(content) // 2])
     if fault == "text":
         path.write_text("not found")
     if fault == "shape":
-        path.write_bytes(pretrained.pack(model.discriminator, 7))
+        path.write_bytes(weights_lib.pack(model.discriminator, 7))
     with pytest.raises(ValueError, match="g.npz does not fit"):
-        pretrained.unpack(model.generator, path)
+        weights_lib.unpack(model.generator, path)
 
 
 # What comes with the program -------------------------------------------------
 
-FOLDER = pretrained.FOLDER
-CONFIG = traindir.TrainDir(FOLDER).read_config()
+FOLDER = weights_lib.FOLDER
+CONFIG = train_dir.TrainDir(FOLDER).read_config()
 WORDS = CONFIG["data"].get("words", ())
-GAN = settings.build(train_wavegan.FACE, traindir.TrainDir(FOLDER))
+GAN = settings.build(train_wavegan.FACE, train_dir.TrainDir(FOLDER))
 
 
 def test_its_files_are_small_and_all_there() -> None:
     files = {path.name: path.stat().st_size for path in FOLDER.iterdir()}
     assert {
-        pretrained.GENERATOR,
-        pretrained.DISCRIMINATOR,
+        weights_lib.GENERATOR,
+        weights_lib.DISCRIMINATOR,
         "config.json",
         "README.md",
         "samples.wav",
@@ -192,9 +192,9 @@ def test_it_says_the_same_in_another_process(tmp_path: pathlib.Path) -> None:
 
 def test_its_clips_are_words_not_hum(tmp_path: pathlib.Path) -> None:
     """Loud somewhere, silent behind the word, and unlike one another."""
-    pretrained.load(GAN, FOLDER)
+    weights_lib.load(GAN, FOLDER)
     z = latents.sample_z(16, GAN.latent_dim, seed=0)
-    labels = latents.labels_in_turn(16, GAN.num_labels)
+    labels = dataset.labels_in_turn(16, GAN.num_labels)
     audio = modes.generate_audio(GAN.generate, z, labels)
     clips = np.stack(list(audio))[..., 0]
     assert clips.shape == (16, CONFIG["model"]["slice_len"])
@@ -215,12 +215,12 @@ def test_training_goes_on_from_it(
     )
     assert done.returncode == 0, done.stderr
     assert f"starting from {FOLDER}" in done.stderr
-    config = traindir.TrainDir(tmp_path / "t").read_config()
+    config = train_dir.TrainDir(tmp_path / "t").read_config()
     assert config["model"] == {**CONFIG["model"], "num_labels": 0}
     assert config["train"]["batch_size"] == 2
     ours = command_runner.weights(tmp_path / "t")
-    with np.load(FOLDER / pretrained.GENERATOR, allow_pickle=False) as packed:
-        for name in set(packed.files) - {"step", pretrained.LABELS}:
+    with np.load(FOLDER / weights_lib.GENERATOR, allow_pickle=False) as packed:
+        for name in set(packed.files) - {"step", weights_lib.LABELS}:
             key = name.replace("/", ".S")
             moved = ours[f"generator/{key}/.ATTRIBUTES/VARIABLE_VALUE"]
             # One step of Adam moves no weight by much more than its rate.

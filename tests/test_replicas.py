@@ -66,13 +66,14 @@ def run_on_two(*args: object) -> subprocess.CompletedProcess[str]:
     start = """
 from system import console
 console.quiet_tensorflow()
-import cli, cluster, train_wavegan
+import cli, train_wavegan
+from training import distributed
 import tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-cluster.join = lambda num_gpus: strategy
+distributed.join = lambda num_gpus: strategy
 cli.run(train_wavegan.FACE)
 """
     return subprocess.run(

@@ -13,14 +13,13 @@ import scipy.signal
 import small_gan
 import tensorflow as tf
 
-import checkpoints
 import gan
 import losses
 import modes
-import pretrained
-import traindir
 import wavegan
 from networks import spectral_critic
+from training import checkpoints, train_dir
+from training import weights as weights_lib
 
 CONFIG = dataclasses.replace(small_gan.SMALL, slice_len=256)
 Random = np.random.Generator
@@ -198,11 +197,11 @@ def test_they_hear_what_the_waveforms_discriminator_hears() -> None:
 
 def build(**settings: Any) -> gan.GAN:
     """A compiled GAN as the settings of a run say."""
-    train = traindir.TrainConfig(
+    train = train_dir.TrainConfig(
         critic_steps=2,
         **{"spectral_critics": 2, "spectral_dim": 1, **settings},
     )
-    model = traindir.build_gan(
+    model = train_dir.build_gan(
         train,
         lambda: (
             wavegan.build_generator(CONFIG),
@@ -210,7 +209,7 @@ def build(**settings: Any) -> gan.GAN:
         ),
         CONFIG.latent_dim,
     )
-    traindir.compile_gan(model, train)
+    train_dir.compile_gan(model, train)
     return model
 
 
@@ -256,17 +255,17 @@ def test_a_release_holds_them(tmp_path: pathlib.Path) -> None:
     config = {
         "model": dataclasses.asdict(CONFIG),
         "data": dataclasses.asdict(
-            traindir.DataConfig(dir=str(tmp_path / "x"))
+            train_dir.DataConfig(dir=str(tmp_path / "x"))
         ),
-        "train": dataclasses.asdict(traindir.TrainConfig()),
+        "train": dataclasses.asdict(train_dir.TrainConfig()),
     }
-    directory = traindir.TrainDir(tmp_path / "t")
+    directory = train_dir.TrainDir(tmp_path / "t")
     directory.path.mkdir()
     directory.write_config(config)
     model, other = build(), build(seed=1)
     directory.checkpoints.save(model, 1)
     modes.release(model, directory, num_clips=2, out_dir=tmp_path / "release")
-    assert pretrained.load(other, tmp_path / "release") == 1
+    assert weights_lib.load(other, tmp_path / "release") == 1
     for ours, theirs in zip(
         model.spectral_critics, other.spectral_critics, strict=True
     ):
@@ -277,6 +276,6 @@ def test_a_release_holds_them(tmp_path: pathlib.Path) -> None:
 
 def test_their_number_is_checked() -> None:
     with pytest.raises(ValueError, match="spectral_critics is 4: expected 0"):
-        traindir.TrainConfig(spectral_critics=4)
+        train_dir.TrainConfig(spectral_critics=4)
     with pytest.raises(ValueError, match="spectral_dim is 0: expected 1"):
-        traindir.TrainConfig(spectral_dim=0)
+        train_dir.TrainConfig(spectral_dim=0)

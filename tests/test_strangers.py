@@ -16,13 +16,11 @@ import numpy as np
 import pytest
 import small_gan
 
-import checkpoints
 import modes
-import pretrained
-import traindir
 import wavegan
 from eval import classifier
 from networks import dcgan
+from training import checkpoints, train_dir, weights
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = [*ROOT.glob("*.py"), *ROOT.glob("eval/*.py")]
@@ -58,8 +56,8 @@ def sections() -> dict[str, dict]:
     """A sound config."""
     kinds = {
         "model": wavegan.WaveGANConfig,
-        "data": traindir.DataConfig,
-        "train": traindir.TrainConfig,
+        "data": train_dir.DataConfig,
+        "train": train_dir.TrainConfig,
     }
     return {name: dataclasses.asdict(kind()) for name, kind in kinds.items()}
 
@@ -83,7 +81,7 @@ def test_a_config_with_odd_values_is_refused(
     config[section][field] = value
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=rf"damaged \(.*{field}"):
-        traindir.TrainDir(tmp_path).read_config()
+        train_dir.TrainDir(tmp_path).read_config()
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"data": NaN}', "\x00"])
@@ -92,7 +90,7 @@ def test_a_config_that_is_none_is_refused(
 ) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match="damaged"):
-        traindir.TrainDir(tmp_path).read_config()
+        train_dir.TrainDir(tmp_path).read_config()
 
 
 @pytest.mark.parametrize(
@@ -105,7 +103,7 @@ def test_networks_that_no_memory_holds_are_refused(
     with pytest.raises(ValueError, match="weights, more than"):
         dataclasses.replace(wavegan.WaveGANConfig(), **{field: value})
     with pytest.raises(ValueError, match=f"{field} is '64'"):
-        traindir.from_json(wavegan.WaveGANConfig, {field: "64"})
+        train_dir.from_json(wavegan.WaveGANConfig, {field: "64"})
 
 
 def test_the_count_of_weights_is_about_right() -> None:
@@ -150,9 +148,9 @@ def test_odd_latent_vectors_are_drawn_anew(
 def test_odd_weights_are_refused(tmp_path: pathlib.Path, trap: Trap) -> None:
     network = small_gan.build().generator
     path = tmp_path / "generator.npz"
-    good = pretrained.pack(network, 7)
+    good = weights.pack(network, 7)
     path.write_bytes(good)
-    assert pretrained.unpack(network, path) == 7
+    assert weights.unpack(network, path) == 7
     names = [weight.path for weight in network.weights]
 
     def archive(content: bytes) -> bytes:
@@ -171,7 +169,7 @@ def test_odd_weights_are_refused(tmp_path: pathlib.Path, trap: Trap) -> None:
     ):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="generator.npz does not fit"):
-            pretrained.unpack(network, path)
+            weights.unpack(network, path)
         assert not trap.path.exists()
 
 

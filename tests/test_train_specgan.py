@@ -12,8 +12,8 @@ import wavs
 
 import latents
 import loader
-import traindir
 from networks import spectrogram
+from training import train_dir as train_dir_lib
 
 SPECGAN = "train_specgan.py"
 TINY = (
@@ -41,7 +41,7 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 @pytest.fixture(scope="module")
 def trained(
     tmp_path_factory: pytest.TempPathFactory, audio: pathlib.Path
-) -> traindir.TrainDir:
+) -> train_dir_lib.TrainDir:
     """An uninterrupted run of four steps."""
     path = tmp_path_factory.mktemp("specgan") / "t"
     done = run(
@@ -49,11 +49,11 @@ def trained(
     )
     assert done.returncode == 0, done.stderr
     assert "moments: measured" in done.stderr
-    return traindir.TrainDir(path)
+    return train_dir_lib.TrainDir(path)
 
 
 def test_training_starts_by_measuring_moments(
-    trained: traindir.TrainDir, audio: pathlib.Path
+    trained: train_dir_lib.TrainDir, audio: pathlib.Path
 ) -> None:
     # Each file is one slice, which starts anywhere within the next.
     clips = loader.load_clips(loader.find_audio(audio), 16384, 16000)
@@ -68,7 +68,7 @@ def test_training_starts_by_measuring_moments(
 
 
 def test_a_resumed_run_measures_nothing_and_ends_the_same(
-    trained: traindir.TrainDir, audio: pathlib.Path, tmp_path: pathlib.Path
+    trained: train_dir_lib.TrainDir, audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     run("train", tmp_path, f"--data_dir={audio}", *TINY, "--train_max_steps=2")
     before = (tmp_path / "moments.npz").stat().st_mtime_ns
@@ -80,7 +80,7 @@ def test_a_resumed_run_measures_nothing_and_ends_the_same(
 
 
 def test_what_was_learnt_is_heard(
-    trained: traindir.TrainDir, tmp_path: pathlib.Path
+    trained: train_dir_lib.TrainDir, tmp_path: pathlib.Path
 ) -> None:
     done = run("preview", trained.path, "--once", "--preview_n=2")
     assert done.returncode == 0, done.stderr
@@ -115,7 +115,7 @@ def test_what_was_learnt_is_heard(
 
 
 def test_moments_measured_apart_are_what_train_takes(
-    trained: traindir.TrainDir, audio: pathlib.Path, tmp_path: pathlib.Path
+    trained: train_dir_lib.TrainDir, audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     train_dir, file = tmp_path / "t", tmp_path / "m.npz"
     given = f"--data_moments_fp={file}"
@@ -137,7 +137,7 @@ def test_moments_measured_apart_are_what_train_takes(
     assert_one_line(done, "--data_moments_fp", "another train dir")
 
 
-def test_moments_of_a_run_stay(trained: traindir.TrainDir) -> None:
+def test_moments_of_a_run_stay(trained: train_dir_lib.TrainDir) -> None:
     assert_one_line(run("moments", trained.path), "another train dir")
 
 
@@ -148,7 +148,7 @@ def test_silence_has_no_moments(tmp_path: pathlib.Path) -> None:
 
 
 def test_other_models_train_dirs_are_refused(
-    trained: traindir.TrainDir, audio: pathlib.Path, tmp_path: pathlib.Path
+    trained: train_dir_lib.TrainDir, audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     for mode in ("train", "generate"):
         done = command_runner.run(mode, trained.path)

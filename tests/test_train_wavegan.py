@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import tensorflow as tf
 
-import traindir
+from training import train_dir as train_dir_lib
 
 STEPS = 300
 
@@ -84,7 +84,7 @@ def test_a_stopped_and_resumed_run_ends_as_an_uninterrupted_one(
     process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == code, stderr
-    stopped = traindir.TrainDir(tmp_path).checkpoints.latest_step()
+    stopped = train_dir_lib.TrainDir(tmp_path).checkpoints.latest_step()
     assert stopped is not None
     assert stopped < STEPS
     assert f"saved at step {stopped}" in stderr

@@ -9,20 +9,20 @@ import pytest
 import tensorflow as tf
 
 import specgan
-import traindir
 import wavegan
+from training import train_dir
 
 CONFIG = {
     "model": dataclasses.asdict(wavegan.WaveGANConfig()),
-    "data": dataclasses.asdict(traindir.DataConfig()),
-    "train": dataclasses.asdict(traindir.TrainConfig()),
+    "data": dataclasses.asdict(train_dir.DataConfig()),
+    "train": dataclasses.asdict(train_dir.TrainConfig()),
 }
 
 OF_SPECGAN = {"model": dataclasses.asdict(specgan.SpecGANConfig())}
 
 
 def test_config_round_trips_with_versions(tmp_path: pathlib.Path) -> None:
-    directory = traindir.TrainDir(tmp_path)
+    directory = train_dir.TrainDir(tmp_path)
     assert not directory.exists()
     directory.write_config(CONFIG)
     assert directory.exists()
@@ -36,24 +36,24 @@ def test_config_round_trips_with_versions(tmp_path: pathlib.Path) -> None:
 def test_a_damaged_config_is_named(tmp_path: pathlib.Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(ValueError, match=r"config\.json is damaged"):
-        traindir.TrainDir(tmp_path).read_config()
+        train_dir.TrainDir(tmp_path).read_config()
 
 
 def test_a_missing_config_names_the_next_mode(
     tmp_path: pathlib.Path,
 ) -> None:
     with pytest.raises(FileNotFoundError, match="mode `train`"):
-        traindir.TrainDir(tmp_path).read_config()
+        train_dir.TrainDir(tmp_path).read_config()
 
 
 def test_resumable_fields_exist() -> None:
-    for section, field in traindir.RESUMABLE:
+    for section, field in train_dir.RESUMABLE:
         assert field in {**OF_SPECGAN.get(section, {}), **CONFIG[section]}
 
 
 def test_the_lock_keeps_a_second_trainer_out(tmp_path: pathlib.Path) -> None:
-    directory = traindir.TrainDir(tmp_path / "new")
-    other = traindir.TrainDir(tmp_path / "new")
+    directory = train_dir.TrainDir(tmp_path / "new")
+    other = train_dir.TrainDir(tmp_path / "new")
     with (
         directory.lock(),
         pytest.raises(ValueError, match="being trained by process"),
@@ -67,21 +67,21 @@ def test_the_lock_keeps_a_second_trainer_out(tmp_path: pathlib.Path) -> None:
 def test_a_removed_train_dir_is_noticed_even_if_made_anew(
     tmp_path: pathlib.Path,
 ) -> None:
-    directory = traindir.TrainDir(tmp_path / "t")
+    directory = train_dir.TrainDir(tmp_path / "t")
     with directory.lock():
         directory.check_place()
         shutil.rmtree(directory.path)
         with pytest.raises(FileNotFoundError, match="removed or replaced"):
             directory.check_place()
         with (
-            traindir.TrainDir(directory.path).lock(),
+            train_dir.TrainDir(directory.path).lock(),
             pytest.raises(FileNotFoundError, match="removed or replaced"),
         ):
             directory.check_place()
 
 
 def test_the_same_config_is_not_written_again(tmp_path: pathlib.Path) -> None:
-    directory = traindir.TrainDir(tmp_path)
+    directory = train_dir.TrainDir(tmp_path)
     directory.write_config(CONFIG)
     before = (tmp_path / "config.json").stat().st_ino
     directory.write_config(CONFIG)

@@ -11,12 +11,11 @@ import pytest
 import tensorflow as tf
 import wavs
 
-import corpus
 import gan
 import loader
-import traindir
-import trainer
 import wavegan
+from training import dataset as dataset_lib
+from training import loop, train_dir
 
 MODEL = wavegan.WaveGANConfig(slice_len=64, dim=1, latent_dim=3)
 
@@ -43,12 +42,12 @@ def build(config: dict[str, dict], **kwargs: float) -> gan.GAN:
 
 
 def train(
-    model: gan.GAN, directory: traindir.TrainDir, config: dict[str, dict]
+    model: gan.GAN, directory: train_dir.TrainDir, config: dict[str, dict]
 ) -> None:
     """Trains as the command does."""
-    found = corpus.find(config, directory)
+    found = dataset_lib.find(config, directory)
     with directory.lock():
-        trainer.train(model, directory, config, found)
+        loop.train(model, directory, config, found)
 
 
 def steps_of(path: pathlib.Path) -> list[int]:
@@ -59,7 +58,7 @@ def steps_of(path: pathlib.Path) -> list[int]:
 def test_metrics_hold_each_step_once_after_a_kill(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    directory = traindir.TrainDir(tmp_path)
+    directory = train_dir.TrainDir(tmp_path)
     config = config_of(audio, max_steps=20)
     train(build(config), directory, config)
     assert steps_of(directory.metrics) == [1, 10, 20]
@@ -77,7 +76,7 @@ def test_metrics_hold_each_step_once_after_a_kill(
 def test_a_reached_goal_needs_no_step(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    directory = traindir.TrainDir(tmp_path)
+    directory = train_dir.TrainDir(tmp_path)
     config = config_of(audio, max_steps=1)
     for _ in range(2):
         model = build(config)
@@ -89,7 +88,7 @@ def test_a_reached_goal_needs_no_step(
 def test_losses_that_are_no_numbers_are_not_saved(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    directory = traindir.TrainDir(tmp_path)
+    directory = train_dir.TrainDir(tmp_path)
     config = config_of(audio, max_steps=4, save_secs=0)
     train(build(config), directory, config)
     config = config_of(audio, max_steps=12, save_secs=0)
@@ -100,8 +99,8 @@ def test_losses_that_are_no_numbers_are_not_saved(
         assert int(model.broken_at) == 5
         assert directory.checkpoints.steps() == [2, 3, 4]
     lines = (tmp_path / "broken_step_5.txt").read_text().splitlines()
-    found = corpus.find(config, directory)
-    paths = corpus.files_of_step(found, config, 5)
+    found = dataset_lib.find(config, directory)
+    paths = dataset_lib.files_of_step(found, config, 5)
     assert lines == [repr(path) for path in paths]
 
 
@@ -112,7 +111,7 @@ def test_a_disk_may_refuse_two_saves_in_a_row(
     monkeypatch: pytest.MonkeyPatch,
     failures: int,
 ) -> None:
-    directory = traindir.TrainDir(tmp_path)
+    directory = train_dir.TrainDir(tmp_path)
     config = config_of(audio, max_steps=9, save_secs=0)
     save, asked = directory.checkpoints.save, []
 
@@ -137,7 +136,7 @@ def test_what_breaks_on_the_way_is_named_and_left_out(
     tmp_path: pathlib.Path,
 ) -> None:
     folder = wavs.write_all_but_one(tmp_path / "audio")
-    directory = traindir.TrainDir(tmp_path / "t")
+    directory = train_dir.TrainDir(tmp_path / "t")
     config = config_of(folder, max_steps=40)
     config["data"]["max_bad"] = 0.05
     model = build(config)
@@ -184,7 +183,7 @@ def test_the_share_of_time_that_a_step_waits_for_data_is_reported(
             "make_dataset",
             lambda *args, s=seconds, **kw: Slow(make_dataset(*args, **kw), s),
         )
-        directory = traindir.TrainDir(tmp_path / str(seconds))
+        directory = train_dir.TrainDir(tmp_path / str(seconds))
         config = config_of(audio, max_steps=10)
         train(build(config), directory, config)
         line = directory.metrics.read_text().splitlines()[-1]

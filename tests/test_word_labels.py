@@ -13,18 +13,17 @@ import tensorflow as tf
 import wavs
 from test_corpus import Replicas, config_of
 
-import checkpoints
-import corpus
 import loader
-import traindir
 from eval import labels
+from training import checkpoints, train_dir
+from training import dataset as dataset_lib
 
 WORDS = ("cat", "dog", "owl")
 
 
 @pytest.fixture
-def directory(tmp_path: pathlib.Path) -> traindir.TrainDir:
-    made = traindir.TrainDir(tmp_path / "t")
+def directory(tmp_path: pathlib.Path) -> train_dir.TrainDir:
+    made = train_dir.TrainDir(tmp_path / "t")
     made.path.mkdir()
     return made
 
@@ -155,79 +154,79 @@ def test_a_word_is_a_folder_or_what_stands_before_an_underscore(
 
 @pytest.mark.parametrize("name", ["seven.wav", "_seven.wav"])
 def test_a_name_that_tells_no_word_is_refused(
-    name: str, tmp_path: pathlib.Path, directory: traindir.TrainDir
+    name: str, tmp_path: pathlib.Path, directory: train_dir.TrainDir
 ) -> None:
     wavs.write(tmp_path / "in" / name, wavs.noise(99))
     config = config_of(tmp_path / "in", labels="words")
     with pytest.raises(ValueError, match=rf"{name} tells no word: expected"):
-        corpus.find(config, directory)
+        dataset_lib.find(config, directory)
 
 
 def test_words_are_numbered_in_alphabetical_order(
-    spoken: pathlib.Path, directory: traindir.TrainDir
+    spoken: pathlib.Path, directory: train_dir.TrainDir
 ) -> None:
-    found = corpus.find(config_of(spoken, labels="words"), directory)
+    found = dataset_lib.find(config_of(spoken, labels="words"), directory)
     assert found.words == WORDS
     assert found.labels is not None
     for path, label in zip(found.paths, found.labels, strict=True):
         assert WORDS[label] in path.lower()
-    without = corpus.find(config_of(spoken), directory)
+    without = dataset_lib.find(config_of(spoken), directory)
     assert without.words == () and without.labels is None
 
 
 def test_a_train_folder_is_no_word(
-    spoken: pathlib.Path, directory: traindir.TrainDir, tmp_path: pathlib.Path
+    spoken: pathlib.Path, directory: train_dir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
     (tmp_path / "data").mkdir()
     spoken.rename(tmp_path / "data/train")
     config = config_of(tmp_path / "data", labels="words")
-    assert corpus.find(config, directory).words == WORDS
+    assert dataset_lib.find(config, directory).words == WORDS
 
 
 def test_a_run_keeps_its_words(
-    spoken: pathlib.Path, directory: traindir.TrainDir
+    spoken: pathlib.Path, directory: train_dir.TrainDir
 ) -> None:
     for path in [*spoken.glob("Cat_*"), *spoken.glob("cat/*")]:
         path.unlink()
     config = config_of(spoken, labels="words", words=[*WORDS])
-    found = corpus.find(config, directory)
+    found = dataset_lib.find(config, directory)
     assert found.words == WORDS
     assert found.labels is not None and set(found.labels) == {1, 2}
     wavs.write(spoken / "Emu_1.wav", wavs.noise(99))
     with pytest.raises(
         ValueError, match="say emu, but .* learns cat, dog, owl"
     ):
-        corpus.find(config, directory)
+        dataset_lib.find(config, directory)
 
 
 def test_one_word_alone_is_refused(
-    tmp_path: pathlib.Path, directory: traindir.TrainDir
+    tmp_path: pathlib.Path, directory: train_dir.TrainDir
 ) -> None:
     for i in range(3):
         wavs.write(tmp_path / "in" / f"Dog_{i}.wav", wavs.noise(99))
     with pytest.raises(ValueError, match="labels is 'words': .* say 'dog'"):
-        corpus.find(config_of(tmp_path / "in", labels="words"), directory)
+        dataset_lib.find(config_of(tmp_path / "in", labels="words"), directory)
 
 
 def test_words_that_no_file_may_be_named_by_are_refused_at_the_start(
-    tmp_path: pathlib.Path, directory: traindir.TrainDir
+    tmp_path: pathlib.Path, directory: train_dir.TrainDir
 ) -> None:
     for word in ("dog", "c\\at"):
         wavs.write(tmp_path / "in" / word / "1.wav", wavs.noise(99))
     with pytest.raises(ValueError, match="words has .*: expected plain words"):
-        corpus.find(config_of(tmp_path / "in", labels="words"), directory)
+        dataset_lib.find(config_of(tmp_path / "in", labels="words"), directory)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_replicas_get_the_labels_of_their_rows(
-    spoken: pathlib.Path, directory: traindir.TrainDir, workers: int
+    spoken: pathlib.Path, directory: train_dir.TrainDir, workers: int
 ) -> None:
     config = config_of(spoken, labels="words")
     config["train"]["batch_size"] = 8
-    found = corpus.find(config, directory)
+    found = dataset_lib.find(config, directory)
 
     def take(strategy: Any, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        rows = corpus.stream(
+        rows = dataset_lib.stream(
             found, config, directory, 3, lambda *_: None, strategy
         )
         return [(x.numpy(), label.numpy()) for x, label in rows.take(count)]
@@ -281,13 +280,13 @@ def test_damaged_words_are_named(
     config["model"]["num_labels"] = num_labels
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=r"config\.json is damaged") as error:
-        traindir.TrainDir(tmp_path).read_config()
+        train_dir.TrainDir(tmp_path).read_config()
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
 def test_words_from_json_are_a_tuple() -> None:
-    data = traindir.from_json(traindir.DataConfig, {"words": ["a", "b"]})
-    assert data == traindir.DataConfig(words=("a", "b"))
+    data = train_dir.from_json(train_dir.DataConfig, {"words": ["a", "b"]})
+    assert data == train_dir.DataConfig(words=("a", "b"))
 
 
 # The command line ------------------------------------------------------------
@@ -325,7 +324,7 @@ def test_a_labelled_run_that_is_killed_goes_on_as_if_nothing_had_been(
     assert done.returncode == 0, done.stderr
     assert "labels: cat (6), dog (6), owl (6)" in done.stderr
     command_runner.assert_same_run(straight, killed)
-    config = traindir.TrainDir(killed).read_config()
+    config = train_dir.TrainDir(killed).read_config()
     assert config["data"]["words"] == [*WORDS]
     assert config["model"]["num_labels"] == 3
     names = command_runner.weights(killed)

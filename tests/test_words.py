@@ -14,15 +14,14 @@ import tiny_classifier
 import wavs
 
 import cli
-import corpus
 import generation
 import latents
 import modes
 import phrase
 import settings
 import train_wavegan
-import traindir
 from eval import labels
+from training import dataset, train_dir
 
 WORDS = ("hi_hat", "nine", "zero")
 RATE = 16000
@@ -40,9 +39,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 def make_train_dir(
     path: pathlib.Path, data: pathlib.Path, words: tuple[str, ...]
-) -> traindir.TrainDir:
+) -> train_dir.TrainDir:
     """Makes a train dir of step 3 as `train` would, but for the training."""
-    directory = traindir.TrainDir(path)
+    directory = train_dir.TrainDir(path)
     config: dict[str, dict[str, Any]] = {
         "data": {"dir": str(data), "labels": "words", "words": words},
         "model": {"slice_len": 256, "dim": 2, "num_labels": len(words)},
@@ -53,7 +52,7 @@ def make_train_dir(
     gan = settings.build(train_wavegan.FACE, directory, config)
     # As loud as after a training.
     gan.generator.set_weights([3 * w for w in gan.generator.get_weights()])
-    traindir.compile_gan(gan, traindir.TrainConfig())
+    train_dir.compile_gan(gan, train_dir.TrainConfig())
     with directory.lock():
         directory.write_config(config)
         directory.checkpoints.save(gan, 3)
@@ -63,13 +62,13 @@ def make_train_dir(
 @pytest.fixture(scope="module")
 def trained(
     tmp_path_factory: pytest.TempPathFactory, data: pathlib.Path
-) -> traindir.TrainDir:
+) -> train_dir.TrainDir:
     """A train dir of a model that knows those words."""
     return make_train_dir(tmp_path_factory.mktemp("words") / "t", data, WORDS)
 
 
 def generate(
-    trained: traindir.TrainDir, out_dir: pathlib.Path, **fields: Any
+    trained: train_dir.TrainDir, out_dir: pathlib.Path, **fields: Any
 ) -> dict[str, np.ndarray]:
     """What a request writes: 16-bit samples by the files' names."""
     generation.generate(
@@ -165,7 +164,7 @@ def test_phrases_are_split_into_words(
 
 
 def test_the_command_says_words_in_turn_or_those_asked_for(
-    trained: traindir.TrainDir, tmp_path: pathlib.Path
+    trained: train_dir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
     done = command_runner.run("generate", trained.path, "--n=4", "--seed=11")
     assert done.returncode == 0, done.stderr
@@ -184,7 +183,7 @@ def test_the_command_says_words_in_turn_or_those_asked_for(
 
 
 def test_the_command_says_a_phrase_in_one_voice(
-    trained: traindir.TrainDir, tmp_path: pathlib.Path
+    trained: train_dir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
     say = "generate", trained.path, "--say=zero Nine zero", "--seed=3"
     done = command_runner.run(*say, f"--out_dir={tmp_path / 'a'}")
@@ -213,7 +212,7 @@ def test_the_command_says_a_phrase_in_one_voice(
 
 
 def test_a_long_phrase_has_a_short_name(
-    trained: traindir.TrainDir, tmp_path: pathlib.Path
+    trained: train_dir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
     say = ("zero",) * 100
     (name,) = generate(trained, tmp_path, num_clips=1, say=say)
@@ -221,7 +220,7 @@ def test_a_long_phrase_has_a_short_name(
 
 
 def test_a_classifier_chooses_among_words(
-    trained: traindir.TrainDir, tmp_path: pathlib.Path
+    trained: train_dir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
     judge = tiny_classifier.untrained()
     everything = generate(trained, tmp_path / "all", num_clips=6)
@@ -249,7 +248,7 @@ def test_a_classifier_chooses_among_words(
     ],
 )
 def test_odd_words_end_in_one_line(
-    trained: traindir.TrainDir,
+    trained: train_dir.TrainDir,
     flags: tuple[str, ...],
     message: tuple[str, ...],
 ) -> None:
@@ -268,7 +267,7 @@ def test_a_model_without_words_says_so(
 
 @pytest.mark.parametrize("mode", ["preview", "release"])
 def test_pictures_and_samples_have_a_row_for_each_word(
-    trained: traindir.TrainDir, tmp_path: pathlib.Path, mode: str
+    trained: train_dir.TrainDir, tmp_path: pathlib.Path, mode: str
 ) -> None:
     gan = settings.build(train_wavegan.FACE, trained)
     if mode == "preview":
@@ -276,7 +275,7 @@ def test_pictures_and_samples_have_a_row_for_each_word(
         name = "preview/00000003"
     else:
         modes.release(gan, trained, num_clips=7, out_dir=tmp_path / "r")
-        trained = traindir.TrainDir(tmp_path / "r")
+        trained = train_dir.TrainDir(tmp_path / "r")
         name = "samples"
     audio = soundfile.read(trained.path / f"{name}.wav", dtype="int16")[0]
     audio = audio.reshape(6, -1)
@@ -310,10 +309,10 @@ def test_few_clips_are_one_of_each_word() -> None:
 
 
 def test_real_clips_are_those_of_the_rows_word(
-    trained: traindir.TrainDir, data: pathlib.Path
+    trained: train_dir.TrainDir, data: pathlib.Path
 ) -> None:
     config = trained.read_config()
-    clips = corpus.real_clips_of_words(config, 5)
+    clips = dataset.real_clips_of_words(config, 5)
     assert clips is not None and clips.shape == (15, 256, 1)
     for row, word in zip(clips.reshape(3, 5, 256), WORDS, strict=True):
         paths = [
@@ -328,7 +327,7 @@ def test_real_clips_are_those_of_the_rows_word(
         assert {clip.tobytes() for clip in row[:4]} == own
         np.testing.assert_array_equal(row[4], 0)
     config["data"]["dir"] = str(data / "gone")
-    assert corpus.real_clips_of_words(config, 5) is None
+    assert dataset.real_clips_of_words(config, 5) is None
 
 
 def test_make_speak_says_words_of_the_weights_it_uses() -> None:

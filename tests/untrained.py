@@ -9,9 +9,9 @@ import numpy as np
 
 import gan
 import specgan
-import traindir
 import wavegan
 from networks import spectrogram
+from training import train_dir
 
 LATENT_DIM = 5
 MOMENTS = spectrogram.Moments(
@@ -43,8 +43,8 @@ def build(bits: str = "fp32", **fields: Any) -> gan.GAN:
         kind = functools.partial(
             specgan.SpecGAN, moments=MOMENTS, iterations=config.iterations
         )
-    return traindir.build_gan(
-        traindir.TrainConfig(precision=bits, ema_decay=0.9),
+    return train_dir.build_gan(
+        train_dir.TrainConfig(precision=bits, ema_decay=0.9),
         lambda: (of.build_generator(config), of.build_discriminator(config)),
         LATENT_DIM,
         kind,

@@ -10,22 +10,21 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-import cluster
-import corpus as corpus_lib
 import gan as gan_lib
-import journal
-import traindir
 from networks import replicas
 from system import atomic
+from training import dataset as dataset_lib
+from training import distributed, train_dir
+from training import log as log_lib
 
 MAX_FAILURES = 3  # saves in a row that a disk may refuse
 
 
 def train(
     gan: gan_lib.GAN,
-    directory: traindir.TrainDir,
+    directory: train_dir.TrainDir,
     config: dict[str, dict[str, Any]],
-    corpus: corpus_lib.Corpus,
+    corpus: dataset_lib.Corpus,
 ) -> None:
     """Trains until `max_steps`, or until SIGINT or SIGTERM; saves on the way.
 
@@ -43,13 +42,13 @@ def train(
       OSError: The disk refuses; the last checkpoint is as it was.
       SystemExit: A signal came; its code is 128 + the signal's number.
     """
-    data = traindir.DataConfig(**config["data"])
-    settings = traindir.TrainConfig(**config["train"])
+    data = train_dir.DataConfig(**config["data"])
+    settings = train_dir.TrainConfig(**config["train"])
     strategy = gan.distribute_strategy
-    chief = cluster.is_chief(strategy)
-    with cluster.chief_first(strategy):
+    chief = distributed.is_chief(strategy)
+    with distributed.chief_first(strategy):
         step = _restore(gan, directory, chief)
-    cluster.agree(
+    distributed.agree(
         strategy,
         step=step,
         settings=config["model"] | config["train"],
@@ -60,12 +59,12 @@ def train(
     if 0 < settings.max_steps <= step:
         logging.info("nothing to do: --train_max_steps is reached")
         return
-    log: journal.Journal | journal.Silence = journal.Silence()
+    log: log_lib.Journal | log_lib.Silence = log_lib.Silence()
     if chief:
         directory.checkpoints.check_room(gan)
-        corpus_lib.remember(corpus, directory)
-        log = journal.Journal(gan, directory, data.sample_rate, settings, step)
-    dataset = corpus_lib.stream(
+        dataset_lib.remember(corpus, directory)
+        log = log_lib.Journal(gan, directory, data.sample_rate, settings, step)
+    dataset = dataset_lib.stream(
         corpus, config, directory, step, log.skip, strategy
     )
     train_step = _compile(gan, settings.jit)
@@ -77,31 +76,33 @@ def train(
                 losses, stop = train_step(batches, tf.constant(len(caught)))
                 step += 1
                 last = step == settings.max_steps
-                if journal.is_due(step) or last:
+                if log_lib.is_due(step) or last:
                     saver.check(step)
                 log.record(step, losses, _first(strategy, batches))
                 if saver.seconds >= settings.save_secs:
                     saver.save(step)
                 # Workers stop at the same step, by what all know of the last.
-                stopping = told if cluster.several_workers(strategy) else caught
+                stopping = (
+                    told if distributed.several_workers(strategy) else caught
+                )
                 if stopping or last:
                     break
                 told = stop
-        except cluster.LOST:
-            if cluster.several_workers(strategy):
+        except distributed.LOST:
+            if distributed.several_workers(strategy):
                 saver.give_up()  # the step is half made
             raise
         finally:
             # Even if a file could not be read: no step is lost.
             saver.save_last(step)
-    cluster.agree(strategy)  # who ends early may take the chief with him
+    distributed.agree(strategy)  # who ends early may take the chief with him
     if stopping:
         logging.info("stopped by a signal; saved at step %d", step)
         raise SystemExit(128 + (caught or [signal.SIGTERM])[0])
 
 
 def _restore(
-    gan: gan_lib.GAN, directory: traindir.TrainDir, repair: bool
+    gan: gan_lib.GAN, directory: train_dir.TrainDir, repair: bool
 ) -> int:
     """Restores the newest checkpoint; returns its step, 0 without one."""
     if repair:
@@ -172,9 +173,9 @@ class _Saver:
     def __init__(
         self,
         gan: gan_lib.GAN,
-        directory: traindir.TrainDir,
+        directory: train_dir.TrainDir,
         config: dict[str, dict[str, Any]],
-        corpus: corpus_lib.Corpus,
+        corpus: dataset_lib.Corpus,
         step: int,
         chief: bool,
     ) -> None:
@@ -201,7 +202,7 @@ class _Saver:
         broken = int(self._gan.broken_at.numpy())
         if broken > step:
             return
-        names = corpus_lib.files_of_step(self._corpus, self._config, broken)
+        names = dataset_lib.files_of_step(self._corpus, self._config, broken)
         path = self._directory.path / f"broken_step_{broken}.txt"
         if self._chief:
             with contextlib.suppress(OSError):

@@ -16,7 +16,7 @@ import numpy as np
 
 import gan as gan_lib
 
-FOLDER = pathlib.Path(__file__).resolve().with_name("pretrained")
+FOLDER = pathlib.Path(__file__).resolve().parents[1] / "pretrained"
 GENERATOR, DISCRIMINATOR = "generator.npz", "discriminator.npz"
 DAMAGE: tuple[type[Exception], ...] = (OSError, KeyError, TypeError, ValueError)
 DAMAGE += EOFError, IndexError, zipfile.BadZipFile, zlib.error

@@ -11,12 +11,11 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-import alarms
 import gan as gan_lib
-import latents
-import traindir
 from audio import plots
 from system import atomic
+from training import collapse, train_dir
+from training import dataset as dataset_lib
 
 REPORT_STEPS = 10  # steps between two lines of metrics.jsonl
 PRINT_SECS = 5.0  # at least, between two lines where there is no terminal
@@ -62,9 +61,9 @@ class Journal:
     def __init__(
         self,
         gan: gan_lib.GAN,
-        directory: traindir.TrainDir,
+        directory: train_dir.TrainDir,
         sample_rate: int,
-        settings: traindir.TrainConfig,
+        settings: train_dir.TrainConfig,
         step: int,
     ) -> None:
         self._gan = gan
@@ -84,7 +83,10 @@ class Journal:
         z = tf.random.stateless_uniform(
             [SUMMARY_CLIPS, gan.latent_dim], [settings.seed, 0], -1.0, 1.0
         )
-        self._shown = z, latents.labels_in_turn(SUMMARY_CLIPS, gan.num_labels)
+        self._shown = (
+            z,
+            dataset_lib.labels_in_turn(SUMMARY_CLIPS, gan.num_labels),
+        )
         self._bar = tqdm.tqdm(
             initial=step,
             total=settings.max_steps or None,
@@ -203,7 +205,7 @@ class Journal:
         rate = self._sample_rate
         x = x[:SUMMARY_CLIPS]
         fake = self._gan.generate(*self._shown)
-        signs = alarms.Signs(
+        signs = collapse.Signs(
             fake.numpy(),
             float(self._losses["d_loss"]),
             self._gan.objective.bounded,
@@ -218,10 +220,10 @@ class Journal:
                 {"x": x.numpy(), "G_z": signs.fake}, rate
             )
             tf.summary.image("mel", tf.image.decode_png(picture)[tf.newaxis])
-            for name, goes_off in alarms.raised(signs).items():
+            for name, goes_off in collapse.raised(signs).items():
                 goes_off &= step > 1  # a fresh generator may well be silent
                 tf.summary.scalar(f"alarm/{name}", float(goes_off))
-                text = f"{alarms.ALARMS[name][1]}: {alarms.REMEDY}"
+                text = f"{collapse.ALARMS[name][1]}: {collapse.REMEDY}"
                 self._say(name, goes_off, f"step {step}: {text}")
 
     @contextlib.contextmanager

@@ -17,14 +17,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import checkpoints
 import gan as gan_lib
 import loader
 import losses
-import pretrained
 from eval import labels
 from networks import augmentation, precision, spectral_critic
 from system import atomic
+from training import checkpoints, weights
 
 LABELS = ("", "words")
 Section = TypeVar("Section")  # a dataclass
@@ -391,7 +390,7 @@ def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
       FileNotFoundError: There is no checkpoint.
       ValueError: It is of another shape, or damaged as all others are.
     """
-    released = (directory.path / pretrained.GENERATOR).exists()
+    released = (directory.path / weights.GENERATOR).exists()
     if released and directory.checkpoints.latest_step() is None:
-        return pretrained.load(gan, directory.path)
+        return weights.load(gan, directory.path)
     return directory.checkpoints.restore(gan)

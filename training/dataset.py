@@ -15,9 +15,9 @@ import tqdm
 from absl import logging
 
 import loader
-import traindir
 from eval import labels as labels_lib
 from system import atomic
+from training import train_dir
 
 PASS_SIZE = 64  # slices at once
 NAMED = 10  # skipped files that the terminal names; a file lists them all
@@ -46,7 +46,7 @@ class Corpus:
 
 
 def find(
-    config: dict[str, dict[str, Any]], directory: traindir.TrainDir
+    config: dict[str, dict[str, Any]], directory: train_dir.TrainDir
 ) -> Corpus:
     """Finds the audio files of a run, and says what it found.
 
@@ -60,7 +60,7 @@ def find(
         names tell no words, or not those of the run, and labels are to be
         learnt.
     """
-    data = traindir.DataConfig(**config["data"])
+    data = train_dir.DataConfig(**config["data"])
     paths = loader.find_audio(data.dir)
     known = _recall(directory)
     infos, skipped = loader.scan_audio(paths, known, _show_progress)
@@ -102,7 +102,7 @@ def find(
 
 
 def _label(
-    infos: list[loader.AudioInfo], data: traindir.DataConfig
+    infos: list[loader.AudioInfo], data: train_dir.DataConfig
 ) -> tuple[tuple[str, ...], list[int]]:
     """Returns the words of a run, and the label of each file."""
     root = loader.audio_root(data.dir)
@@ -127,7 +127,7 @@ def _label(
     return words, [words.index(word) for word in said]
 
 
-def remember(corpus: Corpus, directory: traindir.TrainDir) -> None:
+def remember(corpus: Corpus, directory: train_dir.TrainDir) -> None:
     """Writes down what was found, and what was skipped, in a train dir."""
     rows = [dataclasses.astuple(info) for info in corpus.infos]
     atomic.write(directory.path / "files.json", json.dumps(rows).encode())
@@ -135,7 +135,7 @@ def remember(corpus: Corpus, directory: traindir.TrainDir) -> None:
     atomic.write(directory.skipped, "".join(lines).encode())
 
 
-def _recall(directory: traindir.TrainDir) -> list[loader.AudioInfo]:
+def _recall(directory: train_dir.TrainDir) -> list[loader.AudioInfo]:
     """What `remember` wrote, or nothing."""
     try:
         rows = json.loads((directory.path / "files.json").read_bytes())
@@ -171,7 +171,7 @@ def _show_progress(names: Iterable[str]) -> Iterable[str]:
 
 def _slicing(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """How files are cut, in the words of `loader`."""
-    data = traindir.DataConfig(**config["data"])
+    data = train_dir.DataConfig(**config["data"])
     return {
         "slice_len": config["model"]["slice_len"],
         "channels": config["model"]["channels"],
@@ -199,7 +199,7 @@ def pass_once(
     Returns:
       Audio, `[batch, slice_len, channels]`.
     """
-    data = traindir.DataConfig(**config["data"])
+    data = train_dir.DataConfig(**config["data"])
     return loader.make_dataset(
         corpus.paths,
         batch_size=PASS_SIZE,
@@ -216,7 +216,7 @@ def pass_once(
 def stream(
     corpus: Corpus,
     config: dict[str, dict[str, Any]],
-    directory: traindir.TrainDir,
+    directory: train_dir.TrainDir,
     step: int,
     on_skip: Callable[[str, str], None],
     strategy: tf.distribute.Strategy,
@@ -238,8 +238,8 @@ def stream(
     Raises:
       ValueError: Replicas cannot share a batch equally.
     """
-    data = traindir.DataConfig(**config["data"])
-    settings = traindir.TrainConfig(**config["train"])
+    data = train_dir.DataConfig(**config["data"])
+    settings = train_dir.TrainConfig(**config["train"])
     replicas = strategy.num_replicas_in_sync
     share, rest = divmod(settings.batch_size, replicas)
     if rest:
@@ -294,7 +294,7 @@ def files_of_step(
       config: Of the run.
       step: Its number; the first is 1.
     """
-    settings = traindir.TrainConfig(**config["train"])
+    settings = train_dir.TrainConfig(**config["train"])
     count = settings.critic_steps * settings.batch_size
     index = loader.index_slices(corpus.infos, **_slicing(config))
     positions = tf.range((step - 1) * count, step * count, dtype=tf.int64)
@@ -374,7 +374,7 @@ def _load(
     Returns:
       Mono audio, `[num_clips, slice_len, 1]`.
     """
-    data = traindir.DataConfig(**config["data"])
+    data = train_dir.DataConfig(**config["data"])
     length = config["model"]["slice_len"]
     clips: list[np.ndarray] = []
     for path in paths:
@@ -386,3 +386,10 @@ def _load(
     if data.normalize:
         audio /= np.maximum(np.abs(audio).max(axis=1, keepdims=True), 1e-9)
     return audio
+
+
+def labels_in_turn(num_clips: int, num_labels: int) -> np.ndarray | None:
+    """Labels of clips that take turns, int32, `[num_clips]`; None without."""
+    if not num_labels:
+        return None
+    return (np.arange(num_clips) % num_labels).astype(np.int32)

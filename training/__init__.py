@@ -1,0 +1,1 @@
+"""One training run: its config, its folder, its loop."""
