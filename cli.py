@@ -15,18 +15,18 @@ from typing import Any
 import tensorflow as tf
 from absl import app, flags, logging
 
-import export as export_lib
 import face as face_lib
 import gan as gan_lib
-import generation
-import incept as incept_lib
-import modes
-import original
-import play as play_lib
 import settings
 from audio import write
 from digits import synthesizer
 from eval import classifier
+from modes import export as export_lib
+from modes import generate as generate_lib
+from modes import import_original as import_original_lib
+from modes import incept as incept_lib
+from modes import play as play_lib
+from modes import render
 from training import checkpoints, dataset, distributed, loop, train_dir, weights
 
 FLAGS = flags.FLAGS
@@ -109,7 +109,7 @@ def train(face: Face, directory: train_dir.TrainDir) -> None:
 
 def preview(face: Face, directory: train_dir.TrainDir) -> None:
     """Makes checkpoints heard and seen as they come."""
-    modes.preview(
+    render.preview(
         settings.build(face, directory),
         directory,
         num_clips=FLAGS.preview_n,
@@ -152,7 +152,7 @@ def generate(face: Face, directory: train_dir.TrainDir) -> None:
     say = _split_words(FLAGS.say)
     if FLAGS.say and not say:
         raise ValueError(f"say is {FLAGS.say!r}: expected words")
-    request = generation.Request(
+    request = generate_lib.Request(
         num_clips=1 if say and not FLAGS["n"].present else FLAGS.n,
         seed=FLAGS.seed,
         ends=tuple(map(int, ends)),
@@ -172,7 +172,7 @@ def generate(face: Face, directory: train_dir.TrainDir) -> None:
     if request.label:
         own = directory.path / "incept/classifier"
         judge = classifier.load(pathlib.Path(FLAGS.incept_classifier or own))
-    generation.generate(
+    generate_lib.generate(
         settings.build(face, directory),
         directory,
         request,
@@ -207,7 +207,7 @@ def infer(face: Face, directory: train_dir.TrainDir) -> None:
 
 def release(face: Face, directory: train_dir.TrainDir) -> None:
     """Writes weights that travel."""
-    modes.release(
+    render.release(
         settings.build(face, directory),
         directory,
         num_clips=FLAGS.preview_n,
@@ -226,14 +226,14 @@ def import_original(face: Face, directory: train_dir.TrainDir) -> None:
         raise ValueError(f"{directory.path} holds a run: name another folder")
     if not FLAGS.checkpoint:
         raise ValueError("--checkpoint is missing: expected PATH/model.ckpt-N")
-    checkpoint = original.read(FLAGS.checkpoint)
-    model = original.model_of(checkpoint)
+    checkpoint = import_original_lib.read(FLAGS.checkpoint)
+    model = import_original_lib.model_of(checkpoint)
     if model != face.model:
         raise ValueError(f"{checkpoint.path} is for train_{model}.py: use that")
     config = settings.read_flags(
         face,
         FLAGS,
-        settings.choose(face, FLAGS, original.settings(checkpoint)),
+        settings.choose(face, FLAGS, import_original_lib.settings(checkpoint)),
         fixed=(),
     )
     if config["data"]["labels"]:
@@ -243,7 +243,7 @@ def import_original(face: Face, directory: train_dir.TrainDir) -> None:
         )
     gan = settings.build(face, directory, config, gan_lib.GAN)
     train_dir.compile_gan(gan, train_dir.TrainConfig(**config["train"]))
-    missing = original.restore(gan, checkpoint)
+    missing = import_original_lib.restore(gan, checkpoint)
     with directory.lock():
         face.prepare(directory, config, None)
         directory.checkpoints.save(gan, checkpoint.step)

@@ -29,11 +29,10 @@ console.quiet_tensorflow()
 import tensorflow as tf
 
 import gan as gan_lib
-import incept
-import latents
 import loader
 import wavegan
 from eval import classifier
+from modes import incept, latents
 from training import dataset, train_dir
 
 SHAPE: dict[str, Any] = {"slice_len": 8192, "dim": 16, "fade_len": 256}

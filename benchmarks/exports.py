@@ -29,12 +29,12 @@ import export_runtimes
 import keras
 import numpy as np
 
-import export
 import gan
 import loader
 import wavegan
 from benchmarks import machine
 from digits import synthesizer
+from modes import export
 from networks import spectrogram, spectrogram_keras
 
 Generate = Callable[..., np.ndarray]  # of z, or z and label

@@ -38,7 +38,7 @@ def measure_rates(dim: int, batch_size: int, clips: int) -> tuple[float, float]:
     rng = np.random.default_rng(0)
 
     def generate(model: keras.Model, z: np.ndarray) -> np.ndarray:
-        return model(z, training=False).numpy()  # as modes.py does
+        return model(z, training=False).numpy()  # as modes/render.py does
 
     def draw_z() -> np.ndarray:
         shape = batch_size, config.latent_dim

@@ -21,8 +21,8 @@ import waitress
 from playwright import sync_api
 
 import gan as gan_lib
-import play
 from benchmarks import clicks
+from modes import play
 
 MISSING = (
     "NO CHROMIUM HERE: THE PAGE OF `play` WAS NOT TESTED. Install it "

@@ -16,7 +16,7 @@ import tensorflow as tf
 import untrained
 from untrained import SPECGAN
 
-import export
+from modes import export
 from system import atomic
 from training import train_dir, weights
 

@@ -12,9 +12,8 @@ import tiny_classifier
 from hypothesis import given
 from hypothesis import strategies as st
 
-import generation
-import latents
 from eval import classifier, features
+from modes import generate, latents
 from training import train_dir, weights
 
 PRETRAINED = ("generate", "--pretrained")
@@ -23,17 +22,17 @@ seeds = st.integers(0, 2**31 - 1)
 
 
 def test_a_seed_is_its_clip_alone_and_among_others() -> None:
-    many = generation.Request(num_clips=4, seed=5).draw(7)
-    alone = generation.Request(num_clips=1, seed=7).draw(7)
+    many = generate.Request(num_clips=4, seed=5).draw(7)
+    alone = generate.Request(num_clips=1, seed=7).draw(7)
     np.testing.assert_array_equal(many[2:3], alone)
     np.testing.assert_array_equal(alone, latents.sample_z(1, 7, seed=7))
-    request = generation.Request(num_clips=3, seed=98)
+    request = generate.Request(num_clips=3, seed=98)
     assert request.points == ["00098", "00099", "00100"]
 
 
 @given(seeds, seeds, st.sampled_from(list(latents.INTERPOLATIONS)))
 def test_a_walk_starts_and_ends_at_its_seeds(a: int, b: int, way: str) -> None:
-    request = generation.Request(ends=(a, b), steps=5, interpolation=way)
+    request = generate.Request(ends=(a, b), steps=5, interpolation=way)
     z = request.draw(9)
     assert len(z) == len(request.points) == len(set(request.points)) == 5
     np.testing.assert_allclose(z[0], latents.sample_z(1, 9, a)[0], atol=1e-6)
@@ -63,7 +62,7 @@ def test_slerp_of_one_direction_is_straight() -> None:
 
 def test_straight_walks_and_truncation_are_linear() -> None:
     a, b = latents.sample_z(1, 3, 1)[0], latents.sample_z(1, 3, 2)[0]
-    request = generation.Request(
+    request = generate.Request(
         ends=(1, 2), steps=3, interpolation="straight", truncation=0.5
     )
     expected = 0.5 * np.stack([a, (a + b) / 2, b])
@@ -88,7 +87,7 @@ def test_straight_walks_and_truncation_are_linear() -> None:
 )
 def test_odd_requests_are_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        generation.Request(**fields)
+        generate.Request(**fields)
 
 
 def test_the_command_walks_in_any_format(tmp_path: pathlib.Path) -> None:
@@ -98,7 +97,7 @@ def test_the_command_walks_in_any_format(tmp_path: pathlib.Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     paths = sorted(tmp_path.iterdir())
-    clips = generation.Request(ends=(3, 7), steps=3).clips(WORDS or ())
+    clips = generate.Request(ends=(3, 7), steps=3).clips(WORDS or ())
     assert [path.name for path in paths] == [
         f"{clip.name}.flac" for clip in clips
     ]
@@ -113,7 +112,7 @@ def test_the_command_strings_clips_together(tmp_path: pathlib.Path) -> None:
     for more in ((), ("--concat",)):
         done = command_runner.run(*flags, *more)
         assert done.returncode == 0, done.stderr
-    request = generation.Request(num_clips=2, seed=5)
+    request = generate.Request(num_clips=2, seed=5)
     first, second = (clip.name for clip in request.clips(WORDS or ()))
     first, whole, second = (
         soundfile.read(tmp_path / f"{name}.wav")[0]
@@ -164,4 +163,4 @@ def test_odd_flags_are_named() -> None:
 
 def test_requests_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        generation.Request().seed = 3  # type: ignore[misc]
+        generate.Request().seed = 3  # type: ignore[misc]

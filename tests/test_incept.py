@@ -13,9 +13,9 @@ import tensorflow as tf
 import tiny_classifier
 from command_runner import EMA, TINY
 
-import incept
 import wavegan
 from eval import classifier, features, recipes
+from modes import incept
 from training import train_dir as train_dir_lib
 
 INCEPT = ("--once", "--incept_n=40", "--incept_k=2")

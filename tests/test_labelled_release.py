@@ -15,11 +15,10 @@ import numpy as np
 import pytest
 import wavs
 
-import export
 import gan as gan_lib
-import modes
 import settings
 import train_wavegan
+from modes import export, render
 from training import train_dir
 from training import weights as weights_lib
 
@@ -72,7 +71,7 @@ def released(
     directory, _ = trained
     folder = tmp_path_factory.mktemp("released") / "r"
     gan = settings.build(FACE, directory)
-    modes.release(gan, directory, num_clips=3, out_dir=folder)
+    render.release(gan, directory, num_clips=3, out_dir=folder)
     return train_dir.TrainDir(
         shutil.copytree(folder, folder.with_name("moved"))
     )

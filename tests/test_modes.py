@@ -10,10 +10,9 @@ import pytest
 import soundfile
 
 import gan
-import latents
-import modes
 import wavegan
 from audio import plots, write
+from modes import latents, render
 
 
 def test_latent_vectors_do_not_depend_on_how_many_follow() -> None:
@@ -39,8 +38,8 @@ def test_clips_are_the_generators_in_any_number() -> None:
         wavegan.build_discriminator(config),
         latent_dim=3,
     )
-    z = latents.sample_z(modes.BATCH_SIZE + 3, 3, seed=0)
-    clips = np.stack(list(modes.generate_audio(model.generator, z)))
+    z = latents.sample_z(render.BATCH_SIZE + 3, 3, seed=0)
+    clips = np.stack(list(render.generate_audio(model.generator, z)))
     np.testing.assert_allclose(clips, model.generator(z), atol=1e-6)
 
 

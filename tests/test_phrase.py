@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-import phrase
+from modes import phrase
 
 RATE = 8000
 

@@ -16,10 +16,9 @@ import tensorflow as tf
 from asking import PORT, RATE, URL, Client, assert_refused, clip_of, get
 
 import gan as gan_lib
-import latents
-import play
 import wavegan
 from audio import write
+from modes import latents, play
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +220,14 @@ def test_only_get_without_a_body_works(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/../play.py", "/%2e%2e/play.py", "//etc/passwd", "/."]
+    "path",
+    [
+        "/nothing",
+        "/../modes/play.py",
+        "/%2e%2e/modes/play.py",
+        "//etc/passwd",
+        "/.",
+    ],
 )
 def test_nothing_but_the_page_is_there(client: Client, path: str) -> None:
     assert_refused(get(client, path), 404)

@@ -13,9 +13,9 @@ import pytest
 import small_gan
 from playwright import sync_api
 
-import latents
 import specgan
 import wavegan
+from modes import latents
 from networks import spectrogram
 from training import train_dir, weights
 

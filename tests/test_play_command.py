@@ -10,7 +10,7 @@ import socket
 import command_runner
 import pytest
 
-import play
+from modes import play
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,7 @@ import small_gan
 from asking import PORT, RATE, Client, assert_refused, clip_of, get
 
 import gan as gan_lib
-import latents
-import play
+from modes import latents, play
 
 WORDS = ("nine", "Señor & co", "zero")
 SAID = [urllib.parse.quote(word) for word in WORDS]

@@ -15,11 +15,9 @@ import small_gan
 import soundfile
 from command_runner import EMA
 
-import generation
-import latents
-import modes
 import settings
 import train_wavegan
+from modes import generate, latents, render
 from training import dataset, train_dir
 from training import weights as weights_lib
 
@@ -178,7 +176,7 @@ def test_it_says_the_same_in_another_process(tmp_path: pathlib.Path) -> None:
             f"--out_dir={tmp_path / folder}",
         )
         assert done.returncode == 0, done.stderr
-        request = generation.Request(num_clips=4, seed=3)
+        request = generate.Request(num_clips=4, seed=3)
         wavs = [
             tmp_path / folder / f"{clip.name}.wav"
             for clip in request.clips(WORDS)
@@ -195,7 +193,7 @@ def test_its_clips_are_words_not_hum(tmp_path: pathlib.Path) -> None:
     weights_lib.load(GAN, FOLDER)
     z = latents.sample_z(16, GAN.latent_dim, seed=0)
     labels = dataset.labels_in_turn(16, GAN.num_labels)
-    audio = modes.generate_audio(GAN.generate, z, labels)
+    audio = render.generate_audio(GAN.generate, z, labels)
     clips = np.stack(list(audio))[..., 0]
     assert clips.shape == (16, CONFIG["model"]["slice_len"])
     loudness = np.abs(clips).max(axis=1)

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 import gan
 import losses
-import modes
 import wavegan
+from modes import render
 from networks import spectral_critic
 from training import checkpoints, train_dir
 from training import weights as weights_lib
@@ -264,7 +264,7 @@ def test_a_release_holds_them(tmp_path: pathlib.Path) -> None:
     directory.write_config(config)
     model, other = build(), build(seed=1)
     directory.checkpoints.save(model, 1)
-    modes.release(model, directory, num_clips=2, out_dir=tmp_path / "release")
+    render.release(model, directory, num_clips=2, out_dir=tmp_path / "release")
     assert weights_lib.load(other, tmp_path / "release") == 1
     for ours, theirs in zip(
         model.spectral_critics, other.spectral_critics, strict=True

@@ -12,7 +12,7 @@ import tensorflow as tf
 import untrained
 from untrained import SPECGAN
 
-import stock
+from modes import keras_twin
 from networks import spectrogram, spectrogram_keras
 
 Randomize = Callable[[Any], Any]
@@ -47,7 +47,7 @@ def test_stock_layers_give_the_same_audio(
     randomize(model.ema_generator)
     inputs = untrained.inputs_of(model)
     ours = model.generate(*inputs).numpy()
-    twin = stock.build(model)
+    twin = keras_twin.build(model)
     theirs = twin(inputs if model.num_labels else Z)
     np.testing.assert_allclose(theirs, ours, rtol=0, atol=1e-4)
     assert np.ptp(ours) > 0.01
@@ -57,7 +57,7 @@ def test_stock_layers_give_the_same_audio(
 
 def test_its_labels_are_an_embedding_of_keras() -> None:
     model = untrained.build("bf16", num_labels=3)
-    twin = stock.build(model)
+    twin = keras_twin.build(model)
     assert [each.name for each in twin.inputs] == ["z", "label"]
     assert [each.dtype for each in twin.inputs] == ["float32", "int32"]
     embedding = twin.get_layer("label_project")
@@ -75,7 +75,9 @@ def test_of_bfloat16_they_are_the_float32_twin(randomize: Randomize) -> None:
     half.ema_generator.set_weights(full.ema_generator.get_weights())
     ours = full.generate(Z).numpy()
     assert np.abs(half.generate(Z) - ours).max() > 1e-4
-    np.testing.assert_allclose(stock.build(half)(Z), ours, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        keras_twin.build(half)(Z), ours, rtol=0, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 16])
@@ -105,4 +107,4 @@ def test_a_layer_without_a_twin_is_refused_by_name() -> None:
     z = keras.Input((untrained.LATENT_DIM,))
     model._average = keras.Model(z, Odd()(model.generator(z)))
     with pytest.raises(ValueError, match="Odd .*--format=savedmodel"):
-        stock.build(model)
+        keras_twin.build(model)

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import small_gan
 
-import modes
 import wavegan
 from eval import classifier
+from modes import render
 from networks import dcgan
 from training import checkpoints, train_dir, weights
 
@@ -126,7 +126,7 @@ def test_odd_latent_vectors_are_drawn_anew(
     tmp_path: pathlib.Path, trap: Trap
 ) -> None:
     path = tmp_path / "z.npy"
-    wanted = modes.fixed_z(path, 2, 3)
+    wanted = render.fixed_z(path, 2, 3)
     vast = npy(wanted).replace(
         b"(2, 3), }" + 12 * b" ", b"(2, 3000000000000), }"
     )
@@ -141,7 +141,7 @@ def test_odd_latent_vectors_are_drawn_anew(
         vast,
     ):
         path.write_bytes(content)
-        np.testing.assert_array_equal(modes.fixed_z(path, 2, 3), wanted)
+        np.testing.assert_array_equal(render.fixed_z(path, 2, 3), wanted)
         assert not trap.path.exists()
 
 

@@ -10,8 +10,8 @@ import soundfile
 import tensorflow as tf
 import wavs
 
-import latents
 import loader
+from modes import latents
 from networks import spectrogram
 from training import train_dir as train_dir_lib
 

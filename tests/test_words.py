@@ -14,13 +14,11 @@ import tiny_classifier
 import wavs
 
 import cli
-import generation
-import latents
-import modes
-import phrase
 import settings
 import train_wavegan
 from eval import labels
+from modes import generate as generate_lib
+from modes import latents, phrase, render
 from training import dataset, train_dir
 
 WORDS = ("hi_hat", "nine", "zero")
@@ -71,11 +69,11 @@ def generate(
     trained: train_dir.TrainDir, out_dir: pathlib.Path, **fields: Any
 ) -> dict[str, np.ndarray]:
     """What a request writes: 16-bit samples by the files' names."""
-    generation.generate(
+    generate_lib.generate(
         settings.build(train_wavegan.FACE, trained),
         trained,
-        generation.Request(**fields),
-        generation.write.Writing(),
+        generate_lib.Request(**fields),
+        generate_lib.write.Writing(),
         out_dir=out_dir,
     )
     return read(out_dir)
@@ -93,7 +91,7 @@ def read(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 def names_of(*vocabulary: str, **fields: Any) -> list[str]:
     """Names of the clips of a request."""
-    clips = generation.Request(**fields).clips(vocabulary)
+    clips = generate_lib.Request(**fields).clips(vocabulary)
     return [clip.name for clip in clips]
 
 
@@ -117,7 +115,7 @@ def test_a_walk_keeps_to_one_word() -> None:
         *("C_00004-00007_000", "C_00004-00007_001"),
         *("A_00004-00007_000", "A_00004-00007_001"),
     ]
-    generation.Request(words=("c", "a"), label="c", best=4, **walk)
+    generate_lib.Request(words=("c", "a"), label="c", best=4, **walk)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +142,7 @@ def test_contradictory_requests_are_refused(
     fields: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        generation.Request(**fields)
+        generate_lib.Request(**fields)
 
 
 @pytest.mark.parametrize(
@@ -216,7 +214,7 @@ def test_a_long_phrase_has_a_short_name(
 ) -> None:
     say = ("zero",) * 100
     (name,) = generate(trained, tmp_path, num_clips=1, say=say)
-    assert len(name) == generation.MAX_PHRASE_NAME + len("_00000")
+    assert len(name) == generate_lib.MAX_PHRASE_NAME + len("_00000")
 
 
 def test_a_classifier_chooses_among_words(
@@ -224,11 +222,11 @@ def test_a_classifier_chooses_among_words(
 ) -> None:
     judge = tiny_classifier.untrained()
     everything = generate(trained, tmp_path / "all", num_clips=6)
-    generation.generate(
+    generate_lib.generate(
         settings.build(train_wavegan.FACE, trained),
         trained,
-        generation.Request(num_clips=6, label=judge.words[0], best=4),
-        generation.write.Writing(),
+        generate_lib.Request(num_clips=6, label=judge.words[0], best=4),
+        generate_lib.write.Writing(),
         out_dir=tmp_path / "best",
         judge=judge,
     )
@@ -271,10 +269,10 @@ def test_pictures_and_samples_have_a_row_for_each_word(
 ) -> None:
     gan = settings.build(train_wavegan.FACE, trained)
     if mode == "preview":
-        modes.preview(gan, trained, num_clips=7, once=True)
+        render.preview(gan, trained, num_clips=7, once=True)
         name = "preview/00000003"
     else:
-        modes.release(gan, trained, num_clips=7, out_dir=tmp_path / "r")
+        render.release(gan, trained, num_clips=7, out_dir=tmp_path / "r")
         trained = train_dir.TrainDir(tmp_path / "r")
         name = "samples"
     audio = soundfile.read(trained.path / f"{name}.wav", dtype="int16")[0]
@@ -298,10 +296,10 @@ def test_pictures_and_samples_have_a_row_for_each_word(
 
 
 def test_few_clips_are_one_of_each_word() -> None:
-    assert modes._columns(2, WORDS) == modes._columns(5, WORDS) == 1
-    assert modes._columns(32, ()) == 32
-    assert modes._shown_columns(10, WORDS) == 4
-    assert modes._shown_columns(10, 30 * ("a",)) == 1
+    assert render._columns(2, WORDS) == render._columns(5, WORDS) == 1
+    assert render._columns(32, ()) == 32
+    assert render._shown_columns(10, WORDS) == 4
+    assert render._shown_columns(10, 30 * ("a",)) == 1
     z = latents.sample_z(2, 4, seed=0)
     tiled, rows = latents.rows_of_words(z, 3)
     np.testing.assert_array_equal(tiled, [*z, *z, *z])

@@ -11,8 +11,8 @@ import tensorflow as tf
 from absl import logging
 
 import gan as gan_lib
-import modes
 from eval import classifier, features, frechet, inception, recipes
+from modes import render
 from system import atomic
 from training import dataset, train_dir
 
@@ -66,9 +66,9 @@ class Scorer:
         Args:
           generate: Maps latent vectors to audio; `gan.GAN.generate`.
         """
-        audio = modes.generate_audio(generate, self._z, self._labels)
+        audio = render.generate_audio(generate, self._z, self._labels)
         heard = []
-        while clips := list(itertools.islice(audio, modes.BATCH_SIZE)):
+        while clips := list(itertools.islice(audio, render.BATCH_SIZE)):
             heard.append(self._listen(np.stack(clips)))
         probs, embeddings = map(np.concatenate, zip(*heard, strict=True))
         mean, std = inception.inception_score(probs, self._splits)
@@ -139,7 +139,7 @@ def incept(
     ]
     writer = tf.summary.create_file_writer(str(folder / "logs"))
     scorer = None
-    for step in modes.watch(gan, directory, once):
+    for step in render.watch(gan, directory, once):
         row = next((row for row in rows if row["step"] == step), None)
         best = max((row["mean"] for row in rows), default=0.0)
         if row is None:
@@ -147,7 +147,7 @@ def incept(
             draft = directory.copy(step, folder / "draft")
             scorer = scorer or Scorer(
                 judge,
-                modes.fixed_z(folder / "z.npy", num_clips, gan.latent_dim),
+                render.fixed_z(folder / "z.npy", num_clips, gan.latent_dim),
                 config["data"]["sample_rate"],
                 dataset.real_clips(config, MAX_REAL_CLIPS),
                 splits,

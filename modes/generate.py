@@ -16,11 +16,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 import gan as gan_lib
-import latents
-import modes
-import phrase
 from audio import write
 from eval import classifier, features
+from modes import latents, phrase, render
 from training import train_dir
 
 MAX_PHRASE_NAME = 50  # characters of a phrase that its file's name holds
@@ -235,7 +233,7 @@ def generate(
         labels = np.array([vocabulary.index(clip.word) for clip in clips])
     heard = ""
     if judge:
-        audio = modes.generate_audio(gan.generate, z, labels)
+        audio = render.generate_audio(gan.generate, z, labels)
         sureness = _listen(judge, request.label, audio, rate)
         order = np.argsort(-sureness, kind="stable")[: request.best]
         clips, z = [clips[i] for i in order], z[order]
@@ -247,7 +245,7 @@ def generate(
         )
     names = [clip.name for clip in clips]
     what = f"{len(clips)} clips"
-    audio = modes.generate_audio(gan.generate, z, labels)
+    audio = render.generate_audio(gan.generate, z, labels)
     if request.say:
         said = "_".join(request.say)[:MAX_PHRASE_NAME]
         names = [f"{said}_{point}" for point in request.points]
@@ -256,7 +254,7 @@ def generate(
     if request.concat:
         ends = (name.replace("/", "_") for name in (names[0], names[-1]))
         names = ["_to_".join(ends)]
-        audio = iter([modes.string_together(list(audio), rate)])
+        audio = iter([render.string_together(list(audio), rate)])
     for name, samples in zip(names, audio, strict=True):
         path = out_dir / f"{name}.{writing.format}"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -288,7 +286,7 @@ def _listen(
             f"label is {label!r}: expected one of {', '.join(judge.words)}"
         )
     probs = []
-    while clips := list(itertools.islice(audio, modes.BATCH_SIZE)):
+    while clips := list(itertools.islice(audio, render.BATCH_SIZE)):
         heard = features.fit(np.stack(clips), sample_rate)
         probs.append(classifier.predict(judge.model, heard))
     return np.concatenate(probs)[:, words.index(label.lower())]

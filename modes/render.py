@@ -16,8 +16,8 @@ import tensorflow as tf
 from absl import logging
 
 import gan as gan_lib
-import latents
 from audio import plots, write
+from modes import latents
 from system import atomic
 from training import dataset, train_dir, weights
 

@@ -22,12 +22,12 @@ import waitress
 import werkzeug.exceptions
 
 import gan as gan_lib
-import latents
 from audio import write
+from modes import latents
 from networks import dcgan
 from training import train_dir
 
-WEB = pathlib.Path(__file__).resolve().with_name("web")
+WEB = pathlib.Path(__file__).resolve().parents[1] / "web"
 HOST = "127.0.0.1"
 MAX_SEED = 2**31 - 1  # as in training
 MAX_HEADER_BYTES = 16384

@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 
 import gan as gan_lib
-import stock
+from modes import keras_twin
 from system import atomic, console
 from training import train_dir
 
@@ -58,7 +58,7 @@ def write_keras(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
     Raises:
       ValueError: A layer has no stock twin.
     """
-    stock.build(gan).save(folder / "generator.keras")
+    keras_twin.build(gan).save(folder / "generator.keras")
 
 
 def write_tflite(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
@@ -67,7 +67,7 @@ def write_tflite(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
     Raises:
       ValueError: A layer has no stock twin, or the network is too big.
     """
-    generator = _small(stock.build(gan))
+    generator = _small(keras_twin.build(gan))
     serve = _serve(_stock_audio(generator), gan)
     with tempfile.TemporaryDirectory(dir=folder) as saved:
         _save(serve, generator, pathlib.Path(saved))
@@ -85,7 +85,7 @@ def write_onnx(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
         network is too big.
     """
     converter = _optional("tf2onnx.convert")
-    serve = _serve(_stock_audio(_small(stock.build(gan))), gan)
+    serve = _serve(_stock_audio(_small(keras_twin.build(gan))), gan)
     with console.without_stderr():
         model, _ = converter.from_function(serve, serve.input_signature, OPSET)
     (folder / "generator.onnx").write_bytes(model.SerializeToString())

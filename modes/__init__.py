@@ -1,0 +1,1 @@
+"""The modes of the programs, a file each, and what several share."""
