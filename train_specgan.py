@@ -29,16 +29,14 @@ console.quiet_tensorflow()  # its notes would bury ours
 import tqdm
 from absl import logging
 
-import cli
-import face as face_lib
-import settings
 import specgan
+from commandline import flags, program, run_config
 from networks import spectrogram
 from training import dataset, train_dir
 
 
 def measure(
-    path: pathlib.Path, config: face_lib.Config, found: dataset.Corpus
+    path: pathlib.Path, config: flags.Config, found: dataset.Corpus
 ) -> None:
     """Measures what is normal in the audio of a run, and writes it down."""
     batches = dataset.pass_once(
@@ -51,7 +49,7 @@ def measure(
 
 def prepare(
     directory: train_dir.TrainDir,
-    config: face_lib.Config,
+    config: flags.Config,
     found: dataset.Corpus | None,
 ) -> None:
     """Makes sure that a train dir has moments.
@@ -61,17 +59,17 @@ def prepare(
       ValueError: Its run began with others than those asked for.
     """
     own = directory.moments
-    if cli.FLAGS.data_moments_fp:
+    if program.FLAGS.data_moments_fp:
         given = spectrogram.Moments.load(
-            pathlib.Path(cli.FLAGS.data_moments_fp)
+            pathlib.Path(program.FLAGS.data_moments_fp)
         )
         if not (directory.exists() and own.exists()):
             given.save(own)
         elif given != spectrogram.Moments.load(own):
             raise ValueError(
-                f"--data_moments_fp is {cli.FLAGS.data_moments_fp}, but that "
-                f"run learns by {own}: leave the flag out to go on with it, or "
-                "name another train dir"
+                f"--data_moments_fp is {program.FLAGS.data_moments_fp}, but "
+                f"that run learns by {own}: leave the flag out to go on with "
+                "it, or name another train dir"
             )
     elif found is None:
         spectrogram.Moments.load(own)
@@ -79,23 +77,23 @@ def prepare(
         measure(own, config, found)
 
 
-def moments(face: face_lib.Face, directory: train_dir.TrainDir) -> None:
+def moments(face: flags.Face, directory: train_dir.TrainDir) -> None:
     """Measures moments alone.
 
     Raises:
       ValueError: A run learns by those that are there.
     """
     saved = (
-        settings.read_config(face, directory) if directory.exists() else None
+        run_config.read_config(face, directory) if directory.exists() else None
     )
-    path = pathlib.Path(cli.FLAGS.data_moments_fp or directory.moments)
+    path = pathlib.Path(program.FLAGS.data_moments_fp or directory.moments)
     if saved and directory.moments.exists() and path == directory.moments:
         raise ValueError(
             f"the run in {directory.path} learns by {path}: name another train "
             "dir, or another file by --data_moments_fp"
         )
-    config = settings.read_flags(face, cli.FLAGS, saved)
-    found = cli.find_audio(config, directory)
+    config = run_config.read_flags(face, program.FLAGS, saved)
+    found = program.find_audio(config, directory)
     with directory.lock():
         measure(path, config, found)
 
@@ -111,7 +109,7 @@ def gan_of(
     )
 
 
-FACE = face_lib.Face(
+FACE = flags.Face(
     model="specgan",
     config=specgan.SpecGANConfig,
     build_generator=specgan.build_generator,
@@ -130,4 +128,4 @@ FACE = face_lib.Face(
 )  # fmt: skip
 
 if __name__ == "__main__":
-    cli.run(FACE)
+    program.run(FACE)

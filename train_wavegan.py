@@ -21,12 +21,11 @@ from system import console
 
 console.quiet_tensorflow()  # its notes would bury ours
 
-import cli
-import face
 import wavegan
+from commandline import flags, program
 from training import weights
 
-FACE = face.Face(
+FACE = flags.Face(
     model="wavegan",
     config=wavegan.WaveGANConfig,
     build_generator=wavegan.build_generator,
@@ -58,4 +57,4 @@ FACE = face.Face(
 )  # fmt: skip
 
 if __name__ == "__main__":
-    cli.run(FACE)
+    program.run(FACE)

@@ -6,10 +6,10 @@ import re
 import pytest
 from absl import flags
 
-import cli
-import face as face_lib
 import train_specgan
 import train_wavegan
+from commandline import flags as flags_lib
+from commandline import program
 from eval import table
 from training import train_dir
 
@@ -18,7 +18,7 @@ FILES = sorted((ROOT / "flagfiles").rglob("*.cfg"))
 TABLE_1 = [path for path in FILES if path.parent.name == "table1"]
 
 
-def face_of(path: pathlib.Path) -> face_lib.Face:
+def face_of(path: pathlib.Path) -> flags_lib.Face:
     """The model that a file is for."""
     specgan = "specgan" in path.stem
     return train_specgan.FACE if specgan else train_wavegan.FACE
@@ -45,8 +45,8 @@ def test_it_trains(
 ) -> None:
     face = face_of(path)
     values = flags.FlagValues()
-    cli.define(face, values)
-    monkeypatch.setattr(cli, "FLAGS", values)
+    program.define(face, values)
+    monkeypatch.setattr(program, "FLAGS", values)
     monkeypatch.chdir(ROOT)
     small = {
         f"{face.model}_dim": "1",
@@ -58,7 +58,7 @@ def test_it_trains(
     command = [face.program, "train", str(tmp_path / "t")]
     command += [f"--flagfile={path}", f"--data_dir={audio}"]
     command += [f"--{name}={value}" for name, value in small.items()]
-    cli.main(face, values(command))
+    program.main(face, values(command))
     directory = train_dir.TrainDir(tmp_path / "t")
     assert directory.checkpoints.latest_step() == 2
     config = directory.read_config()

@@ -16,8 +16,8 @@ import pytest
 import wavs
 
 import gan as gan_lib
-import settings
 import train_wavegan
+from commandline import run_config
 from modes import export, render
 from training import train_dir
 from training import weights as weights_lib
@@ -28,9 +28,10 @@ CRITIC = "spectral_critic_256"
 # The command line of a model that comes with the weights in a folder.
 PROGRAM = """
 import dataclasses, pathlib, sys
-import cli, train_wavegan
+import train_wavegan
+from commandline import program
 folder = pathlib.Path(sys.argv.pop(1))
-cli.run(dataclasses.replace(train_wavegan.FACE, pretrained=folder))
+program.run(dataclasses.replace(train_wavegan.FACE, pretrained=folder))
 """
 
 
@@ -52,7 +53,7 @@ def trained(
     }
     for section, kind in FACE.sections.items():
         config[section] = dataclasses.asdict(kind(**config[section]))
-    gan = settings.build(FACE, directory, config)
+    gan = run_config.build(FACE, directory, config)
     weights = gan.generator.get_weights()
     gan.ema_generator.set_weights([3 * weight for weight in weights])
     train_dir.compile_gan(gan, train_dir.TrainConfig(**config["train"]))
@@ -70,7 +71,7 @@ def released(
     """What `release` makes of it, somewhere else."""
     directory, _ = trained
     folder = tmp_path_factory.mktemp("released") / "r"
-    gan = settings.build(FACE, directory)
+    gan = run_config.build(FACE, directory)
     render.release(gan, directory, num_clips=3, out_dir=folder)
     return train_dir.TrainDir(
         shutil.copytree(folder, folder.with_name("moved"))
@@ -102,7 +103,7 @@ def test_a_release_knows_all_networks_and_the_words(
     config = json.loads((released.path / "config.json").read_text())
     assert config["data"]["words"] == list(WORDS)
     _, ours = trained
-    theirs = settings.build(FACE, released)
+    theirs = run_config.build(FACE, released)
     assert train_dir.restore(theirs, released) == 3
     for before, after in (
         (ours.ema_generator, theirs.ema_generator),
@@ -117,7 +118,7 @@ def test_a_release_knows_all_networks_and_the_words(
 def test_an_export_of_a_release_says_the_same_word(
     released: train_dir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
-    gan = settings.build(FACE, released)
+    gan = run_config.build(FACE, released)
     export.export(
         gan, released, model="wavegan", form="keras", out_dir=tmp_path
     )
@@ -156,7 +157,7 @@ def test_a_damaged_release_is_refused(
     damage(released, tmp_path / "r", fault)
     directory = train_dir.TrainDir(tmp_path / "r")
     with pytest.raises(ValueError, match=name):
-        train_dir.restore(settings.build(FACE, directory), directory)
+        train_dir.restore(run_config.build(FACE, directory), directory)
 
 
 # Training goes on ------------------------------------------------------------

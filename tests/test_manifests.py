@@ -17,9 +17,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-import cli
 import wavegan
 from benchmarks import scaling
+from commandline import program as program_lib
 from training import distributed, train_dir
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -28,10 +28,10 @@ MANIFEST = ROOT / "docs/kubernetes.yaml"
 DOCUMENTS = list(yaml.safe_load_all(MANIFEST.read_text(encoding="utf-8")))
 TEXT = (ROOT / "docs/distributed.md").read_text(encoding="utf-8")
 
-LOST_WORKER = cli.EXIT_CODES[distributed.WorkerLostError]
-LOCKED = cli.EXIT_CODES[train_dir.LockedError]
+LOST_WORKER = program_lib.EXIT_CODES[distributed.WorkerLostError]
+LOCKED = program_lib.EXIT_CODES[train_dir.LockedError]
 STOPPED = 128 + signal.SIGTERM
-HOPELESS = set(cli.EXIT_CODES.values()) - {LOST_WORKER, LOCKED}
+HOPELESS = set(program_lib.EXIT_CODES.values()) - {LOST_WORKER, LOCKED}
 
 
 def document(kind: str) -> dict[str, Any]:

@@ -8,10 +8,10 @@ import shlex
 import pytest
 from absl import flags
 
-import cli
-import face as face_lib
 import train_specgan
 import train_wavegan
+from commandline import flags as flags_lib
+from commandline import program as program_lib
 from digits import synthesizer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -35,10 +35,10 @@ moved = pytest.mark.skipif(
 )
 
 
-def flags_of(face: face_lib.Face) -> flags.FlagValues:
+def flags_of(face: flags_lib.Face) -> flags.FlagValues:
     """All flags of a model's command line."""
     values = flags.FlagValues()
-    cli.define(face, values)
+    program_lib.define(face, values)
     return values
 
 
@@ -144,7 +144,7 @@ def test_commands_parse(
         pair = re.sub(r"--interpolate (\d+) ", r"--interpolate=\1,", command)
         arguments = shlex.split(pair, comments=True)[1:]
         mode, *train_dir = flags_of(face)(arguments)[1:]
-        assert mode in {*cli.MODES, *face.own_modes} or mode == "MODE"
+        assert mode in {*program_lib.MODES, *face.own_modes} or mode == "MODE"
         assert len(train_dir) <= 1
     else:
         source = (ROOT / program).read_text()

@@ -66,7 +66,8 @@ def run_on_two(*args: object) -> subprocess.CompletedProcess[str]:
     start = """
 from system import console
 console.quiet_tensorflow()
-import cli, train_wavegan
+import train_wavegan
+from commandline import program
 from training import distributed
 import tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
@@ -74,7 +75,7 @@ two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 distributed.join = lambda num_gpus: strategy
-cli.run(train_wavegan.FACE)
+program.run(train_wavegan.FACE)
 """
     return subprocess.run(
         [sys.executable, "-c", start, *map(str, args)],

@@ -13,9 +13,8 @@ import soundfile
 import tiny_classifier
 import wavs
 
-import cli
-import settings
 import train_wavegan
+from commandline import program, run_config
 from eval import labels
 from modes import generate as generate_lib
 from modes import latents, phrase, render
@@ -47,7 +46,7 @@ def make_train_dir(
     }
     for section, kind in train_wavegan.FACE.sections.items():
         config[section] = dataclasses.asdict(kind(**config[section]))
-    gan = settings.build(train_wavegan.FACE, directory, config)
+    gan = run_config.build(train_wavegan.FACE, directory, config)
     # As loud as after a training.
     gan.generator.set_weights([3 * w for w in gan.generator.get_weights()])
     train_dir.compile_gan(gan, train_dir.TrainConfig())
@@ -70,7 +69,7 @@ def generate(
 ) -> dict[str, np.ndarray]:
     """What a request writes: 16-bit samples by the files' names."""
     generate_lib.generate(
-        settings.build(train_wavegan.FACE, trained),
+        run_config.build(train_wavegan.FACE, trained),
         trained,
         generate_lib.Request(**fields),
         generate_lib.write.Writing(),
@@ -158,7 +157,7 @@ def test_contradictory_requests_are_refused(
 def test_phrases_are_split_into_words(
     text: str, words: tuple[str, ...]
 ) -> None:
-    assert cli._split_words(text) == words
+    assert program._split_words(text) == words
 
 
 def test_the_command_says_words_in_turn_or_those_asked_for(
@@ -223,7 +222,7 @@ def test_a_classifier_chooses_among_words(
     judge = tiny_classifier.untrained()
     everything = generate(trained, tmp_path / "all", num_clips=6)
     generate_lib.generate(
-        settings.build(train_wavegan.FACE, trained),
+        run_config.build(train_wavegan.FACE, trained),
         trained,
         generate_lib.Request(num_clips=6, label=judge.words[0], best=4),
         generate_lib.write.Writing(),
@@ -267,7 +266,7 @@ def test_a_model_without_words_says_so(
 def test_pictures_and_samples_have_a_row_for_each_word(
     trained: train_dir.TrainDir, tmp_path: pathlib.Path, mode: str
 ) -> None:
-    gan = settings.build(train_wavegan.FACE, trained)
+    gan = run_config.build(train_wavegan.FACE, trained)
     if mode == "preview":
         render.preview(gan, trained, num_clips=7, once=True)
         name = "preview/00000003"

@@ -15,10 +15,10 @@ from typing import Any
 import tensorflow as tf
 from absl import app, flags, logging
 
-import face as face_lib
 import gan as gan_lib
-import settings
 from audio import write
+from commandline import flags as flags_lib
+from commandline import run_config
 from digits import synthesizer
 from eval import classifier
 from modes import export as export_lib
@@ -30,11 +30,11 @@ from modes import render
 from training import checkpoints, dataset, distributed, loop, train_dir, weights
 
 FLAGS = flags.FLAGS
-HERE = pathlib.Path(__file__).resolve().parent
+HERE = pathlib.Path(__file__).resolve().parents[1]
 DIGITS_DIR = "sc09_synthetic"  # what is learnt without --data_dir
 
-Face = face_lib.Face
-Config = face_lib.Config
+Face = flags_lib.Face
+Config = flags_lib.Config
 
 _DEFINE: dict[type, Any] = {
     bool: flags.DEFINE_boolean,
@@ -74,15 +74,15 @@ def train(face: Face, directory: train_dir.TrainDir) -> None:
     resuming = directory.exists()
     saved = shipped = None
     if released:
-        shipped = settings.read_config(face, train_dir.TrainDir(released))
+        shipped = run_config.read_config(face, train_dir.TrainDir(released))
     if resuming:
-        saved = settings.read_config(face, directory)
+        saved = run_config.read_config(face, directory)
     elif shipped:
         # Whether files tell words, and which, is up to the data of the new run.
         unlabelled = {**shipped["data"], "labels": "", "words": ()}
         saved = {**shipped, "data": unlabelled}
-    config = settings.read_flags(
-        face, FLAGS, saved, settings.SECTIONS if resuming else ("model",)
+    config = run_config.read_flags(
+        face, FLAGS, saved, run_config.SECTIONS if resuming else ("model",)
     )
     with distributed.guard():
         strategy = distributed.join(FLAGS.num_gpus)
@@ -96,7 +96,7 @@ def train(face: Face, directory: train_dir.TrainDir) -> None:
                 face.prepare(directory, config, found)
             distributed.agree(strategy)
             with strategy.scope():
-                gan = settings.build(face, directory, config)
+                gan = run_config.build(face, directory, config)
                 new = directory.checkpoints.latest_step() is None
                 if released and shipped and new:
                     step = weights.load_shared(gan, released, shipped, config)
@@ -110,7 +110,7 @@ def train(face: Face, directory: train_dir.TrainDir) -> None:
 def preview(face: Face, directory: train_dir.TrainDir) -> None:
     """Makes checkpoints heard and seen as they come."""
     render.preview(
-        settings.build(face, directory),
+        run_config.build(face, directory),
         directory,
         num_clips=FLAGS.preview_n,
         once=FLAGS.once,
@@ -121,7 +121,7 @@ def incept(face: Face, directory: train_dir.TrainDir) -> None:
     """Scores checkpoints as they come."""
     given = FLAGS.incept_classifier
     incept_lib.incept(
-        settings.build(face, directory),
+        run_config.build(face, directory),
         directory,
         classifier_dir=pathlib.Path(given) if given else None,
         num_clips=FLAGS.incept_n,
@@ -173,7 +173,7 @@ def generate(face: Face, directory: train_dir.TrainDir) -> None:
         own = directory.path / "incept/classifier"
         judge = classifier.load(pathlib.Path(FLAGS.incept_classifier or own))
     generate_lib.generate(
-        settings.build(face, directory),
+        run_config.build(face, directory),
         directory,
         request,
         writing,
@@ -184,7 +184,7 @@ def generate(face: Face, directory: train_dir.TrainDir) -> None:
 
 def play(face: Face, directory: train_dir.TrainDir) -> None:
     """Serves a page to play on."""
-    play_lib.play(settings.build(face, directory), directory, port=FLAGS.port)
+    play_lib.play(run_config.build(face, directory), directory, port=FLAGS.port)
 
 
 def export(face: Face, directory: train_dir.TrainDir, form: str = "") -> None:
@@ -192,7 +192,7 @@ def export(face: Face, directory: train_dir.TrainDir, form: str = "") -> None:
     form = form or FLAGS.format or next(iter(export_lib.FORMATS))
     export_lib.check(form)
     export_lib.export(
-        settings.build(face, directory),
+        run_config.build(face, directory),
         directory,
         model=face.model,
         form=form,
@@ -208,7 +208,7 @@ def infer(face: Face, directory: train_dir.TrainDir) -> None:
 def release(face: Face, directory: train_dir.TrainDir) -> None:
     """Writes weights that travel."""
     render.release(
-        settings.build(face, directory),
+        run_config.build(face, directory),
         directory,
         num_clips=FLAGS.preview_n,
         out_dir=_out_dir(face, directory, "release"),
@@ -230,10 +230,12 @@ def import_original(face: Face, directory: train_dir.TrainDir) -> None:
     model = import_original_lib.model_of(checkpoint)
     if model != face.model:
         raise ValueError(f"{checkpoint.path} is for train_{model}.py: use that")
-    config = settings.read_flags(
+    config = run_config.read_flags(
         face,
         FLAGS,
-        settings.choose(face, FLAGS, import_original_lib.settings(checkpoint)),
+        run_config.choose(
+            face, FLAGS, import_original_lib.settings(checkpoint)
+        ),
         fixed=(),
     )
     if config["data"]["labels"]:
@@ -241,7 +243,7 @@ def import_original(face: Face, directory: train_dir.TrainDir) -> None:
             f"labels is {config['data']['labels']!r}: expected '', as the "
             "authors' networks take none"
         )
-    gan = settings.build(face, directory, config, gan_lib.GAN)
+    gan = run_config.build(face, directory, config, gan_lib.GAN)
     train_dir.compile_gan(gan, train_dir.TrainConfig(**config["train"]))
     missing = import_original_lib.restore(gan, checkpoint)
     with directory.lock():
@@ -369,6 +371,6 @@ def run(face: Face) -> None:
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().setFormatter(None)
     logging.get_absl_handler().addFilter(
-        lambda record: pathlib.Path(record.pathname).parent == HERE
+        lambda record: HERE in pathlib.Path(record.pathname).parents[:2]
     )
     app.run(functools.partial(main, face), flags_parser=parse)

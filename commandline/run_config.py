@@ -5,12 +5,12 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import face as face_lib
 import gan as gan_lib
+from commandline import flags as flags_lib
 from training import train_dir
 
-Face = face_lib.Face
-Config = face_lib.Config
+Face = flags_lib.Face
+Config = flags_lib.Config
 SECTIONS = ("data", "model", "train")
 
 
