@@ -7,7 +7,12 @@ Compute is processor time of the training steps alone, which a busy machine
 does not stretch as it does the clock. Generators are scored at each mark, as
 they are and averaged (EMA). Pairs of variant and seed that --out holds already
 are left out, so a stopped study goes on, and several may work side by side on
-shares of the variants. --report prints the table of what --out holds.
+shares of the variants. --report prints the table of what --out holds, with the
+probability that each variant differs from the first of its study by chance
+(Welch's t-test over the seeds).
+
+There are two studies: what learns faster than the paper's settings, and what
+learns faster than the fastest of those.
 """
 
 import argparse
@@ -18,6 +23,7 @@ import pathlib
 import statistics
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -26,13 +32,18 @@ from system import console
 
 console.quiet_tensorflow()
 
+import keras
+import numpy as np
+import scipy.stats
 import tensorflow as tf
 
 import gan as gan_lib
 import loader
 import wavegan
 from eval import classifier
+from eval import labels as labels_lib
 from modes import incept, latents
+from networks import critics
 from training import dataset, train_dir
 
 SHAPE: dict[str, Any] = {"slice_len": 8192, "dim": 16, "fade_len": 256}
@@ -41,44 +52,72 @@ DATA: dict[str, Any] = {
     "first_slice": True,
     "normalize": True,
 }
-BATCH_SIZE = 16
 EMA_DECAY = 0.999
 MARKS = (0.25, 0.5, 1.0)  # shares of the budget at which to score
 
-# What differs from the paper, in the words of the flags' fields.
+# What differs from the paper, in the words of the flags' fields. Of the data:
+# `labels` has both networks told the words; `synthetic` is the share of the
+# budget that is spent on synthesised digits first.
 RATE = {"learning_rate": 5e-4}
 R1 = {"loss": "r1", "critic_steps": 1, "penalty_weight": 0.1, **RATE}
 R3GAN = {**R1, "loss": "r3gan"}
-VARIANTS: dict[str, dict[str, Any]] = {
-    "paper": {},
-    "rate": RATE,
-    "two rates": {"learning_rate": 2e-4, "disc_learning_rate": 5e-4},
-    "lazy": {**RATE, "penalty_interval": 5},
-    "one update": {**RATE, "critic_steps": 1},
-    "per example": {**RATE, "phaseshuffle_per_example": True},
-    "bf16": {**RATE, "precision": "bf16"},
-    "R1": R1,
-    "R3GAN": R3GAN,
-    "R3GAN, rate 2e-4": {**R3GAN, "learning_rate": 2e-4},
-    "R3GAN, rate 1e-3": {**R3GAN, "learning_rate": 1e-3},
-    "R3GAN, weight .01": {**R3GAN, "penalty_weight": 0.01},
-    "R3GAN, weight 1": {**R3GAN, "penalty_weight": 1.0},
-    "R3GAN, lazy": {**R3GAN, "penalty_interval": 4},
-    "R3GAN, per example": {**R3GAN, "phaseshuffle_per_example": True},
-    "R3GAN, bf16": {**R3GAN, "precision": "bf16"},
+LAZY = {**R3GAN, "penalty_interval": 4}
+LIGHT = {"augment": "polarity,gain"}
+FULL = {"augment": "polarity,gain,filter,shift"}
+LABELS = {"labels": True}
+SPECTRAL = {"spectral_critics": 1}
+BOTH = {**LAZY, **LABELS, **SPECTRAL}
+STUDIES: dict[str, dict[str, dict[str, Any]]] = {
+    "paper": {
+        "paper": {},
+        "rate": RATE,
+        "two rates": {"learning_rate": 2e-4, "disc_learning_rate": 5e-4},
+        "lazy": {**RATE, "penalty_interval": 5},
+        "one update": {**RATE, "critic_steps": 1},
+        "per example": {**RATE, "phaseshuffle_per_example": True},
+        "bf16": {**RATE, "precision": "bf16"},
+        "R1": R1,
+        "R3GAN": R3GAN,
+        "R3GAN, rate 2e-4": {**R3GAN, "learning_rate": 2e-4},
+        "R3GAN, rate 1e-3": {**R3GAN, "learning_rate": 1e-3},
+        "R3GAN, weight .01": {**R3GAN, "penalty_weight": 0.01},
+        "R3GAN, weight 1": {**R3GAN, "penalty_weight": 1.0},
+        "R3GAN, lazy": LAZY,
+        "R3GAN, per example": {**R3GAN, "phaseshuffle_per_example": True},
+        "R3GAN, bf16": {**R3GAN, "precision": "bf16"},
+    },
+    "fast": {
+        "fast": LAZY,
+        "labels": {**LAZY, **LABELS},
+        "spectral critic": {**LAZY, **SPECTRAL},
+        "augmentation": {**LAZY, **FULL},
+        "labels, spectral": BOTH,
+        "labels, spectral, light augmentation": {**BOTH, **LIGHT},
+        "labels, spectral, augmentation": {**BOTH, **FULL},
+        "labels, two spectral": {**BOTH, "spectral_critics": 2},
+        "labels, three spectral": {**BOTH, "spectral_critics": 3},
+        "labels, spectral, penalty 1": {**BOTH, "penalty_weight": 1.0},
+        "labels, spectral, dim 24": {**BOTH, "dim": 24},
+        "labels, spectral, dim 32": {**BOTH, "dim": 32},
+        "labels, spectral, batch 32": {**BOTH, "batch_size": 32},
+        "labels, spectral, batch 64": {**BOTH, "batch_size": 64},
+        "labels, spectral, synthetic first": {**BOTH, "synthetic": 0.5},
+    },
 }
 
 
-def build(variant: dict[str, Any], seed: int) -> gan_lib.GAN:
-    """A compiled GAN of a variant."""
+def build(variant: dict[str, Any], seed: int, num_words: int) -> gan_lib.GAN:
+    """Builds and compiles the GAN of a variant."""
     fields = {field.name for field in dataclasses.fields(wavegan.WaveGANConfig)}
-    model = wavegan.WaveGANConfig(
-        **SHAPE, **{k: v for k, v in variant.items() if k in fields}
-    )
+    shape = SHAPE | {k: v for k, v in variant.items() if k in fields}
+    if variant.get("labels"):
+        shape["num_labels"] = num_words
+    model = wavegan.WaveGANConfig(**shape)
+    train = {field.name for field in dataclasses.fields(train_dir.TrainConfig)}
     settings = train_dir.TrainConfig(
         ema_decay=EMA_DECAY,
         seed=seed,
-        **{k: v for k, v in variant.items() if k not in fields},
+        **{k: v for k, v in variant.items() if k in train},
     )
     gan = train_dir.build_gan(
         settings,
@@ -92,73 +131,143 @@ def build(variant: dict[str, Any], seed: int) -> gan_lib.GAN:
     return gan
 
 
-def train(
-    name: str,
-    seed: int,
-    minutes: float,
-    paths: list[str],
-    scorer: incept.Scorer,
-) -> dict[str, Any]:
-    """Trains one variant; returns its row."""
-    gan = build(VARIANTS[name], seed)
-    batches = loader.make_dataset(
+def stream(
+    folder: str, variant: dict[str, Any], seed: int, words: Sequence[str]
+) -> tf.data.Dataset:
+    """Streams the clips of a folder, labelled if the variant is."""
+    paths = loader.find_audio(folder)
+    labels = None
+    if variant.get("labels"):
+        root = loader.audio_root(folder)
+        labels = [words.index(labels_lib.word_of(p, root)) for p in paths]
+    return loader.make_dataset(
         paths,
         slice_len=SHAPE["slice_len"],
-        batch_size=BATCH_SIZE,
+        batch_size=variant.get("batch_size", 16),
         cache="memory",
         seed=seed,
+        labels=labels,
         **DATA,
-    ).batch(gan.critic_steps)
+    ).batch(variant.get("critic_steps", 5))
+
+
+def train(
+    variant: dict[str, Any],
+    seed: int,
+    minutes: float,
+    folders: dict[str, str],
+    judge: classifier.Judge,
+    scorer: incept.Scorer,
+) -> list[dict[str, Any]]:
+    """Trains one variant; returns its scores at each mark.
+
+    Args:
+      variant: In `STUDIES`.
+      seed: Of the run.
+      minutes: Of processor time.
+      folders: Of audio: "real", and "synthetic" where a variant needs it.
+      judge: Whose words are the labels.
+      scorer: Of generators.
+    """
+    gan = build(variant, seed, len(judge.words))
+    batches = stream(folders["real"], variant, seed, judge.words)
     step = tf.function(gan.train_step)
     step.get_concrete_function(batches.element_spec)  # traced off the clock
-    spent, marks, rows = 0.0, [60 * minutes * mark for mark in MARKS], []
-    for batch in batches:
-        start = time.process_time()
-        losses = step(batch)
-        float(losses["g_loss"])
-        spent += time.process_time() - start
-        if spent < marks[0]:
-            continue
-        row = {"minutes": round(marks.pop(0) / 60, 3), "step": int(gan.step)}
-        for kind, network in (
-            ("raw", gan.generator),
-            ("ema", gan.ema_generator),
-        ):
-            scores = scorer(functools.partial(network, training=False))
-            row[f"is_{kind}"] = round(scores["mean"], 3)
-            row[f"fid_{kind}"] = round(scores["fid"], 3)
-        rows.append(row)
-        print(name, seed, row, flush=True)
-        if not marks:
-            break
-    return {"variant": name, "seed": seed, "scores": rows}
+    budget = 60 * minutes
+    spent, marks, rows = 0.0, [budget * mark for mark in MARKS], []
+    phases = [(budget, batches)]
+    if share := variant.get("synthetic"):
+        first = stream(folders["synthetic"], variant, seed, judge.words)
+        phases.insert(0, (budget * share, first))
+    for end, stretch in phases:
+        for batch in stretch:
+            start = time.process_time()
+            losses = step(batch)
+            float(losses["g_loss"])
+            spent += time.process_time() - start
+            if marks and spent >= marks[0]:
+                row = {
+                    "minutes": round(marks.pop(0) / 60, 3),
+                    "step": int(gan.step),
+                }
+                for kind, network in (
+                    ("raw", gan.generator),
+                    ("ema", gan.ema_generator),
+                ):
+                    generate = functools.partial(_generate, network)
+                    row |= {
+                        f"{name}_{kind}": round(value, 3)
+                        for name, value in scorer(generate).items()
+                        if "accuracy" not in name
+                        or (name == "accuracy" and gan.num_labels)
+                    }
+                rows.append(row)
+                print(seed, row, flush=True)
+            if spent >= end:
+                break
+    return rows
 
 
-def report(rows: list[dict[str, Any]]) -> str:
-    """A Markdown table: means over seeds, best last FID first."""
+def _generate(
+    network: keras.Model, z: np.ndarray, label: np.ndarray | None = None
+) -> tf.Tensor:
+    """Audio of latent vectors, with labels if the network takes any."""
+    if len(network.inputs) == 1:
+        label = None
+    return network(critics.with_label(z, label), training=False)
+
+
+COLUMNS = {  # key of the scores at the end: heading, digits
+    "mean_ema": ("IS", 2),
+    "fid_ema": ("FID", 1),
+    "precision_ema": ("precision", 2),
+    "recall_ema": ("recall", 2),
+    "accuracy_ema": ("heard as asked", 2),
+    "mean_raw": ("IS, no EMA", 2),
+    "step": ("updates", 0),
+}
+
+
+def report(rows: list[dict[str, Any]], study: str) -> str:
+    """A Markdown table of a study: means and ranges over seeds, best IS first.
+
+    The p beside the inception score is Welch's, against the first variant.
+    """
+    runs = {
+        name: [row["scores"] for row in rows if row["variant"] == name]
+        for name in STUDIES[study]
+    }
+    base = [run[-1]["mean_ema"] for run in runs[next(iter(runs))]]
     lines = []
-    for name, variant in VARIANTS.items():
-        runs = [row["scores"] for row in rows if row["variant"] == name]
-        if not runs:
+    for name, scores in runs.items():
+        if not scores:
             continue
-
-        def mean(key: str, mark: int = -1, runs: list[Any] = runs) -> float:
-            return statistics.mean(run[mark][key] for run in runs)
-
-        fids = [mean("fid_ema", mark) for mark in range(len(MARKS))]
-        last = [run[-1]["fid_ema"] for run in runs]
-        what = ", ".join(f"{k} {v}" for k, v in variant.items()) or "defaults"
-        cells = [name, what, str(len(runs))]
-        cells += [f"{fid:.0f}" for fid in fids]
-        cells += [f"{min(last):.0f} to {max(last):.0f}"]
-        cells += [f"{mean(key):.2f}" for key in ("is_ema", "is_raw")]
-        cells += [f"{mean('fid_raw'):.0f}", f"{mean('step'):,.0f}"]
-        lines.append((fids[-1], "| " + " | ".join(cells) + " |"))
-    marks = " | ".join(f"FID at {mark:.0%}" for mark in MARKS)
-    head = f"| variant | differs in | seeds | {marks} | range | IS | "
-    head += "IS, no EMA | FID, no EMA | updates of G |"
-    rule = "|---|---" + "|--:" * 9 + "|"
+        last = [run[-1]["mean_ema"] for run in scores]
+        cells = [name, str(len(scores))]
+        for key, (_, digits) in COLUMNS.items():
+            values = [run[-1][key] for run in scores if key in run[-1]]
+            cells.append(_range(values, digits))
+        chance = "—"
+        if min(len(last), len(base)) > 1 and last != base:
+            test = scipy.stats.ttest_ind(last, base, equal_var=False)
+            chance = f"{test.pvalue:.3f}"
+        cells.insert(3, chance)
+        lines.append((-statistics.mean(last), "| " + " | ".join(cells) + " |"))
+    heads = [head for head, _ in COLUMNS.values()]
+    heads.insert(1, "p")
+    head = "| variant | seeds | " + " | ".join(heads) + " |"
+    rule = "|---|--:" + "|--:" * len(heads) + "|"
     return "\n".join([head, rule, *(line for _, line in sorted(lines))])
+
+
+def _range(values: list[float], digits: int) -> str:
+    """The mean of some values, and from where to where they reach."""
+    if not values:
+        return "—"
+    text = f"{statistics.mean(values):,.{digits}f}"
+    if len(values) == 1 or not digits:
+        return text
+    return f"{text} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def main() -> None:
@@ -172,7 +281,9 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--n", type=int, default=1000, help="clips to score")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS))
+    parser.add_argument("--study", choices=STUDIES, default="fast")
+    parser.add_argument("--variants", nargs="+", help="of the study; all")
+    parser.add_argument("--synthetic_dir", help="of `sc09.py synthesize`")
     parser.add_argument("--report", action="store_true", help="table alone")
     args = parser.parse_args()
     out = pathlib.Path(args.out)
@@ -181,10 +292,11 @@ def main() -> None:
         lines = out.read_text().splitlines() if out.exists() else []
         return [json.loads(line) for line in lines]
 
+    study = STUDIES[args.study]
     if not args.report:
-        paths = loader.find_audio(args.data_dir)
+        judge = classifier.load(pathlib.Path(args.classifier))
         scorer = incept.Scorer(
-            classifier.load(pathlib.Path(args.classifier)),
+            judge,
             latents.sample_z(
                 args.n, wavegan.WaveGANConfig().latent_dim, seed=0
             ),
@@ -193,17 +305,22 @@ def main() -> None:
                 {"data": {"dir": args.data_dir, **DATA}, "model": SHAPE},
                 incept.MAX_REAL_CLIPS,
             ),
-            splits=1,
+            words=judge.words,
         )
+        folders = {"real": args.data_dir, "synthetic": args.synthetic_dir}
         for seed in args.seeds:
-            for name in args.variants:
+            for name in args.variants or study:
                 done = {(row["variant"], row["seed"]) for row in rows()}
                 if (name, seed) in done:
                     continue
-                row = train(name, seed, args.minutes, paths, scorer)
+                print(name, flush=True)
+                scores = train(
+                    study[name], seed, args.minutes, folders, judge, scorer
+                )
+                row = {"variant": name, "seed": seed, "scores": scores}
                 with out.open("a") as file:
                     file.write(json.dumps(row) + "\n")
-    print(report(rows()))
+    print(report(rows(), args.study))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,14 @@ import tensorflow as tf
 from absl import logging
 
 import gan as gan_lib
-from eval import classifier, features, frechet, inception, recipes
+from eval import (
+    classifier,
+    coverage,
+    features,
+    frechet,
+    inception,
+    recipes,
+)
 from modes import render
 from system import atomic
 from training import dataset, train_dir
@@ -57,11 +64,12 @@ class Scorer:
         self._real = None if real is None else self._listen(real)[1]
 
     def __call__(self, generate: Callable[..., tf.Tensor]) -> dict[str, float]:
-        """Gives `mean` and `std`, the inception score's, and maybe `fid`.
+        """Scores a generator by the inception score, `mean` and `std`.
 
-        With labels, it gives `accuracy` too, the share of clips that are heard
-        as asked; and the same for each word, as `accuracy/seven`. It does not
-        if the classifier does not know all words.
+        With real clips, it adds `fid`, `precision` and `recall`. With labels,
+        and if the classifier knows all words, `accuracy`, the share of clips
+        that are classified as asked, and that of each word, as
+        `accuracy/seven`.
 
         Args:
           generate: Maps latent vectors to audio; `gan.GAN.generate`.
@@ -75,6 +83,13 @@ class Scorer:
         scores = {"mean": mean, "std": std}
         if self._real is not None:
             scores["fid"] = frechet.frechet_distance(embeddings, self._real)
+            count = min(len(embeddings), len(self._real))
+            if count > coverage.NEAREST_K:
+                prdc = coverage.precision_recall_density_coverage(
+                    embeddings[:count], self._real[:count]
+                )
+                scores["precision"] = float(prdc.precision.mean())
+                scores["recall"] = float(prdc.recall.mean())
         if self._labels is not None and self._compares:
             heard_words = np.array(self._judge.words)[probs.argmax(axis=1)]
             right = heard_words == np.array(self._words)[self._labels]
