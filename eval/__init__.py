@@ -1,1 +1,1 @@
-"""Scores for generated audio: arrays in, numbers out."""
+"""Scores generated audio: functions from arrays to numbers, and commands."""

@@ -1,4 +1,4 @@
-"""How far a number would move if the clips had been others."""
+"""Bootstrap confidence intervals: how much a score depends on the clips."""
 
 from collections.abc import Callable
 
@@ -13,20 +13,21 @@ def interval(
     num_clips: int,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """A 95% interval by drawing the clips anew, with replacement.
+    """Computes a 95% confidence interval by resampling clips with replacement.
 
-    Clips drawn twice bias what is not a mean (distances between distributions,
-    products over splits). So the spread is taken around the draws' own mean and
-    moved to the value that the clips themselves gave.
+    Clips drawn twice bias a statistic that is not a mean (distances between
+    distributions, products over splits). So the spread is taken around the mean
+    of the resampled values and then centred on the value of the clips
+    themselves.
 
     Args:
-      value: Of all clips.
-      statistic: Maps indices of clips, `[num_clips]`, to a value.
-      num_clips: How many there are.
-      seed: Of the draws.
+      value: Statistic of all clips.
+      statistic: Function from indices of clips, `[num_clips]`, to a value.
+      num_clips: Number of clips.
+      seed: Seed of the resampling.
 
     Returns:
-      Lower and upper end.
+      Lower and upper end of the interval.
 
     Source: Efron and Tibshirani 1993, chapters 10 and 13.
     """

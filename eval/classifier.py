@@ -1,8 +1,8 @@
-"""The judge: a convolutional network that tells words apart.
+"""The word classifier: a convolutional network on log-mel spectrograms.
 
-A judge on disk is a folder: `classifier.keras`, Keras's own layers alone, so
-that it loads in safe mode; `card.json`, what it is and how well it hears;
-`confusion.png`.
+A classifier on disk is a folder of three files: `classifier.keras`, which has
+only Keras's own layers, so that it loads in safe mode; `card.json`, which holds
+its words, its accuracy and its origin; and the plot `confusion.png`.
 """
 
 import dataclasses
@@ -27,18 +27,19 @@ def build_classifier(
     num_words: int = 10,
     widths: tuple[int, ...] = PAPER_WIDTHS,
 ) -> keras.Model:
-    """Builds the network, with fresh weights.
+    """Builds the classifier's network with fresh weights.
 
-    Batch normalisation of each mel band; then, for each width, a convolution
-    of 5 x 5 with ReLU, a maximum over 2 x 2, and batch normalisation (of the
-    flattened maps at the end); a dense layer.
+    The network normalises each mel band over the batch; then, for each width,
+    it applies a 5 x 5 convolution with ReLU, 2 x 2 max pooling and batch
+    normalisation (of the flattened maps at the end); a dense layer follows.
 
     Args:
-      num_words: Words to tell apart.
+      num_words: Number of words (classes).
       widths: Channels of each convolution.
 
     Returns:
-      Log-mel spectrograms `[batch, 128, 128]` -> logits `[batch, num_words]`.
+      Model from log-mel spectrograms `[batch, 128, 128]` to logits
+      `[batch, num_words]`.
 
     Source: the paper, section 6.1; the authors' eval/inception/train.py.
     """
@@ -63,17 +64,17 @@ def build_classifier(
 
 
 def predict(classifier: keras.Model, audio: np.ndarray) -> np.ndarray:
-    """Gives the probability of each word.
+    """Returns the probability of each word for each clip.
 
     Args:
-      classifier: As `build_classifier` makes it.
+      classifier: Model that `build_classifier` made.
       audio: One second at 16 kHz, `[batch, 16384]`.
 
     Returns:
-      `[batch, num_words]`; rows sum to 1.
+      Probabilities `[batch, num_words]`; rows sum to 1.
 
     Raises:
-      ValueError: `audio` is of another shape.
+      ValueError: `audio` has another shape.
     """
     return predict_and_embed(classifier, audio)[0]
 
@@ -81,30 +82,30 @@ def predict(classifier: keras.Model, audio: np.ndarray) -> np.ndarray:
 def predict_and_embed(
     classifier: keras.Model, audio: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gives probabilities, and features for distances between sets.
+    """Returns word probabilities, and features for distances between sets.
 
     A feature is the mean over time and frequency of one channel of the last
-    maps, which the dense layer reads.
+    pooled feature maps, from which the dense layer computes the logits.
 
     Args:
-      classifier: As `build_classifier` makes it.
+      classifier: Model that `build_classifier` made.
       audio: One second at 16 kHz, `[batch, 16384]`.
 
     Returns:
       Probabilities `[batch, num_words]` and features `[batch, widths[-1]]`.
 
     Raises:
-      ValueError: `audio` is of another shape.
+      ValueError: `audio` has another shape.
     """
     if np.shape(audio)[1:] != (features.SLICE_LEN,):
         raise ValueError(
-            f"audio is of shape {np.shape(audio)}: expected "
+            f"audio has shape {np.shape(audio)}: expected "
             f"[batch, {features.SLICE_LEN}]"
         )
     run = _graph(classifier)
     size = features.BATCH_SIZE
     parts = [
-        run(features.log_mel(features.add_room_tone(audio[i : i + size])))
+        run(features.log_mel(features.add_noise_floor(audio[i : i + size])))
         for i in range(0, len(audio), size)
     ]
     probs, embeddings = zip(*parts, strict=True)
@@ -113,6 +114,7 @@ def predict_and_embed(
 
 @functools.lru_cache(maxsize=2)
 def _graph(classifier: keras.Model) -> Any:
+    """Compiles the function from log-mels to probabilities and features."""
     pools = [layer for layer in classifier.layers if "pool" in layer.name]
     both = keras.Model(
         classifier.inputs, [classifier.outputs[0], pools[-1].output]
@@ -129,13 +131,13 @@ def _graph(classifier: keras.Model) -> Any:
 
 
 @dataclasses.dataclass(frozen=True)
-class Judge:
-    """A trained classifier and what is known of it.
+class Classifier:
+    """A trained word classifier and its description.
 
     Attributes:
-      model: As `build_classifier` makes it.
-      card: Its `card.json`: `words` in the order of the model's outputs,
-        `accuracy` by split, and where it comes from.
+      model: Model that `build_classifier` made.
+      card: Contents of `card.json`: `words` in the order of the model's
+        outputs, `accuracy` by split, and the classifier's origin.
     """
 
     model: keras.Model
@@ -143,12 +145,12 @@ class Judge:
 
     @property
     def words(self) -> list[str]:
-        """What it tells apart, in the order of its outputs."""
+        """Words that the classifier knows, in the order of its outputs."""
         return self.card["words"]
 
     @property
     def name(self) -> str:
-        """Fingerprint and accuracy, to be printed beside every score."""
+        """Fingerprint and accuracy, for printing beside every score."""
         split = "test" if "test" in self.card["accuracy"] else "valid"
         return (
             f"{self.card['fingerprint'][:8]} "
@@ -156,7 +158,7 @@ class Judge:
         )
 
     def save(self, directory: pathlib.Path) -> None:
-        """Writes model and card; the card last, as a sign that all is there."""
+        """Writes the model and then the card, which marks a complete folder."""
         directory.mkdir(parents=True, exist_ok=True)
         draft = directory / f"part-{MODEL_NAME}"
         self.model.save(draft)
@@ -166,12 +168,12 @@ class Judge:
         draft.replace(directory / CARD_NAME)
 
 
-def load(directory: pathlib.Path) -> Judge:
-    """Loads a judge.
+def load(directory: pathlib.Path) -> Classifier:
+    """Loads a trained classifier from its folder.
 
     Raises:
-      FileNotFoundError: There is none in that folder.
-      ValueError: It is damaged.
+      FileNotFoundError: The folder holds no classifier.
+      ValueError: The classifier's files are damaged.
     """
     try:
         card = json.loads((directory / CARD_NAME).read_text())
@@ -193,4 +195,4 @@ def load(directory: pathlib.Path) -> Judge:
             f"the classifier in {directory} is damaged ({reason}): train it "
             "anew with `python -m eval.train_classifier`"
         ) from None
-    return Judge(model, card)
+    return Classifier(model, card)

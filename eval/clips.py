@@ -1,4 +1,4 @@
-"""Sets of clips, and what is measured of each before any score."""
+"""Sets of clips, and the measurements of each that all scores start from."""
 
 import dataclasses
 import pathlib
@@ -11,18 +11,18 @@ import tqdm
 import loader
 from eval import classifier, features, noise, similarity
 
-CHUNK_LEN = 256  # clips in memory at once
+CHUNK_LEN = 256  # clips held in memory at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where clips come from.
+    """A set of clips that is loaded in parts.
 
     Attributes:
-      name: What a table calls it.
-      num_clips: How many.
-      load: Makes audio `[stop - start, 16384]` from (start, stop).
-      paths: Of files, if it is made of them.
+      name: Name of the set in tables.
+      num_clips: Number of clips.
+      load: Function from (start, stop) to audio `[stop - start, 16384]`.
+      paths: Paths of the files, if the clips come from files.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Source:
     paths: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Yields audio, some clips at once."""
+        """Yields audio in chunks, `[<= CHUNK_LEN, 16384]` each."""
         bar = tqdm.tqdm(
             total=self.num_clips, desc=self.name, unit="clip", disable=None
         )
@@ -43,7 +43,7 @@ class Source:
 
 
 def from_files(name: str, paths: list[str]) -> Source:
-    """Clips that are the first second of each file, cut or filled up."""
+    """Makes a set of the first second of each file, cut or zero-padded."""
 
     def load(start: int, stop: int) -> np.ndarray:
         return features.load(paths[start:stop])
@@ -54,19 +54,21 @@ def from_files(name: str, paths: list[str]) -> Source:
 def from_folder(
     folder: pathlib.Path, limit: int = 0, seed: int = 0, name: str = ""
 ) -> Source:
-    """The audio of a folder in random order, for scores that split it.
+    """Makes a set of a folder's audio files in random order.
 
-    Files that cannot be used are named on stderr, and counted.
+    The order is random for the sake of scores that split the set. Files that
+    cannot be used are listed on stderr, and counted.
 
     Args:
-      folder: With audio at any depth; if it has a folder train/, that one.
+      folder: Folder with audio at any depth; if it has a folder train/, only
+        that one is used.
       limit: Number of clips to take; 0: all.
-      seed: Of the order.
-      name: What a table calls it; the folder's name if left out.
+      seed: Seed of the order.
+      name: Name of the set in tables; the folder's name if left out.
 
     Raises:
-      FileNotFoundError: There is no such folder.
-      ValueError: It holds no usable audio, or less than `limit`.
+      FileNotFoundError: The folder does not exist.
+      ValueError: The folder holds no usable audio, or fewer than `limit` files.
     """
     infos, skipped = loader.scan_audio(loader.find_audio(folder))
     for path, reason in skipped.items():
@@ -84,7 +86,7 @@ def from_folder(
 
 
 def normalized(source: Source) -> Source:
-    """The same clips, the peak of each brought to 1; silence stays silence."""
+    """Scales each clip of a set to a peak of 1; silence stays silence."""
 
     def load(start: int, stop: int) -> np.ndarray:
         audio = source.load(start, stop)
@@ -95,16 +97,16 @@ def normalized(source: Source) -> Source:
 
 
 def baselines(reference: Source, num_clips: int, seed: int = 0) -> list[Source]:
-    """What no score should take for a good generator.
+    """Makes sets that no good metric should mistake for a good generator.
 
-    White noise as loud as the reference; silence; and a system that plays
-    clips of the reference.
+    They are white noise as loud as the reference, silence, and copies of clips
+    of the reference.
     """
     some = reference.load(0, min(CHUNK_LEN, reference.num_clips))
     rms = np.sqrt(np.mean(some**2))
     shape = features.SLICE_LEN
 
-    def hiss(start: int, stop: int) -> np.ndarray:
+    def white_noise(start: int, stop: int) -> np.ndarray:
         rng = np.random.default_rng([seed, start])
         return rng.normal(0, rms, [stop - start, shape]).astype(np.float32)
 
@@ -114,7 +116,7 @@ def baselines(reference: Source, num_clips: int, seed: int = 0) -> list[Source]:
     rng = np.random.default_rng(seed)
     copies = rng.choice(np.array(reference.paths), num_clips).tolist()
     return [
-        Source("white noise", num_clips, hiss),
+        Source("white noise", num_clips, white_noise),
         Source("silence", num_clips, silence),
         from_files("copies of the reference", copies),
     ]
@@ -122,15 +124,16 @@ def baselines(reference: Source, num_clips: int, seed: int = 0) -> list[Source]:
 
 @dataclasses.dataclass(frozen=True)
 class Clips:
-    """What was measured of a set.
+    """Measurements of a set of clips.
 
     Attributes:
       source: The set.
-      probs: Of each word, `[num_clips, num_words]`.
-      embeddings: The judge's features, `[num_clips, dim]`.
-      log_mels: Of the first thousand, `[1000, 16384]`.
-      noise: `noise.measure` of each clip, `[num_clips]`.
-      power: Mean square of each clip, `[num_clips]`.
+      probs: Probability of each word, `[num_clips, num_words]`.
+      embeddings: Features of the classifier, `[num_clips, dim]`.
+      log_mels: Log-mel spectrograms of the first thousand clips, as
+        `similarity.embed` makes them, `[1000, 16384]`.
+      noise: Result of `noise.measure` for each clip, `[num_clips]`.
+      power: Mean square of each clip's samples, `[num_clips]`.
     """
 
     source: Source
@@ -141,8 +144,8 @@ class Clips:
     power: np.ndarray
 
 
-def measure(source: Source, judge: classifier.Judge) -> Clips:
-    """Hears all clips of a set, some at once.
+def measure(source: Source, word_classifier: classifier.Classifier) -> Clips:
+    """Classifies and measures all clips of a set, chunk by chunk.
 
     Raises:
       ValueError: A file cannot be decoded.
@@ -153,7 +156,7 @@ def measure(source: Source, judge: classifier.Judge) -> Clips:
     for audio in source:
         parts.append(
             (
-                *classifier.predict_and_embed(judge.model, audio),
+                *classifier.predict_and_embed(word_classifier.model, audio),
                 noise.measure(audio),
                 np.mean(audio.astype(np.float64) ** 2, axis=1),
             )

@@ -1,4 +1,4 @@
-"""How much of one set lies where the other does: PRDC and NDB."""
+"""Overlap of two sets of features: PRDC and NDB."""
 
 import dataclasses
 
@@ -11,18 +11,24 @@ from eval import frechet
 
 NEAREST_K = 5
 NUM_BINS = 50
-CHUNK_LEN = 512  # rows of distances at once
+CHUNK_LEN = 512  # rows of the distance matrix computed at a time
 
 
 @dataclasses.dataclass(frozen=True)
 class Prdc:
-    """What precision, recall, density and coverage are the means of.
+    """Values per clip, whose means are precision, recall, density and coverage.
+
+    A clip's ball reaches to its k-th nearest neighbour in its own set.
 
     Attributes:
-      precision: Whether a generated clip lies in some real ball.
-      density: In how many real balls, divided by k.
-      recall: Whether a real clip lies in some generated ball.
-      coverage: Whether some generated clip lies in a real clip's ball.
+      precision: Whether each generated clip lies in the ball of some real clip,
+        0 or 1, `[num_generated]`.
+      density: Number of real clips' balls that each generated clip lies in,
+        divided by k, `[num_generated]`.
+      recall: Whether each real clip lies in the ball of some generated clip,
+        0 or 1, `[num_real]`.
+      coverage: Whether some generated clip lies in each real clip's ball,
+        0 or 1, `[num_real]`.
     """
 
     precision: np.ndarray
@@ -34,18 +40,19 @@ class Prdc:
 def precision_recall_density_coverage(
     generated: np.ndarray, real: np.ndarray, nearest_k: int = NEAREST_K
 ) -> Prdc:
-    """Compares two sets by balls that reach to the k-th neighbour.
+    """Compares two sets by balls that reach to the k-th nearest neighbour.
 
     Args:
       generated: Features, `[num_generated, dim]`.
-      real: Features, `[num_real, dim]`; best as many.
-      nearest_k: Of each clip's own set, which neighbour its ball reaches.
+      real: Features, `[num_real, dim]`; ideally as many rows as `generated`.
+      nearest_k: Rank k of the neighbour, in a clip's own set, that the clip's
+        ball reaches to.
 
     Returns:
-      Values of each clip, `[num_generated]` or `[num_real]`.
+      Values for each clip, `[num_generated]` or `[num_real]`.
 
     Raises:
-      ValueError: Shapes do not fit, or a set has not more than k rows.
+      ValueError: The shapes do not match, or a set has k rows or fewer.
 
     Source: Kynkaanniemi et al. 2019; Naeem et al. 2020.
     """
@@ -75,7 +82,7 @@ def precision_recall_density_coverage(
 
 
 def _radii(points: np.ndarray, nearest_k: int) -> np.ndarray:
-    """Distance of each point to its k-th neighbour."""
+    """Returns the distance of each point to its k-th neighbour, `[num]`."""
     # By differences, not by a matrix product: the k-th neighbour must lie on
     # the ball, not a rounding error outside.
     return np.concatenate(
@@ -100,11 +107,12 @@ def bin_features(
     Args:
       generated: Features, `[num_generated, dim]`.
       real: Features, `[num_real, dim]`.
-      num_bins: How many.
-      seed: Of k-means.
+      num_bins: Number of bins.
+      seed: Seed of k-means.
 
     Returns:
-      Bin of each generated clip, and of each real one.
+      Bin of each generated clip, `[num_generated]`, and bin of each real clip,
+      `[num_real]`.
     """
     generated, real = frechet.check(generated, real)
     means = sklearn.cluster.KMeans(num_bins, n_init=1, random_state=seed)
@@ -118,16 +126,16 @@ def different_bins(
     num_bins: int = NUM_BINS,
     level: float = 0.05,
 ) -> float:
-    """Share of bins that hold another share of one set than of the other.
+    """Computes the share of bins whose proportions differ between the sets.
 
     Args:
-      generated: Bin of each generated clip.
-      real: Bin of each real clip.
-      num_bins: How many there are.
-      level: Of significance of the two-proportion z-test.
+      generated: Bin of each generated clip, `[num_generated]`.
+      real: Bin of each real clip, `[num_real]`.
+      num_bins: Number of bins.
+      level: Significance level of the two-proportion z-test.
 
     Returns:
-      NDB / K, from 0 to 1; about `level` for two sets of one kind.
+      NDB / K, from 0 to 1; about `level` for two sets of one distribution.
 
     Source: Richardson and Weiss 2018.
     """

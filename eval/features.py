@@ -1,4 +1,4 @@
-"""What the judge hears: log-mel spectrograms of one second at 16 kHz."""
+"""Input of the classifier: log-mel spectrograms of one second at 16 kHz."""
 
 import functools
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ SLICE_LEN = 16384  # samples
 NUM_MELS = 128
 LOWER_HZ, UPPER_HZ = 40.0, 7800.0
 FLOOR = 1e-6  # keeps the logarithm of silence finite
-FRAME_LEN = 1024  # samples, of the classifier; of distances, twice as many
+FRAME_LEN = 1024  # samples, for the classifier; twice as many for distances
 HOP_LEN = 128  # samples
-ROOM_TONE_RMS = 1e-3
-BATCH_SIZE = 64  # clips at once
+NOISE_FLOOR_RMS = 1e-3
+BATCH_SIZE = 64  # clips per call of TensorFlow
 
 
 def log_mel(
@@ -26,23 +26,23 @@ def log_mel(
 ) -> np.ndarray:
     """Computes log-mel spectrograms.
 
-    Frames start at every hop and run over the end into zeros, under periodic
-    Hann windows; bands are triangles on the mel scale, of magnitudes, not
-    powers; the logarithm is natural.
+    A frame starts at every hop, and frames that reach past the end are padded
+    with zeros; windows are periodic Hann windows; the bands are triangles on
+    the mel scale and weigh magnitudes, not powers; the logarithm is natural.
 
     Args:
       audio: Samples at 16 kHz, `[batch, num_samples]`, `[batch, num_samples,
-        1]`, or of one clip, `[num_samples]`.
-      frame_len: Samples in a frame: 1024 before the classifier, 2048 before
+        1]`, or a single clip, `[num_samples]`.
+      frame_len: Samples in a frame: 1024 for the classifier, 2048 for
         distances.
-      hop_len: Samples between two frames.
+      hop_len: Samples between the starts of two frames.
 
     Returns:
-      float32 `[batch, ceil(num_samples / hop_len), 128]`, without the batch if
-      there was none.
+      Log-mel spectrograms, float32, `[batch, ceil(num_samples / hop_len),
+      128]`, without the batch axis for a single clip.
 
     Raises:
-      ValueError: `audio` is of another shape.
+      ValueError: `audio` has another shape.
 
     Source: the paper, section 6.1 and its appendix; the settings of the
     authors' scripts.
@@ -54,7 +54,7 @@ def log_mel(
         audio = audio[..., 0]
     if audio.ndim != 2:
         raise ValueError(
-            f"audio is of shape {audio.shape}: expected [batch, num_samples]"
+            f"audio has shape {audio.shape}: expected [batch, num_samples]"
         )
     num_frames = -(-audio.shape[1] // hop_len)
     result = np.empty([len(audio), num_frames, NUM_MELS], np.float32)
@@ -65,14 +65,14 @@ def log_mel(
 
 
 def fit(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Brings clips to what the classifier hears: one second at 16 kHz, 16 bits.
+    """Converts clips to the classifier's input: one second, 16 kHz, 16 bits.
 
     Args:
-      audio: `[batch, num_samples, channels]`; of channels the mean is taken.
-      sample_rate: In Hz.
+      audio: Audio, `[batch, num_samples, channels]`; channels are averaged.
+      sample_rate: Sampling rate of `audio` in Hz.
 
     Returns:
-      Cut at the end, or filled up with zeros, `[batch, 16384]`.
+      Mono clips, cut at the end or padded with zeros, `[batch, 16384]`.
     """
     mono = audio.mean(axis=-1)
     if sample_rate != SAMPLE_RATE:
@@ -82,7 +82,7 @@ def fit(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def load(paths: Sequence[str]) -> np.ndarray:
-    """Loads files as what the classifier hears, `[num_files, 16384]`.
+    """Loads files as input of the classifier, `[num_files, 16384]`.
 
     Raises:
       FileNotFoundError: A file does not exist.
@@ -92,45 +92,46 @@ def load(paths: Sequence[str]) -> np.ndarray:
 
 
 def round_to_16_bits(audio: np.ndarray) -> np.ndarray:
-    """Rounds samples as a WAV file does.
+    """Rounds samples to the steps of a 16-bit WAV file.
 
-    The paper's scripts read 16-bit files at 16 kHz. What was resampled has no
-    rounding noise in the bands that it lacks, and its log-mel spectrogram falls
-    there to a floor that no such file knows.
+    The paper's scripts read 16-bit files at 16 kHz. Resampled audio has no
+    rounding noise in the bands that it lacks, and there its log-mel spectrogram
+    falls to a floor that no 16-bit file reaches.
     """
     return loader.from_int16(loader.to_int16(audio))
 
 
-def add_room_tone(audio: np.ndarray | tf.Tensor) -> Any:
-    """Adds faint noise, always the same, 60 dB below full scale.
+def add_noise_floor(audio: np.ndarray | tf.Tensor) -> Any:
+    """Adds the same faint noise to every clip, 60 dB below full scale.
 
-    To log(mel + 1e-6), the zeros that fill up a short clip are as far from
-    noise that nobody hears as that noise is from speech: without a common
-    floor, a classifier's features tell digital silence from near silence
-    before they tell words apart.
+    In log(mel + 1e-6), the zeros that pad a short clip are as far from
+    inaudible noise as that noise is from speech: without a common noise floor,
+    a classifier's features separate digital silence from near silence before
+    they separate words.
 
     Args:
       audio: One second at 16 kHz, `[batch, 16384]`.
 
     Returns:
-      The same shape.
+      Audio with the noise floor, `[batch, 16384]`.
     """
-    # Differs from the original: it hears the clip alone.
-    return audio + _room_tone()
+    # Differs from the original: its classifier gets the clip alone.
+    return audio + _noise_floor()
 
 
 @functools.cache
-def _room_tone() -> np.ndarray:
-    tone = np.random.default_rng(0).normal(0, ROOM_TONE_RMS, SLICE_LEN)
-    return tone.astype(np.float32)
+def _noise_floor() -> np.ndarray:
+    """Returns the fixed white noise of `add_noise_floor`, `[16384]`."""
+    noise = np.random.default_rng(0).normal(0, NOISE_FLOOR_RMS, SLICE_LEN)
+    return noise.astype(np.float32)
 
 
 def log_mel_tensor(
     audio: tf.Tensor, frame_len: int = FRAME_LEN, hop_len: int = HOP_LEN
 ) -> tf.Tensor:
-    """Does as `log_mel` within a graph, all clips at once."""
-    # In float64: beside a loud band, the rounding of a float32 transform is not
-    # small against the floor.
+    """Computes what `log_mel` computes, on tensors and all clips at once."""
+    # In float64: next to a loud band, the rounding error of a float32 transform
+    # is not small compared with FLOOR.
     spectra = tf.signal.stft(
         tf.cast(audio, tf.float64),
         frame_len,
@@ -147,7 +148,7 @@ _run = tf.function(log_mel_tensor, reduce_retracing=True)
 
 @functools.cache
 def mel_matrix(fft_len: int) -> np.ndarray:
-    """Weights of the bands, `[fft_len // 2 + 1, 128]`."""
+    """Returns the weights of the mel bands, `[fft_len // 2 + 1, 128]`."""
     with tf.init_scope():
         return tf.signal.linear_to_mel_weight_matrix(
             NUM_MELS,

@@ -7,27 +7,28 @@ import scipy.linalg
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Frechet distance between Gaussians fitted to two sets of features.
+    """Computes the Frechet distance of Gaussians fitted to two sets.
 
-    |mean_a - mean_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), with unbiased
-    covariances.
+    The distance is |mean_a - mean_b|^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)),
+    with unbiased covariances.
 
     Args:
-      a: `[num_a, dim]`.
-      b: `[num_b, dim]`.
+      a: Features of one set, `[num_a, dim]`.
+      b: Features of the other set, `[num_b, dim]`.
 
     Returns:
-      0 for equal means and covariances.
+      Distance; 0 for equal means and covariances.
 
     Raises:
-      ValueError: Shapes do not fit, or a set has fewer than two rows.
+      ValueError: The shapes do not match, or a set has fewer than two rows.
 
     Source: Heusel et al. 2017.
     """
     a, b = check(a, b)
     cov_a, cov_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
-    # tr((C_a C_b)^1/2) is that of R C_b R, with R the root of C_a: symmetric,
-    # so that its eigenvalues are real and a singular covariance does no harm.
+    # tr((C_a C_b)^1/2) equals tr((R C_b R)^1/2), with R the square root of C_a.
+    # R C_b R is symmetric, so that its eigenvalues are real and a singular
+    # covariance does no harm.
     values, vectors = scipy.linalg.eigh(cov_a)
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
     crossed = scipy.linalg.eigvalsh(root @ cov_b @ root)
@@ -42,17 +43,19 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Squared maximum mean discrepancy under (x.y / dim + 1)^3, unbiased.
+    """Estimates the squared maximum mean discrepancy of two sets, unbiased.
+
+    The kernel is (x.y / dim + 1)^3.
 
     Args:
-      a: `[num_a, dim]`.
-      b: `[num_b, dim]`.
+      a: Features of one set, `[num_a, dim]`.
+      b: Features of the other set, `[num_b, dim]`.
 
     Returns:
-      Around 0, also below, for two sets of one kind.
+      Distance; around 0, also below 0, for two sets of one distribution.
 
     Raises:
-      ValueError: Shapes do not fit, or a set has fewer than two rows.
+      ValueError: The shapes do not match, or a set has fewer than two rows.
 
     Source: Binkowski et al. 2018 (KID).
     """
@@ -62,18 +65,18 @@ def kernel_distance(a: np.ndarray, b: np.ndarray) -> float:
 def kernel_statistic(
     a: np.ndarray, b: np.ndarray
 ) -> Callable[[np.ndarray], float]:
-    """Does as `kernel_distance`, for clips of `a` that count more than once.
+    """Prepares `kernel_distance` for clips of `a` with multiplicities.
 
     Args:
-      a: `[num_a, dim]`.
-      b: `[num_b, dim]`.
+      a: Features of one set, `[num_a, dim]`.
+      b: Features of the other set, `[num_b, dim]`.
 
     Returns:
-      Maps how often each clip of `a` counts, `[num_a]`, to the distance. A clip
-      that counts twice is no pair with itself.
+      Function from the number of times that each clip of `a` counts, `[num_a]`,
+      to the distance. Two copies of one clip do not count as a pair.
 
     Raises:
-      ValueError: Shapes do not fit, or a set has fewer than two rows.
+      ValueError: The shapes do not match, or a set has fewer than two rows.
     """
     a, b = check(a, b)
     dim, m = a.shape[1], len(b)
@@ -93,10 +96,10 @@ def kernel_statistic(
 
 
 def check(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two sets of features in float64.
+    """Checks two sets of features and returns them as float64.
 
     Raises:
-      ValueError: Shapes do not fit, or a set has fewer than two rows.
+      ValueError: The shapes do not match, or a set has fewer than two rows.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if (
@@ -106,7 +109,7 @@ def check(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         or min(len(a), len(b)) < 2
     ):
         raise ValueError(
-            f"features are of shapes {a.shape} and {b.shape}: expected "
+            f"features have shapes {a.shape} and {b.shape}: expected "
             "[num_a, dim] and [num_b, dim], two rows or more each"
         )
     return a, b

@@ -1,26 +1,29 @@
-"""Scores of predicted probabilities: inception score, modified, and AM."""
+"""Scores of word probabilities: inception, modified inception and AM score."""
 
 import numpy as np
 
-FLOOR = 1e-12  # below which a probability counts as this
+FLOOR = 1e-12  # smaller probabilities are raised to this
 
 
 def inception_score(probs: np.ndarray, splits: int = 10) -> tuple[float, float]:
-    """Scores how surely words are heard, and how evenly they are spread.
+    """Computes the inception score: sure predictions, evenly spread words.
 
-    exp(E KL(p(y|x) || p(y))), with p(y) of the clip's own split.
+    The score is exp(E KL(p(y|x) || p(y))), with p(y) averaged over the clip's
+    own split.
 
     Args:
-      probs: Of each word for each clip, `[num_clips, num_words]`, in random
-        order; rows sum to 1.
-      splits: Equal parts (to a clip) that are scored apart.
+      probs: Probability of each word for each clip, `[num_clips, num_words]`,
+        in random order; rows sum to 1.
+      splits: Number of parts of equal size (to a clip) that are scored
+        separately.
 
     Returns:
-      Mean over the splits, from 1 to num_words, and its standard deviation.
+      Mean over the splits, from 1 to num_words, and standard deviation over the
+      splits.
 
     Raises:
-      ValueError: `probs` is not of that kind, or there are fewer clips than
-        splits.
+      ValueError: `probs` does not hold probabilities, or there are fewer clips
+        than splits.
 
     Source: Salimans et al. 2016; the paper, section 6.1, with 50,000 clips in
     10 splits.
@@ -31,8 +34,8 @@ def inception_score(probs: np.ndarray, splits: int = 10) -> tuple[float, float]:
             f"splits is {splits}: expected 1 to {len(probs)}, the number of "
             "clips"
         )
-    # Differs from the original: clips that do not divide by the splits are no
-    # error; some splits have one more.
+    # Differs from the original: the number of clips need not be a multiple of
+    # `splits`; some splits have one clip more.
     scores = [
         np.exp(_divergence(part, part.mean(0)).mean())
         for part in np.array_split(probs, splits)
@@ -41,37 +44,38 @@ def inception_score(probs: np.ndarray, splits: int = 10) -> tuple[float, float]:
 
 
 def modified_inception_score(probs: np.ndarray) -> float:
-    """Scores diversity within words as well.
+    """Computes the modified inception score: diversity within words as well.
 
-    exp(E KL(p(y|x) || p(y|x'))) over all pairs of two clips, where others draw
-    some of them.
+    The score is exp(E KL(p(y|x) || p(y|x'))) over all pairs of two clips, where
+    other implementations draw some of the pairs.
 
     Args:
-      probs: As for `inception_score`; two clips or more.
+      probs: Probabilities as for `inception_score`, of two clips or more.
 
     Raises:
-      ValueError: `probs` is not of that kind.
+      ValueError: `probs` does not hold probabilities.
 
     Source: Gurumurthy et al. 2017; on SC09, Kong et al. 2021 (DiffWave).
     """
     probs = check(probs)
     own = (probs * np.log(probs)).sum(1).mean()
     crossed = probs.mean(0) @ np.log(probs).mean(0)
-    # The mean over all pairs counts each clip with itself, at no distance.
+    # The mean over all pairs includes each clip with itself, at distance 0; the
+    # last factor takes these pairs out.
     return float(np.exp((own - crossed) * len(probs) / (len(probs) - 1)))
 
 
 def am_score(probs: np.ndarray, reference: np.ndarray) -> float:
-    """Scores unsure clips and a spread of words unlike the reference's.
+    """Computes the AM score: unsure predictions and unlike word frequencies.
 
-    KL(p_reference(y) || p(y)) + E H(p(y|x)), in nats; 0 is best.
+    The score is KL(p_reference(y) || p(y)) + E H(p(y|x)), in nats; 0 is best.
 
     Args:
-      probs: As for `inception_score`.
-      reference: Likewise, of real clips, `[num_reference, num_words]`.
+      probs: Probabilities as for `inception_score`, `[num_clips, num_words]`.
+      reference: Probabilities for real clips, `[num_reference, num_words]`.
 
     Raises:
-      ValueError: They are not of that kind.
+      ValueError: An argument does not hold probabilities.
 
     Source: Zhou et al. 2018; on SC09, Kong et al. 2021 (DiffWave).
     """
@@ -82,15 +86,15 @@ def am_score(probs: np.ndarray, reference: np.ndarray) -> float:
 
 
 def check(probs: np.ndarray) -> np.ndarray:
-    """Probabilities in float64, none of them 0.
+    """Checks probabilities and returns them as float64, none of them 0.
 
     Raises:
-      ValueError: Rows do not sum to 1, or there are none.
+      ValueError: The rows do not sum to 1, or there are no rows.
     """
     probs = np.asarray(probs, np.float64)
     if probs.ndim != 2 or not len(probs) or not np.all(probs >= 0):
         raise ValueError(
-            f"probs is of shape {probs.shape}: expected probabilities "
+            f"probs has shape {probs.shape}: expected probabilities "
             "[num_clips, num_words]"
         )
     if not np.allclose(probs.sum(1), 1, atol=1e-3):
@@ -101,5 +105,5 @@ def check(probs: np.ndarray) -> np.ndarray:
 
 
 def _divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """KL(p || q) of each row, in nats."""
+    """Returns KL(p || q) of each row, in nats."""
     return (p * (np.log(p) - np.log(q))).sum(1)

@@ -1,4 +1,4 @@
-"""Words from the names of files: `Seven_004ae714.wav`, `seven/004ae714.wav`."""
+"""Labels from names of files: `Seven_004ae714.wav`, `seven/004ae714.wav`."""
 
 import collections
 import dataclasses
@@ -9,16 +9,16 @@ from collections.abc import Sequence
 import loader
 
 SPLITS = ("train", "valid", "test")
-MIN_CLIPS = 4  # of a word
+MIN_CLIPS = 4  # training clips for each word
 
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """Files of one split and what they say.
+    """Labelled files of one split.
 
     Attributes:
-      paths: Of audio files.
-      labels: Of each file, an index into the words.
+      paths: Paths of the audio files.
+      labels: Label of each file, an index into the list of words.
     """
 
     paths: list[str]
@@ -26,22 +26,22 @@ class Labelled:
 
 
 def find(data_dir: pathlib.Path) -> tuple[list[str], dict[str, Labelled]]:
-    """Finds labelled audio.
+    """Finds labelled audio files and splits them.
 
-    The splits are the folders train/, valid/ and test/. Where valid/ is not
-    there, a checksum of each name deals a tenth of the training files to it,
-    and another tenth to test/ if that is not there either.
+    The splits are the folders train/, valid/ and test/. If there is no valid/,
+    a checksum of each file's name moves a tenth of the training files to it,
+    and another tenth to test if there is no test/ either.
 
     Args:
       data_dir: Folder with files in folders that are named after words, or
         with the word before the first underscore of a file's name.
 
     Returns:
-      Words in alphabetical order, in small letters; files by split.
+      Words in alphabetical order, in lower case; files by split.
 
     Raises:
-      FileNotFoundError: There is no such folder.
-      ValueError: The names tell no words, or too few files say one.
+      FileNotFoundError: The folder does not exist.
+      ValueError: The names hold no words, or too few files have one word.
     """
     roots = {s: data_dir / s for s in SPLITS if (data_dir / s).is_dir()}
     if "train" not in roots:
@@ -67,29 +67,29 @@ def find(data_dir: pathlib.Path) -> tuple[list[str], dict[str, Labelled]]:
 
 
 def word_of(path: str, root: pathlib.Path) -> str:
-    """Reads the word that a file says from its name, in small letters.
+    """Reads a file's label from its name, in lower case.
 
-    It is the folder below `root` that the file is in, or what stands before the
-    first underscore of its name.
+    The label is the first folder below `root` on the file's path, or else the
+    part of the file's name before the first underscore.
 
     Raises:
-      ValueError: The name tells no word.
+      ValueError: The name holds no label.
     """
     parts = pathlib.Path(path).relative_to(root).parts
     head, underscore, _ = parts[-1].partition("_")
     if len(parts) == 1 and not (head and underscore):
         raise ValueError(
-            f"the name of {path} tells no word: expected Word_anything.wav, or "
+            f"the name of {path} holds no word: expected Word_anything.wav, or "
             "a folder for each word"
         )
     return (parts[0] if len(parts) > 1 else head).lower()
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Checks words from a config, which become parts of file names.
+    """Checks words from a config, because they become parts of file names.
 
     Raises:
-      ValueError: One is no printable text, holds a slash, or is there twice.
+      ValueError: A word is not printable text, holds a slash, or occurs twice.
     """
     for word in words:
         plain = isinstance(word, str) and word.isprintable()
@@ -100,7 +100,7 @@ def check_words(words: Sequence[str]) -> None:
 
 
 def _deal(path: str, targets: list[str]) -> str:
-    """Deals a file to one of the targets, a tenth each, or to train."""
+    """Assigns a file to one of the targets, a tenth each, or to train."""
     digest = hashlib.sha1(pathlib.Path(path).name.encode()).digest()
     tenth = int.from_bytes(digest[:8], "big") % 10
     return targets[tenth] if tenth < len(targets) else "train"
@@ -111,23 +111,24 @@ def _check(
     words: list[str],
     named: dict[str, list[tuple[str, str]]],
 ) -> None:
-    """Raises a ValueError unless there is enough to learn words from."""
+    """Raises a ValueError unless there are enough words and files of each."""
     if len(words) < 2:
         raise ValueError(
-            f"all files of {data_dir} say {words or 'nothing'}: expected two "
-            "words or more, as Word_anything.wav or a folder for each"
+            f"all files of {data_dir} have the label {words or 'nothing'}: "
+            "expected two words or more, as Word_anything.wav or a folder for "
+            "each"
         )
     counts = collections.Counter(word for _, word in named["train"])
     word, count = min(counts.items(), key=lambda item: item[1])
     if count < MIN_CLIPS:
         raise ValueError(
-            f"{count} training file(s) of {data_dir} say {word!r}: expected "
-            f"{MIN_CLIPS} or more of each word"
+            f"{count} training file(s) of {data_dir} have the label {word!r}: "
+            f"expected {MIN_CLIPS} or more of each word"
         )
     for split, files in named.items():
         odd = sorted({word for _, word in files} - set(words))
         if odd or not files:
             raise ValueError(
                 f"{split} of {data_dir} has {odd or 'no files'}: expected "
-                f"files that say {', '.join(words)}"
+                f"files with the labels {', '.join(words)}"
             )

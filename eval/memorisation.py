@@ -1,4 +1,4 @@
-"""Whether a generator plays its training set: distances, and pairs to hear."""
+"""Reports whether a generator copies its training set: distances and pairs."""
 
 import pathlib
 
@@ -15,11 +15,12 @@ NUM_PAIRS = 10
 def write_report(
     out_dir: pathlib.Path, outcome: scoring.Outcome, reference: clips.Source
 ) -> None:
-    """Writes a plot of distances and the closest pairs as WAV.
+    """Writes a plot of distances, and the closest pairs as WAV files.
 
     Args:
-      out_dir: For `distances.png`, `01_generated.wav`, `01_training.wav`, ...
-      outcome: Of the generated clips, with their neighbours.
+      out_dir: Folder for `distances.png`, `01_generated.wav`,
+        `01_training.wav`, ...
+      outcome: Scores of the generated clips, with their nearest neighbours.
       reference: The training clips.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -47,7 +48,7 @@ def write_report(
 
 
 def _plot(path: pathlib.Path, groups: dict[str, np.ndarray]) -> None:
-    """Draws the distances of each group to its nearest training clips."""
+    """Plots histograms of each group's distances to the nearest neighbour."""
     figure = matplotlib.figure.Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
     farthest = max(distances.max() for distances in groups.values())

@@ -1,4 +1,4 @@
-"""Every metric: one row in METRICS and one function of a Trial."""
+"""The metrics: one row of METRICS and one function of a Trial for each."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,24 +8,27 @@ import numpy as np
 from eval import bootstrap, coverage, frechet, inception, similarity
 from eval.clips import Clips
 
-MAX_KERNEL_CLIPS = 2500  # of either set: memory grows with the square
+# The largest number of clips of either set that a metric uses.
+MAX_KERNEL_CLIPS = 2500  # memory grows with the square
 MAX_PRDC_CLIPS = 10000
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """What a score is computed from.
+    """Everything that the scores of a set are computed from.
 
     Attributes:
-      clips: To be scored.
-      words: That the judge knows.
-      real: Clips by kind: `reference`, as the generator was trained on, and
-        `heldout`, that it was not trained on; empty if not given.
-      distances: Of `clips.log_mels` to the nearest of the reference, by the
-        metric that asks, `similarity` or `memorisation`; for the latter those
-        of the held-out clips as well, `heldout`.
-      splits: Of the inception score.
-      seed: Of all draws.
+      clips: Measurements of the set to be scored.
+      words: Words that the classifier knows.
+      real: Measurements of real clips by kind: `reference`, which the generator
+        was trained on, and `heldout`, which it was not trained on; a kind that
+        was not given is absent.
+      distances: Distances of `clips.log_mels` to the nearest clip of the
+        reference, by the metric that needs them, `similarity` or
+        `memorisation`; for the latter also those of the held-out clips, under
+        `heldout`.
+      splits: Number of splits of the inception score.
+      seed: Seed of all random draws.
     """
 
     clips: Clips
@@ -38,15 +41,16 @@ class Trial:
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A number and how far to trust it.
+    """A score with its confidence interval.
 
     Attributes:
       value: The score.
-      low: Lower end of its 95% interval.
-      high: Upper end.
-      std: Over splits, or over clips, where the paper gives that.
-      relative: The value divided by that of held-out real clips, as the paper
-        prints some.
+      low: Lower end of the 95% confidence interval.
+      high: Upper end of the 95% confidence interval.
+      std: Standard deviation over splits, or over clips, where the paper gives
+        one.
+      relative: The value divided by the value for held-out real clips, where
+        the paper prints this ratio.
     """
 
     value: float
@@ -58,12 +62,14 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A number of a metric.
+    """A column of a metric in the table of scores.
 
     Attributes:
-      title: In a Markdown table.
-      better: 1: more is better; -1: less is; 0: like real clips is.
-      relative: Whether it is divided by that of held-out clips as well.
+      title: Title of the column in a Markdown table.
+      better: Direction of better scores: 1 for higher, -1 for lower, 0 for
+        closer to real clips.
+      relative: Whether the score divided by that of held-out clips is printed
+        as well.
     """
 
     title: str
@@ -73,13 +79,13 @@ class Column:
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
-    """A way to score.
+    """A metric: its function, its columns and its requirements.
 
     Attributes:
-      compute: Gives the value of each column.
-      columns: By key.
-      least: Clips that each set must have.
-      needs: Sets beyond the clips themselves.
+      compute: Function from a Trial to the score of each column.
+      columns: Columns by key.
+      least: Smallest number of clips that each set must have.
+      needs: Kinds of real clips that the metric compares with.
     """
 
     compute: Callable[[Trial], dict[str, Score]]
@@ -94,14 +100,14 @@ def _score(
     num_clips: int,
     std: float | None = None,
 ) -> Score:
-    """The statistic of all clips, with its interval."""
+    """Computes a statistic of all clips, with its confidence interval."""
     value = statistic(np.arange(num_clips))
     ends = bootstrap.interval(value, statistic, num_clips, trial.seed)
     return Score(value, *ends, std=std)
 
 
 def _mean(trial: Trial, values: np.ndarray, with_std: bool = False) -> Score:
-    """A mean over clips."""
+    """Computes the mean over clips, with its confidence interval."""
     std = float(values.std()) if with_std else None
     return _score(trial, lambda i: float(values[i].mean()), len(values), std)
 
@@ -208,9 +214,9 @@ def _memorisation(trial: Trial) -> dict[str, Score]:
 
 
 def _classes(trial: Trial) -> dict[str, Score]:
-    heard = trial.clips.probs.argmax(1)
+    predicted = trial.clips.probs.argmax(1)
     return {
-        f"heard_{word}": _mean(trial, (heard == i).astype(float))
+        f"heard_{word}": _mean(trial, (predicted == i).astype(float))
         for i, word in enumerate(trial.words)
     }
 

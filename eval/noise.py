@@ -1,8 +1,8 @@
-"""The tones of transposed convolutions, weighed in a spectrum.
+"""The noise measure: how strong the tones of transposed convolutions are.
 
-A generator of strided layers sounds at the rate of each of its layers and at
-their multiples, even before it has learnt anything. The mean spectrum of
-untrained generators shows how much at which frequency.
+A generator with strided layers produces tones at the sampling rate of each of
+its layers and at multiples of these rates, even before training. The mean
+spectrum of untrained generators shows how strong they are at each frequency.
 
 Source: the paper, section 2 and the column "noise" of its table; the authors'
 script and notebook.
@@ -17,22 +17,23 @@ import tensorflow as tf
 from eval import features
 
 WEIGHTS_PATH = pathlib.Path(__file__).with_name("noise_weights.npy")
-WIDTHS = (1024, 512, 256, 128, 64, 1)  # of the paper's generator
+WIDTHS = (1024, 512, 256, 128, 64, 1)  # channels of the paper's generator
 KERNEL_LEN, STRIDE, FIRST_LEN = 25, 4, 16
 
 
 def respond(num_generators: int, seed: int = 0) -> np.ndarray:
     """Averages the magnitude spectra of untrained generators.
 
-    Each has fresh weights and hears a 1 in every channel of its first feature
-    map, that of channel c at time c modulo 16, instead of a latent vector.
+    Each generator has fresh weights. Instead of a latent vector, its first
+    feature map holds a 1 in every channel, for channel c at time c modulo 16.
 
     Args:
-      num_generators: How many; the paper's authors took 1,000.
-      seed: Of the weights.
+      num_generators: Number of generators; the paper's authors took 1,000.
+      seed: Seed of the weights.
 
     Returns:
-      From 0 to 1, `[8193]`: a bin is 16000 / 16384 Hz.
+      Mean spectrum, scaled to the range from 0 to 1, `[8193]`; a bin is
+      16000 / 16384 Hz wide.
     """
     rng = np.random.default_rng(seed)
     impulses = np.zeros([1, FIRST_LEN, WIDTHS[0]], np.float32)
@@ -57,19 +58,20 @@ def respond(num_generators: int, seed: int = 0) -> np.ndarray:
 
 @functools.cache
 def weights() -> np.ndarray:
-    """Weights of the measure, `[8193]`: `respond(1000)`, kept in a file."""
+    """Loads the weights of the measure, `respond(1000)`, `[8193]`."""
     return np.load(WEIGHTS_PATH, allow_pickle=False)
 
 
 def measure(audio: np.ndarray) -> np.ndarray:
-    """Weighs each clip's spectrum by the generators' tones.
+    """Averages each clip's magnitude spectrum with the tones as weights.
 
-    As the authors ran it: their script brings the set to one loudness and then
-    goes on with the clips as they were, so that loud clips score high. Divide
-    by the set's RMS for what was meant.
+    This is the measure as the authors ran it: their script normalises the
+    loudness of the set, but then uses the clips without this normalisation, so
+    that loud clips score high. Divide by the set's RMS for the measure that the
+    script intends.
 
     Args:
-      audio: `[batch, 16384]`.
+      audio: Clips at 16 kHz, `[batch, 16384]`.
 
     Returns:
       Weighted mean of each magnitude spectrum, `[batch]`.

@@ -1,4 +1,4 @@
-"""How a judge is trained: recipes, the loop, and its record."""
+"""Trains word classifiers: recipes, the training loop, and the card."""
 
 import dataclasses
 import hashlib
@@ -16,29 +16,33 @@ import tensorflow as tf
 import loader
 from eval import classifier, features, labels
 
-CHUNK_LEN = 512  # clips that are decoded at once
+CHUNK_LEN = 512  # clips that are decoded at a time
 MAX_SHIFT = 1600  # samples, a tenth of a second
-# Above the clip's RMS. The least is none that shows over the room tone.
+# Level of added noise relative to the clip's RMS. At the lower end it is
+# inaudible under the noise floor of `features.add_noise_floor`.
 NOISE_DB = (-110.0, -10.0)
 GAIN_DB = (-12.0, 6.0)
-# What a drowned clip says, loud or quiet, is each word with equal probability.
-DROWNED_SHARE, DROWNED_DB, DROWNED_GAIN_DB = 0.05, 20.0, (-50.0, 6.0)
-# Of telephone bandwidth or better, as generators of a lower rate have it.
-NARROW_SHARE, NARROW_BAND = 0.25, (0.4, 1.0)  # of 8 kHz
+# Some clips, loud or quiet, get noise at -20 dB SNR and are labelled uniformly:
+# each word has the same probability.
+LOW_SNR_SHARE, LOW_SNR_NOISE_DB, LOW_SNR_GAIN_DB = 0.05, 20.0, (-50.0, 6.0)
+# Some clips are low-passed to the bandwidth of a telephone or more, because
+# generators at a lower sampling rate have such bandwidths.
+NARROW_SHARE, NARROW_BAND = 0.25, (0.4, 1.0)  # as a share of 8 kHz
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """A way to train.
+    """Settings of a classifier's training.
 
     Attributes:
       widths: Channels of each convolution.
-      optimizer: Made from the number of updates.
-      num_updates: Of the weights.
-      check_every: Updates between two looks at the validation set.
-      augment: Move each clip by up to a tenth of a second, change its level,
-        add white noise; drown some in it, cut the treble of others.
-      batch_size: Clips in an update.
+      optimizer: Function from the number of updates to an optimizer.
+      num_updates: Number of updates of the weights.
+      check_every: Number of updates between two validations.
+      augment: Whether to move each clip by up to a tenth of a second, change
+        its level and add white noise, which masks some clips (-20 dB SNR), and
+        to low-pass some clips.
+      batch_size: Number of clips in an update.
     """
 
     widths: tuple[int, ...]
@@ -61,8 +65,9 @@ def _sgd(num_updates: int) -> keras.optimizers.Optimizer:
     return keras.optimizers.SGD(1e-4)
 
 
-# The authors stopped where accuracy on the validation set was best: at update
-# 103,005 of the checkpoint that they published. SC09 has 291 batches.
+# The authors stopped where accuracy on the validation set was best: the
+# checkpoint that they published is from update 103,005. An epoch of SC09 has
+# 291 batches.
 RECIPES = {
     "quick": Recipe((16, 32, 64, 128), _adam, 1000, 50, augment=True),
     "paper": Recipe(classifier.PAPER_WIDTHS, _sgd, 103005, 291, augment=False),
@@ -71,20 +76,21 @@ RECIPES = {
 
 def train(
     data_dir: pathlib.Path, recipe_name: str = "quick", seed: int = 0
-) -> tuple[classifier.Judge, np.ndarray]:
-    """Trains a judge on labelled audio; of all epochs keeps the best on valid.
+) -> tuple[classifier.Classifier, np.ndarray]:
+    """Trains a classifier and keeps its best weights on the validation set.
 
     Args:
-      data_dir: As `labels.find` wants it.
-      recipe_name: One of RECIPES.
-      seed: Of weights, order and augmentation.
+      data_dir: Folder of labelled audio, as `labels.find` expects it.
+      recipe_name: Name of a recipe in RECIPES.
+      seed: Seed of weights, order and augmentation.
 
     Returns:
-      The judge, and its confusion on valid: clips by said and heard word.
+      The classifier, and its confusion matrix on the validation set: numbers of
+      clips, `[labelled word, predicted word]`.
 
     Raises:
-      FileNotFoundError: There is no such folder.
-      ValueError: Files tell no words or cannot be decoded.
+      FileNotFoundError: The folder does not exist.
+      ValueError: Names of files hold no words, or a file cannot be decoded.
     """
     recipe = RECIPES[recipe_name]
     words, splits = labels.find(data_dir)
@@ -98,17 +104,17 @@ def train(
         metrics=["accuracy"],
     )
     valid = loader.from_int16(audio["valid"])
-    said = np.array(splits["valid"].labels)
+    valid_labels = np.array(splits["valid"].labels)
     model.fit(
         _batches(audio["train"], splits["train"].labels, recipe, seed),
         steps_per_epoch=recipe.check_every,
         epochs=-(-recipe.num_updates // recipe.check_every),
         validation_data=(
-            features.log_mel(features.add_room_tone(valid)),
-            np.eye(len(words))[said],
+            features.log_mel(features.add_noise_floor(valid)),
+            np.eye(len(words))[valid_labels],
         ),
         callbacks=[_KeepBest(), keras.callbacks.TerminateOnNaN()],
-        shuffle=False,  # the batches are, already
+        shuffle=False,  # the batches are already shuffled
         verbose=0,
     )
     probs = {
@@ -141,36 +147,37 @@ def train(
         },
     }
     confusion = np.zeros([len(words), len(words)], int)
-    np.add.at(confusion, (said, probs["valid"].argmax(1)), 1)
-    return classifier.Judge(model, card), confusion
+    np.add.at(confusion, (valid_labels, probs["valid"].argmax(1)), 1)
+    return classifier.Classifier(model, card), confusion
 
 
-def rate(probs: np.ndarray, said: np.ndarray) -> dict[str, float]:
-    """Measures how well a judge hears, and how well it knows that.
+def rate(probs: np.ndarray, true_labels: np.ndarray) -> dict[str, float]:
+    """Measures a classifier's accuracy, cross-entropy and calibration.
 
     Args:
-      probs: `[num_clips, num_words]`.
-      said: Index of the word that each clip says, `[num_clips]`.
+      probs: Predicted probabilities, `[num_clips, num_words]`.
+      true_labels: Index of each clip's word, `[num_clips]`.
 
     Returns:
-      Accuracy; mean cross-entropy in nats; expected calibration error, the
-      mean distance between confidence and accuracy over 15 bins of confidence.
+      `accuracy`; `cross_entropy`, the mean in nats; `calibration_error`, the
+      expected calibration error: the mean distance between confidence and
+      accuracy over 15 bins of confidence.
 
     Source: Guo et al., arXiv:1706.04599, for the calibration error.
     """
-    right = probs.argmax(1) == said
-    chosen = probs[np.arange(len(said)), said]
+    right = probs.argmax(1) == true_labels
+    chosen = probs[np.arange(len(true_labels)), true_labels]
     bins = np.minimum((probs.max(1) * 15).astype(int), 14)
     gaps = np.bincount(bins, weights=probs.max(1) - right)
     return {
         "accuracy": float(right.mean()),
         "cross_entropy": float(-np.log(np.maximum(chosen, 1e-12)).mean()),
-        "calibration_error": float(np.abs(gaps).sum() / len(said)),
+        "calibration_error": float(np.abs(gaps).sum() / len(true_labels)),
     }
 
 
 def _decode(paths: list[str]) -> np.ndarray:
-    """First seconds, int16 `[num_clips, 16384]`."""
+    """Decodes the first second of each file, int16 `[num_clips, 16384]`."""
     return np.concatenate(
         [
             loader.to_int16(features.load(paths[i : i + CHUNK_LEN]))
@@ -180,25 +187,30 @@ def _decode(paths: list[str]) -> np.ndarray:
 
 
 def _batches(
-    audio: np.ndarray, said: list[int], recipe: Recipe, seed: int
+    audio: np.ndarray, true_labels: list[int], recipe: Recipe, seed: int
 ) -> tf.data.Dataset:
-    """Log-mels and words without end, each epoch in an order of its own."""
+    """Makes an endless stream of batches, reshuffled every epoch.
+
+    A batch is log-mel spectrograms `[batch, 128, 128]` and target probabilities
+    `[batch, num_words]`.
+    """
     rng = np.random.default_rng(seed)
     num_drawn = recipe.num_updates * recipe.batch_size
     num_epochs = -(-num_drawn // len(audio))
     order = np.concatenate(
         [rng.permutation(len(audio)) for _ in range(num_epochs)]
     )[:num_drawn].reshape(-1, recipe.batch_size)
-    clips, words = tf.constant(audio), tf.one_hot(said, max(said) + 1)
+    clips = tf.constant(audio)
+    words = tf.one_hot(true_labels, max(true_labels) + 1)
 
     def load(step: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch = tf.cast(tf.gather(clips, chosen), tf.float32) / 32768
         target = tf.gather(words, chosen)
         if recipe.augment:
             key = tf.stack([tf.cast(seed, tf.int64), step])
-            batch, drowned = augment(batch, key)
-            target = tf.where(drowned, 1 / target.shape[1], target)
-        batch = features.add_room_tone(batch)
+            batch, low_snr = augment(batch, key)
+            target = tf.where(low_snr, 1 / target.shape[1], target)
+        batch = features.add_noise_floor(batch)
         return features.log_mel_tensor(batch), target
 
     steps = tf.data.Dataset.from_tensor_slices(order).enumerate()
@@ -206,14 +218,15 @@ def _batches(
 
 
 def augment(audio: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Moves clips, changes levels, adds noise; drowns some, dulls others.
+    """Moves clips in time, changes levels, adds noise and low-passes some.
 
     Args:
-      audio: `[batch, num_samples]`.
-      seed: Of the draws, two integers.
+      audio: Clips at 16 kHz, `[batch, num_samples]`.
+      seed: Seed of the random draws, two integers.
 
     Returns:
-      The clips, and which of them drowned, `[batch, 1]`.
+      The augmented clips, `[batch, num_samples]`, and which of them got noise
+      at -20 dB SNR, boolean, `[batch, 1]`.
     """
     batch, length = audio.shape[0], audio.shape[1]
     seeds = tf.random.split(seed, 7)
@@ -227,24 +240,25 @@ def augment(audio: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     def draw(purpose: int, ends: tuple[float, float] = (0, 1)) -> tf.Tensor:
         return tf.random.stateless_uniform([batch, 1], seeds[purpose], *ends)
 
-    drowned = draw(1) < DROWNED_SHARE
-    noise_db = tf.where(drowned, DROWNED_DB, draw(2, NOISE_DB))
-    gain_db = tf.where(drowned, draw(3, DROWNED_GAIN_DB), draw(3, GAIN_DB))
+    low_snr = draw(1) < LOW_SNR_SHARE
+    noise_db = tf.where(low_snr, LOW_SNR_NOISE_DB, draw(2, NOISE_DB))
+    gain_db = tf.where(low_snr, draw(3, LOW_SNR_GAIN_DB), draw(3, GAIN_DB))
     rms = tf.sqrt(tf.reduce_mean(audio**2, axis=1, keepdims=True))
     noise = tf.random.stateless_normal([batch, length], seeds[4])
     audio = _gain(gain_db) * (audio + rms * _gain(noise_db) * noise)
     band = tf.where(draw(5) < NARROW_SHARE, draw(6, NARROW_BAND), 1)
-    heard = tf.linspace(0.0, 1.0, length // 2 + 1) <= band
-    spectra = tf.signal.rfft(audio) * tf.cast(heard, tf.complex64)
-    return tf.signal.irfft(spectra, [length]), drowned
+    passed = tf.linspace(0.0, 1.0, length // 2 + 1) <= band
+    spectra = tf.signal.rfft(audio) * tf.cast(passed, tf.complex64)
+    return tf.signal.irfft(spectra, [length]), low_snr
 
 
 def _gain(decibels: tf.Tensor) -> tf.Tensor:
+    """Converts decibels to a factor of amplitude."""
     return 10 ** (decibels / 20)
 
 
 def _fingerprint(arrays: list[np.ndarray]) -> str:
-    """sha256 of arrays, in hex."""
+    """Returns the SHA-256 digest of arrays, in hexadecimal."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
@@ -252,19 +266,19 @@ def _fingerprint(arrays: list[np.ndarray]) -> str:
 
 
 class _KeepBest(keras.callbacks.Callback):
-    """Prints each check; ends with the weights that heard valid best."""
+    """Prints each validation and restores the weights that scored best."""
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.best, self.weights = (-1.0, 0.0), None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        heard = logs["val_accuracy"], -logs["val_loss"]
-        if heard > self.best:
-            self.best, self.weights = heard, self.model.get_weights()
+        score = logs["val_accuracy"], -logs["val_loss"]
+        if score > self.best:
+            self.best, self.weights = score, self.model.get_weights()
         print(
             f"check {epoch + 1} of {self.params['epochs']}: accuracy "
-            f"{logs['accuracy']:.1%} in training, {heard[0]:.1%} on valid, "
-            f"cross-entropy {-heard[1]:.3f}",
+            f"{logs['accuracy']:.1%} in training, {score[0]:.1%} on valid, "
+            f"cross-entropy {-score[1]:.3f}",
             file=sys.stderr,
         )
 

@@ -1,4 +1,4 @@
-"""Scores as a Markdown table and as JSON."""
+"""Formats scores as a Markdown table and as JSON."""
 
 import dataclasses
 from typing import Any
@@ -11,12 +11,15 @@ ARROWS = {1: " ↑", -1: " ↓", 0: ""}
 def markdown(
     names: list[str], outcomes: list[scoring.Outcome], words: list[str]
 ) -> str:
-    """A table with a row for each set; 95% intervals in brackets.
+    """Makes a table with a row for each set; 95% intervals are in brackets.
 
     Args:
-      names: Of metrics.
-      outcomes: Of each set.
-      words: That the judge knows.
+      names: Names of the metrics.
+      outcomes: Scores of each set.
+      words: Words that the classifier knows.
+
+    Returns:
+      The table in Markdown.
     """
     columns = {
         key: column
@@ -39,7 +42,7 @@ def markdown(
 
 
 def _cell(score: metrics.Score) -> str:
-    """Such as 4.671 ± 0.012 [4.621, 4.713] (0.6)."""
+    """Formats a score, such as 4.671 ± 0.012 [4.621, 4.713] (0.6)."""
     places = 3 - len(f"{abs(score.value):.0f}") + 1
     form = f",.{max(places, 0)}f" if abs(score.value) < 1e6 else ".3g"
     text = f"{score.value:{form}}"
@@ -52,7 +55,7 @@ def _cell(score: metrics.Score) -> str:
 
 
 def rows(outcomes: list[scoring.Outcome]) -> list[dict[str, Any]]:
-    """The same for JSON, in full precision."""
+    """Returns the rows of the table for JSON, in full precision."""
     return [
         {
             "name": outcome.trial.clips.source.name,
@@ -71,7 +74,7 @@ def rows(outcomes: list[scoring.Outcome]) -> list[dict[str, Any]]:
 
 
 def footnote(settings: dict[str, Any]) -> str:
-    """What the scores were made with, in a sentence or two."""
+    """Describes in one line the settings that the scores depend on."""
     parts = [
         f"Classifier {settings['classifier']['name']}",
         f"{settings['splits']} splits",

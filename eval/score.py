@@ -1,11 +1,12 @@
-"""Scores audio files, of any system, by the paper's measures and later ones.
+"""Scores audio files of any system with the paper's metrics and later ones.
 
   python -m eval.score inception --audio_dir A --classifier clf/
   python -m eval.score all --audio_dir A --reference_dir sc09/ --classifier clf/
 
-Prints a Markdown table: a row for each folder, 95% intervals in brackets, and
-in parentheses what the paper divides by its value for held-out real clips.
-Clips are judged by their first second, at 16 kHz.
+Prints a Markdown table with a row for each folder and 95% intervals in
+brackets. In parentheses stands the ratio to the score of held-out real clips,
+for the metrics that the paper reports so. Only the first second of each clip is
+scored, at 16 kHz.
 """
 
 import pathlib
@@ -32,7 +33,7 @@ ALL = "all"
 
 
 def find_heldout(reference_dir: pathlib.Path) -> pathlib.Path | None:
-    """test/ or valid/ beside the train/ that is the reference, or None."""
+    """Returns test/ or valid/ next to the reference's train/, or None."""
     parent = reference_dir
     if reference_dir.name == "train":
         parent = reference_dir.parent
@@ -43,7 +44,7 @@ def find_heldout(reference_dir: pathlib.Path) -> pathlib.Path | None:
 
 
 def make_job(arguments: argparse.Namespace) -> scoring.Job:
-    """Finds the clips that a command line asks for."""
+    """Finds the clips that the arguments of the command line name."""
     seed = arguments.seed
 
     def level(source: clips.Source) -> clips.Source:
@@ -89,14 +90,16 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
 
 
 def describe(
-    job: scoring.Job, judge: classifier.Judge, arguments: argparse.Namespace
+    job: scoring.Job,
+    word_classifier: classifier.Classifier,
+    arguments: argparse.Namespace,
 ) -> dict[str, Any]:
-    """What the scores were made with: they mean nothing without it."""
+    """Returns the settings and versions that the scores depend on."""
     return {
         "classifier": {
-            "name": judge.name,
-            "fingerprint": judge.card["fingerprint"],
-            "accuracy": judge.card["accuracy"],
+            "name": word_classifier.name,
+            "fingerprint": word_classifier.card["fingerprint"],
+            "accuracy": word_classifier.card["accuracy"],
             "dir": str(arguments.classifier),
         },
         "splits": job.splits,
@@ -114,16 +117,16 @@ def describe(
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Scores and tells."""
-    judge = classifier.load(arguments.classifier)
+    """Scores the clips, prints the table and writes the reports."""
+    word_classifier = classifier.load(arguments.classifier)
     job = make_job(arguments)
     out_dir = arguments.out_dir
     if out_dir:
         out_dir.mkdir(parents=True, exist_ok=True)
-    outcomes = scoring.run(job, judge)
-    settings = describe(job, judge, arguments)
+    outcomes = scoring.run(job, word_classifier)
+    settings = describe(job, word_classifier, arguments)
     line = json.dumps({**settings, "rows": report.rows(outcomes)})
-    table = report.markdown(job.names, outcomes, judge.words)
+    table = report.markdown(job.names, outcomes, word_classifier.words)
     print(line if arguments.json else f"{table}\n\n{report.footnote(settings)}")
     if out_dir:
         (out_dir / "scores.json").write_text(line + "\n")
@@ -137,7 +140,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def parser() -> console.Parser:
-    """What the command line may say."""
+    """Builds the parser of the command line."""
     result = console.Parser("eval.score", __doc__)
     add = result.add_argument
     add(
@@ -145,7 +148,8 @@ def parser() -> console.Parser:
         nargs="+",
         choices=[*metrics.METRICS, ALL],
         metavar="METRIC",
-        help=f"of {', '.join(metrics.METRICS)}; or {ALL} that the clips allow",
+        help=f"metrics to compute, of {', '.join(metrics.METRICS)}; {ALL} "
+        "computes all that the given clips allow",
     )
     add(
         "--audio_dir",
@@ -157,40 +161,57 @@ def parser() -> console.Parser:
     add(
         "--reference_dir",
         type=pathlib.Path,
-        help="real audio that the generator learnt from; if it has a folder "
-        "train/, that one",
+        help="folder of real audio that the generator was trained on; if it "
+        "has a folder train/, only that one is used",
     )
     add(
         "--heldout_dir",
         type=pathlib.Path,
-        help="other real audio; test/ or valid/ beside the reference's train/ "
-        "if left out",
+        help="folder of real audio that the generator was not trained on; "
+        "test/ or valid/ next to the reference's train/ if left out",
     )
     add(
         "--classifier",
         type=pathlib.Path,
         required=True,
-        help="folder that eval.train_classifier made",
+        help="folder of a classifier from eval.train_classifier",
     )
-    add("--n", type=console.positive, default=0, help="clips to score; all")
-    add("--k", type=console.positive, default=10, help="splits of inception")
-    add("--seed", type=int, default=0, help="of order and draws")
+    add(
+        "--n",
+        type=console.positive,
+        default=0,
+        help="number of clips to score; all if left out",
+    )
+    add(
+        "--k",
+        type=console.positive,
+        default=10,
+        help="number of splits of the inception score (default: 10)",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        help="seed of the order of clips and of all draws (default: 0)",
+    )
     add(
         "--normalize",
         action="store_true",
-        help="bring the peak of each clip to 1, as training with "
-        "--data_normalize does, real clips too",
+        help="scale the peak of each clip to 1, of real clips too, as training "
+        "with --data_normalize does",
     )
     add(
         "--baselines",
         action="store_true",
-        help="more rows: real clips, white noise, silence, copies",
+        help="add rows for real clips, white noise, silence, and copies of "
+        "reference clips",
     )
     add("--json", action="store_true", help="print one line of JSON instead")
     add(
         "--out_dir",
         type=pathlib.Path,
-        help="write scores.json, and what memorisation found, here",
+        help="folder for scores.json and for the report of the metric "
+        "memorisation",
     )
     return result
 

@@ -1,4 +1,4 @@
-"""From sets of clips to scores: what is measured once, and for whom."""
+"""Computes scores of sets of clips, and measures each set once."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import numpy as np
 
 from eval import classifier, clips, metrics, similarity
 
-# How the metrics that look for neighbours see a log-mel spectrogram.
+# Transforms of log-mel spectrograms before the search for nearest neighbours.
 VIEWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "similarity": lambda log_mels: log_mels,
     "memorisation": similarity.audible,
@@ -16,14 +16,14 @@ VIEWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is to be scored, and against what.
+    """The sets to score, the real sets to compare with, and the metrics.
 
     Attributes:
-      names: Of metrics, keys of METRICS.
+      names: Names of the metrics, keys of METRICS.
       systems: Sets to score.
-      real: Sets by kind, as in `metrics.Trial`.
-      splits: Of the inception score.
-      seed: Of all draws.
+      real: Sets of real clips by kind, as in `metrics.Trial`.
+      splits: Number of splits of the inception score.
+      seed: Seed of all random draws.
     """
 
     names: list[str]
@@ -33,11 +33,11 @@ class Job:
     seed: int = 0
 
     def sets(self) -> list[clips.Source]:
-        """All that is there."""
+        """Returns all sets, those to score and the real ones."""
         return [*self.systems, *self.real.values()]
 
     def lack(self, name: str) -> str:
-        """Says which set or how many clips a metric lacks; "" if none."""
+        """Returns an error message if a metric lacks a set or clips, or ""."""
         metric = metrics.METRICS[name]
         for need in metric.needs:
             if need not in self.real:
@@ -45,7 +45,7 @@ class Job:
                     f"{name} compares with {need} clips: give them by "
                     f"--{need}_dir, or leave {name} out"
                 )
-        # A split of a few clips can say nothing.
+        # The score of a split with only a few clips is meaningless.
         least = max(metric.least, 10 * self.splits * (name == "inception"))
         for source in self.sets():
             if source.num_clips < least:
@@ -58,13 +58,13 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """A scored set.
+    """The scores of a set.
 
     Attributes:
-      trial: What was measured.
-      scores: By column.
-      neighbours: Index of the reference's clip at each distance of
-        `memorisation`, if that was asked for.
+      trial: Measurements that the scores were computed from.
+      scores: Scores by column.
+      neighbours: Index of the nearest reference clip for each distance of
+        `memorisation`; empty if this metric was not computed.
     """
 
     trial: metrics.Trial
@@ -72,8 +72,8 @@ class Outcome:
     neighbours: np.ndarray
 
 
-def run(job: Job, judge: classifier.Judge) -> list[Outcome]:
-    """Scores each system.
+def run(job: Job, word_classifier: classifier.Classifier) -> list[Outcome]:
+    """Scores each system of a job.
 
     Raises:
       ValueError: A metric lacks a set or clips; a file cannot be decoded.
@@ -81,7 +81,7 @@ def run(job: Job, judge: classifier.Judge) -> list[Outcome]:
     for lack in map(job.lack, job.names):
         if lack:
             raise ValueError(lack)
-    measured = {id(s): clips.measure(s, judge) for s in job.sets()}
+    measured = {id(s): clips.measure(s, word_classifier) for s in job.sets()}
     real = {kind: measured[id(s)] for kind, s in job.real.items()}
     sets = [measured[id(source)] for source in job.systems]
     if "heldout" in real:
@@ -99,7 +99,12 @@ def run(job: Job, judge: classifier.Judge) -> list[Outcome]:
             indices = found["memorisation"][i][1]
             distances["heldout"] = found["memorisation"][-1][0]
         trial = metrics.Trial(
-            one, tuple(judge.words), real, distances, job.splits, job.seed
+            one,
+            tuple(word_classifier.words),
+            real,
+            distances,
+            job.splits,
+            job.seed,
         )
         outcomes.append(Outcome(trial, _compute(trial, job.names), indices))
     if "heldout" in real:
@@ -114,7 +119,11 @@ def _find_neighbours(
     reference: clips.Source,
     view: Callable[[np.ndarray], np.ndarray],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Distances and indices for each set, in one pass over the reference."""
+    """Finds nearest neighbours for all sets in one pass over the reference.
+
+    Returns:
+      Distances and indices into the reference, for each set.
+    """
     distances, indices = similarity.nearest(
         np.concatenate([view(one.log_mels) for one in sets]),
         (view(similarity.embed(audio)) for audio in reference),
@@ -128,7 +137,7 @@ def _find_neighbours(
 def _compute(
     trial: metrics.Trial, names: list[str]
 ) -> dict[str, metrics.Score]:
-    """All columns of some metrics."""
+    """Computes the scores of all columns of the named metrics."""
     scores: dict[str, metrics.Score] = {}
     for name in names:
         scores |= metrics.METRICS[name].compute(trial)
@@ -140,7 +149,7 @@ def _relate(
     real: dict[str, metrics.Score],
     names: list[str],
 ) -> None:
-    """Divides by the score of held-out clips what the paper so divides."""
+    """Sets the ratio to held-out clips in the columns that report one."""
     for name in names:
         for key, column in metrics.METRICS[name].columns.items():
             if column.relative and real[key].value > 0:

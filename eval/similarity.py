@@ -1,4 +1,4 @@
-"""Distances to the nearest neighbour: diversity, and copying."""
+"""Distances to the nearest neighbour, which measure diversity and copying."""
 
 from collections.abc import Iterable
 
@@ -6,19 +6,22 @@ import numpy as np
 
 from eval import features
 
-FRAME_LEN = 2048  # samples; the classifier's have half as many
-FULL_SCALE = 32768  # the authors' script reads 16-bit samples as they are
-NUM_CLIPS = 1000  # that look for neighbours
+FRAME_LEN = 2048  # samples; twice as many as for the classifier
+FULL_SCALE = 32768  # the authors' script leaves 16-bit samples as integers
+NUM_CLIPS = 1000  # clips of a set whose nearest neighbours are searched for
 AUDIBLE = np.log(1000)  # 60 dB in nats of magnitude
-CANDIDATES = 4
-CHUNK_LEN = 1024  # rows at once
+CANDIDATES = 4  # approximate nearest neighbours that are measured exactly
+CHUNK_LEN = 1024  # rows of the distance matrix computed at a time
 
 
 def embed(audio: np.ndarray) -> np.ndarray:
-    """Log-mel spectrograms in one row a clip, `[batch, 16384]`.
+    """Computes log-mel spectrograms, flattened to one row for each clip.
 
     Args:
       audio: One second at 16 kHz, `[batch, 16384]`.
+
+    Returns:
+      Log-mel spectrograms, `[batch, 16384]` (128 frames of 128 bands).
 
     Source: the authors' eval/similarity/feats.py.
     """
@@ -27,16 +30,17 @@ def embed(audio: np.ndarray) -> np.ndarray:
 
 
 def audible(log_mels: np.ndarray) -> np.ndarray:
-    """What of `embed` one hears: 60 dB below a clip's peak, at one loudness.
+    """Limits log-mels to the audible 60 dB below each clip's peak.
 
-    Without it, a copy with a little noise in its silences is far from what it
-    was copied from, for the logarithm of digital silence is far from any other.
+    All clips get the same peak level, 0. Without this limit, a copy with a
+    little noise in its silent parts would be far from its original, because the
+    logarithm of digital silence is far from that of any other level.
 
     Args:
-      log_mels: `[batch, 16384]`.
+      log_mels: Result of `embed`, `[batch, 16384]`.
 
     Returns:
-      From -6.9 to 0, in nats, the same shape.
+      Log-mels from -6.9 to 0, in nats, `[batch, 16384]`.
     """
     peaks = log_mels.max(axis=1, keepdims=True)
     return np.maximum(log_mels - peaks, np.float32(-AUDIBLE))
@@ -45,18 +49,19 @@ def audible(log_mels: np.ndarray) -> np.ndarray:
 def nearest_neighbor_distance(
     queries: np.ndarray, references: np.ndarray, exclude_self: bool = False
 ) -> tuple[float, float]:
-    """Mean Euclidean distance from each query to its nearest reference.
+    """Averages the Euclidean distance of queries to their nearest reference.
 
     Args:
       queries: Features, `[num_queries, ...]`.
-      references: Likewise, `[num_references, ...]`.
-      exclude_self: The two are one set, and nobody is its own neighbour.
+      references: Features to search in, `[num_references, ...]`.
+      exclude_self: Whether both are the same set, in which no row counts as its
+        own neighbour.
 
     Returns:
-      Mean, and standard deviation over the queries.
+      Mean and standard deviation over the queries.
 
     Raises:
-      ValueError: Shapes do not fit, or nobody is left to be a neighbour.
+      ValueError: The shapes do not match, or a query has no neighbour.
 
     Source: the paper, section 6.2 (|D|self and |D|train).
     """
@@ -69,19 +74,20 @@ def nearest(
     references: Iterable[np.ndarray],
     exclude_self: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Finds each query's nearest reference.
+    """Finds each query's nearest reference by Euclidean distance.
 
     Args:
-      queries: `[num_queries, ...]`.
-      references: In parts, `[num_part, ...]` each, so that a large set need
-        not be in memory as a whole.
-      exclude_self: The two are one set, and nobody is its own neighbour.
+      queries: Features, `[num_queries, ...]`.
+      references: Features to search in, in parts of `[num_part, ...]` each, so
+        that a large set need not be in memory as a whole.
+      exclude_self: Whether both are the same set, in which no row counts as its
+        own neighbour.
 
     Returns:
       Distances and indices into the references, `[num_queries]` each.
 
     Raises:
-      ValueError: Shapes do not fit, or nobody is left to be a neighbour.
+      ValueError: The shapes do not match, or a query has no neighbour.
     """
     queries = np.reshape(queries, [len(queries), -1]).astype(np.float32)
     best = np.full(len(queries), np.inf)
@@ -102,7 +108,7 @@ def nearest(
             first += len(rows)
     if np.any(found < 0):
         raise ValueError(
-            f"{len(queries)} queries, {first} references: nobody has a "
+            f"{len(queries)} queries, {first} references: some query has no "
             "neighbour; give more clips"
         )
     return best, found
@@ -111,9 +117,17 @@ def nearest(
 def _nearest_of(
     queries: np.ndarray, rows: np.ndarray, own: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distance and index of each query's nearest among a few rows."""
-    # By a matrix product, around a common centre for precision; that cannot
-    # tell 0 from small, so the best few are measured again without it.
+    """Returns distance and index of each query's nearest row.
+
+    Args:
+      queries: Features, `[num_queries, dim]`.
+      rows: Features to search in, `[num_rows, dim]`.
+      own: Index in `rows` of each query itself, which may lie outside of it,
+        `[num_queries]`; None if the queries are not among the rows.
+    """
+    # A matrix product gives approximate distances; subtracting a common centre
+    # makes them more precise. It cannot tell 0 from a small distance, so the
+    # distances of the best few are computed exactly.
     centre = rows.mean(0)
     x, y = queries - centre, rows - centre
     rough = (y * y).sum(1) - 2 * x @ y.T

@@ -1,9 +1,9 @@
-"""The paper's table 1, with its published rows, and ours beside them.
+"""Prints the paper's table 1 with our rows below the published ones.
 
   python -m eval.table DIR...
 
-Each DIR holds a scores.json that eval.score wrote by --out_dir, with
-`inception`, `similarity` and `noise`, or some of them.
+Each DIR holds a scores.json that `eval.score --out_dir DIR` wrote, with the
+metrics `inception`, `similarity` and `noise`, or some of them.
 """
 
 import pathlib
@@ -18,8 +18,8 @@ from typing import Any
 
 from system import console
 
-# Inception score and its deviation over 10 splits, |D|self, |D|train, noise:
-# the last three divided by those of the test set.
+# Columns: inception score and its standard deviation over 10 splits, |D|self,
+# |D|train and noise; the last three are divided by those of the test set.
 PUBLISHED = (
     ("Real (train)", 9.18, 0.04, 1.1, 0.0, 1.0),
     ("Real (test)", 8.01, 0.24, 1.0, 1.0, 1.0),
@@ -40,11 +40,11 @@ COLUMNS = ("inception", "self_distance", "train_distance", "noise")
 
 
 def read(folder: pathlib.Path) -> dict[str, Any]:
-    """Reads what eval.score wrote.
+    """Reads a scores.json that eval.score wrote.
 
     Raises:
-      FileNotFoundError: There is no scores.json.
-      ValueError: It is damaged.
+      FileNotFoundError: The folder holds no scores.json.
+      ValueError: The file is damaged.
     """
     path = folder / "scores.json"
     try:
@@ -64,8 +64,13 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
     return scores
 
 
-def row_of(row: dict[str, Any], judge: str) -> list[str]:
-    """A line of ours: what the paper divides by held-out clips is divided."""
+def row_of(row: dict[str, Any], classifier: str) -> list[str]:
+    """Formats one of our rows, with the ratios to held-out clips.
+
+    Args:
+      row: Row of scores.json.
+      classifier: Name of the classifier that the scores were computed with.
+    """
     cells = []
     for key in COLUMNS:
         score = row["scores"].get(key)
@@ -77,11 +82,11 @@ def row_of(row: dict[str, Any], judge: str) -> list[str]:
             cells.append(f"{score['relative']:.1f}")
         else:
             cells.append("no held-out clips")
-    return [row["name"], *cells, f"{row['num_clips']:,}", judge]
+    return [row["name"], *cells, f"{row['num_clips']:,}", classifier]
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Prints the table."""
+    """Prints the table and its notes."""
     results = [read(folder) for folder in arguments.dirs]
     lines = [
         ["", "inception score ↑", r"\|D\|self", r"\|D\|train", "noise"],
@@ -93,37 +98,43 @@ def main(arguments: argparse.Namespace) -> None:
         clips = "" if name.startswith("Real") else "50,000"
         lines.append([f"*{name}*", *cells, clips, "the authors', 93% on test"])
     for result in results:
-        judge = result["classifier"]["name"]
-        lines += [row_of(row, judge) for row in result["rows"]]
+        classifier = result["classifier"]["name"]
+        lines += [row_of(row, classifier) for row in result["rows"]]
     print("\n".join(f"| {' | '.join(line)} |" for line in lines))
     print(f"\n{notes(results)}")
 
 
 def notes(results: list[dict[str, Any]]) -> str:
-    """Whose numbers compare with whose."""
-    judges = {result["classifier"]["fingerprint"] for result in results}
+    """Explains which rows can be compared with one another."""
+    classifiers = {result["classifier"]["fingerprint"] for result in results}
     lines = [
         "*Published* rows are of SC09, arXiv:1802.04208v1, table 1. The "
-        "authors' classifier is no longer to be had: inception scores by "
-        "another one do not compare with theirs."
+        "authors' classifier is no longer available: inception scores by "
+        "another classifier cannot be compared with theirs."
     ]
-    if len(judges) > 1:
+    if len(classifiers) > 1:
         lines.append(
-            f"{len(judges)} classifiers judged the other rows: only inception "
-            "scores by the same one compare."
+            f"{len(classifiers)} classifiers scored the other rows: only "
+            "inception scores by the same classifier can be compared."
         )
     if len({json.dumps(result["real"]) for result in results}) > 1:
         lines.append(
             "Rows were scored against different real clips: distances and "
-            "noise compare only where these are the same."
+            "noise can be compared only where these are the same."
         )
     return "\n".join(lines)
 
 
 def parser() -> console.Parser:
-    """What the command line may say."""
+    """Builds the parser of the command line."""
     result = console.Parser("eval.table", __doc__)
-    result.add_argument("dirs", type=pathlib.Path, nargs="+", metavar="DIR")
+    result.add_argument(
+        "dirs",
+        type=pathlib.Path,
+        nargs="+",
+        metavar="DIR",
+        help="folder with a scores.json",
+    )
     return result
 
 

@@ -206,7 +206,7 @@ def generate(
     writing: write.Writing,
     *,
     out_dir: pathlib.Path,
-    judge: classifier.Judge | None = None,
+    judge: classifier.Classifier | None = None,
 ) -> None:
     """Writes clips by the newest checkpoint, and says where they are.
 
@@ -274,7 +274,7 @@ def _phrases(
 
 
 def _listen(
-    judge: classifier.Judge,
+    judge: classifier.Classifier,
     label: str,
     audio: Iterator[np.ndarray],
     sample_rate: int,

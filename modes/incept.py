@@ -41,7 +41,7 @@ class Scorer:
 
     def __init__(
         self,
-        judge: classifier.Judge,
+        judge: classifier.Classifier,
         z: np.ndarray,
         sample_rate: int,
         real: np.ndarray | None,
@@ -196,7 +196,7 @@ def incept(
 
 def _find_judge(
     classifier_dir: pathlib.Path | None, folder: pathlib.Path, data_dir: str
-) -> classifier.Judge:
+) -> classifier.Classifier:
     """Loads the judge that was given, or trained before; or trains one."""
     own = folder / "classifier"
     if classifier_dir or own.exists():

@@ -1,4 +1,4 @@
-"""Features, the judge, its training, labels, and the measure of noise."""
+"""Features, the classifier and its training, labels, and the noise measure."""
 
 import dataclasses
 import json
@@ -71,29 +71,29 @@ def test_clips_are_rounded_as_files_are(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(ours, np.round(ours))
 
 
-def test_the_room_tone_is_faint_and_the_same_for_all(
+def test_the_noise_floor_is_faint_and_the_same_for_all(
     rng: np.random.Generator,
 ) -> None:
     audio = rng.normal(size=[3, 16384]).astype(np.float32)
-    tones = features.add_room_tone(audio.astype(np.float64)) - audio
+    tones = features.add_noise_floor(audio.astype(np.float64)) - audio
     np.testing.assert_array_equal(tones[0], tones[2])
     level = 20 * np.log10(tones[0].std())
     np.testing.assert_allclose(level, -60, atol=0.2)
 
 
-def test_what_hides_in_the_room_tone_tells_no_clips_apart(
+def test_noise_below_the_noise_floor_hardly_changes_the_features(
     tmp_path: pathlib.Path, rng: np.random.Generator
 ) -> None:
-    """Zeros behind a word, or noise at -90 dB: -13.8 or -4 in log-mels."""
+    """Zeros after a word are -13.8 in log-mels, and noise at -90 dB is -4."""
     clips = spoken(tmp_path)
     clips[:, 8000:] = 0
-    hiss = rng.normal(0, 10**-4.5, clips.shape).astype(np.float32)
-    bare = features.log_mel(clips + hiss) - features.log_mel(clips)
+    faint = rng.normal(0, 10**-4.5, clips.shape).astype(np.float32)
+    bare = features.log_mel(clips + faint) - features.log_mel(clips)
     assert np.abs(bare).max() > 5
     model = tiny_classifier.untrained().model
     ours, theirs = (
         classifier.predict_and_embed(model, audio)[1]
-        for audio in (clips, clips + hiss)
+        for audio in (clips, clips + faint)
     )
     assert np.abs(ours - theirs).max() < 0.02 * np.abs(ours).max()
 
@@ -111,28 +111,33 @@ def test_the_papers_network_has_its_shapes_and_parameters() -> None:
 def test_probabilities_sum_to_1_and_features_are_means_of_maps(
     rng: np.random.Generator,
 ) -> None:
-    judge = tiny_classifier.untrained()
+    word_classifier = tiny_classifier.untrained()
     audio = rng.normal(0, 0.1, [70, 16384]).astype(np.float32)
-    probs, embeddings = classifier.predict_and_embed(judge.model, audio)
+    probs, embeddings = classifier.predict_and_embed(
+        word_classifier.model, audio
+    )
     np.testing.assert_allclose(probs.sum(1), 1, rtol=1e-5)
     maps = keras.Model(
-        judge.model.inputs, judge.model.get_layer("pool_3").output
-    )([features.log_mel(features.add_room_tone(audio[:5]))])
+        word_classifier.model.inputs,
+        word_classifier.model.get_layer("pool_3").output,
+    )([features.log_mel(features.add_noise_floor(audio[:5]))])
     np.testing.assert_allclose(
         embeddings[:5], np.mean(maps, axis=(1, 2)), rtol=1e-4, atol=1e-5
     )
     np.testing.assert_allclose(
-        probs[-2:], classifier.predict(judge.model, audio[-2:]), atol=1e-5
+        probs[-2:],
+        classifier.predict(word_classifier.model, audio[-2:]),
+        atol=1e-5,
     )
     with pytest.raises(ValueError, match="16384"):
-        classifier.predict(judge.model, audio[:, :100])
+        classifier.predict(word_classifier.model, audio[:, :100])
 
 
-def test_a_judge_is_saved_without_code_and_loads_the_same(
+def test_a_classifier_is_saved_without_code_and_loads_unchanged(
     tmp_path: pathlib.Path, rng: np.random.Generator
 ) -> None:
-    judge = tiny_classifier.untrained()
-    judge.save(tmp_path / "clf")
+    word_classifier = tiny_classifier.untrained()
+    word_classifier.save(tmp_path / "clf")
     with zipfile.ZipFile(tmp_path / "clf" / "classifier.keras") as archive:
         config = json.loads(archive.read("config.json"))
     kinds = {layer["class_name"] for layer in config["config"]["layers"]}
@@ -140,15 +145,17 @@ def test_a_judge_is_saved_without_code_and_loads_the_same(
     modules = {layer["module"] for layer in config["config"]["layers"]}
     assert modules == {"keras.layers"}
     loaded = classifier.load(tmp_path / "clf")
-    assert loaded.card == judge.card
+    assert loaded.card == word_classifier.card
     audio = rng.normal(0, 0.1, [3, 16384]).astype(np.float32)
     np.testing.assert_array_equal(
-        classifier.predict(judge.model, audio),
+        classifier.predict(word_classifier.model, audio),
         classifier.predict(loaded.model, audio),
     )
 
 
-def test_a_missing_or_damaged_judge_is_refused(tmp_path: pathlib.Path) -> None:
+def test_a_missing_or_damaged_classifier_is_refused(
+    tmp_path: pathlib.Path,
+) -> None:
     with pytest.raises(FileNotFoundError, match="eval.train_classifier"):
         classifier.load(tmp_path)
     tiny_classifier.untrained().save(tmp_path)
@@ -162,22 +169,22 @@ def test_a_missing_or_damaged_judge_is_refused(tmp_path: pathlib.Path) -> None:
         classifier.load(tmp_path)
 
 
-def test_training_learns_tones_and_says_how_well(
+def test_training_learns_tones_and_reports_its_accuracy(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(recipes.RECIPES, "quick", tiny_classifier.RECIPE)
     for split, num_clips in (("train", 24), ("valid", 8)):
         tiny_classifier.write_tones(tmp_path / split, num_clips, seed=num_clips)
-    judge, confusion = recipes.train(tmp_path)
-    assert judge.words == ["high", "low", "mid"]
-    assert judge.card["accuracy"]["valid"] > 0.9
-    assert judge.card["num_clips"] == {"train": 72, "valid": 24}
+    word_classifier, confusion = recipes.train(tmp_path)
+    assert word_classifier.words == ["high", "low", "mid"]
+    assert word_classifier.card["accuracy"]["valid"] > 0.9
+    assert word_classifier.card["num_clips"] == {"train": 72, "valid": 24}
     assert np.trace(confusion) / confusion.sum() == pytest.approx(
-        judge.card["accuracy"]["valid"]
+        word_classifier.card["accuracy"]["valid"]
     )
 
 
-def test_the_seed_is_the_judge(
+def test_equal_seeds_train_equal_classifiers(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = dataclasses.replace(
@@ -197,21 +204,21 @@ def test_ratings_of_sure_and_right_and_of_unsure_predictions() -> None:
         {"accuracy": 1, "cross_entropy": 0, "calibration_error": 0}
     )
     probs = np.array([[0.7, 0.3]] * 10)
-    said = np.array([0] * 5 + [1] * 5)
-    rated = recipes.rate(probs, said)
+    true_labels = np.array([0] * 5 + [1] * 5)
+    rated = recipes.rate(probs, true_labels)
     assert rated["accuracy"] == 0.5
     assert rated["calibration_error"] == pytest.approx(0.2)
     assert rated["cross_entropy"] == pytest.approx(-np.log([0.7, 0.3]).mean())
 
 
-def test_augmented_clips_are_moved_noisy_and_some_drowned_or_dull() -> None:
+def test_augmentation_moves_clips_adds_noise_and_low_passes_some() -> None:
     click = np.zeros([64, 4096], np.float32)
     click[:, 2048] = 1
     seed = tf.constant([0, 1])
-    louder, drowned = map(np.array, recipes.augment(tf.constant(click), seed))
+    louder, low_snr = map(np.array, recipes.augment(tf.constant(click), seed))
     again, _ = recipes.augment(tf.constant(click), seed)
     np.testing.assert_array_equal(louder, again)
-    clear = ~drowned[:, 0]
+    clear = ~low_snr[:, 0]
     assert 0.8 * 64 < clear.sum() < 64
     moves = np.abs(louder[clear]).argmax(1) - 2048
     assert np.abs(moves).max() <= recipes.MAX_SHIFT
@@ -224,7 +231,7 @@ def test_augmented_clips_are_moved_noisy_and_some_drowned_or_dull() -> None:
 
 
 def write(path: pathlib.Path) -> None:
-    """An audio file that is there and short."""
+    """Writes a short silent audio file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.zeros(100), 16000)
 
@@ -255,7 +262,7 @@ def test_words_come_from_names_or_folders(
     ("names", "words"),
     [
         ([f"One_{i}.wav" for i in range(9)], "expected two words"),
-        ([f"kick{i}.wav" for i in range(9)], "tells no word"),
+        ([f"kick{i}.wav" for i in range(9)], "holds no word"),
         ([f"Song{i}_a.wav" for i in range(9)], "expected 4 or more"),
         ([f"train/A_{i}.wav" for i in range(5)]
          + [f"train/B_{i}.wav" for i in range(5)] + ["valid/C_1.wav"],

@@ -55,15 +55,15 @@ def refuse(
 
 @pytest.fixture(scope="module")
 def tones(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """digits/{train,valid}, few/, and clf/, a judge of them."""
+    """Makes digits/{train,valid}, few/, and clf/, a classifier of them."""
     folder = tmp_path_factory.mktemp("tones")
     tiny_classifier.write_tones(folder / "tones/train", 90, seed=1)
     tiny_classifier.write_tones(folder / "tones/valid", 84, seed=2)
     tiny_classifier.write_tones(folder / "few", 4, seed=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(recipes.RECIPES, "quick", tiny_classifier.RECIPE)
-        judge, _ = recipes.train(folder / "tones")
-    judge.save(folder / "clf")
+        trained, _ = recipes.train(folder / "tones")
+    trained.save(folder / "clf")
     return folder
 
 
@@ -232,7 +232,7 @@ def test_an_odd_score_command_ends_in_one_line(
         ("nowhere --out x", ("nowhere",)),
         ("tones --out x --recipe slow", ("slow", "quick")),
         ("few", ("--out",)),
-        ("songs --out x", ("tells no word",)),
+        ("songs --out x", ("holds no word",)),
         ("tones --out clf/card.json", ("card.json", "--out")),
     ],
 )
@@ -280,14 +280,14 @@ def test_the_table_has_the_papers_rows_and_ours(tmp_path: pathlib.Path) -> None:
         "| ours | 4.57 ± 0.04 |  | no held-out clips | 1.3 | 5,000 | "
         "abcd (98% on valid) |"
     ) in done.stdout
-    assert "do not compare with theirs" in done.stdout
-    assert "classifiers judged" not in done.stdout
+    assert "cannot be compared with theirs" in done.stdout
+    assert "classifiers scored" not in done.stdout
 
 
 def test_the_table_says_when_classifiers_differ(tmp_path: pathlib.Path) -> None:
     folders = [scores_json(tmp_path / name, name) for name in ("abcd", "ef01")]
     done = run("table", *folders, cwd=tmp_path, as_module=True)
-    assert "2 classifiers judged the other rows" in done.stdout
+    assert "2 classifiers scored the other rows" in done.stdout
 
 
 def test_a_table_of_nothing_ends_in_one_line(tmp_path: pathlib.Path) -> None:

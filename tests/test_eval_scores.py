@@ -279,7 +279,7 @@ def test_a_repeated_clip_is_its_own_twins_neighbour(
 
 
 def test_one_clip_has_no_neighbour_but_itself() -> None:
-    with pytest.raises(ValueError, match="nobody has a neighbour"):
+    with pytest.raises(ValueError, match="no neighbour"):
         similarity.nearest_neighbor_distance(
             np.ones([1, 3]), np.ones([1, 3]), exclude_self=True
         )

@@ -113,7 +113,7 @@ def nameless(
     [
         ({"num_clips": 19, "splits": 2}, "--incept_n is 19"),
         ({"splits": 0}, "--incept_k=0"),
-        ({}, "tells no word.*--incept_classifier"),
+        ({}, "holds no word.*--incept_classifier"),
         ({"classifier_dir": pathlib.Path("nowhere")}, "train_classifier"),
     ],
 )

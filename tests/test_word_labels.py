@@ -158,7 +158,7 @@ def test_a_name_that_tells_no_word_is_refused(
 ) -> None:
     wavs.write(tmp_path / "in" / name, wavs.noise(99))
     config = config_of(tmp_path / "in", labels="words")
-    with pytest.raises(ValueError, match=rf"{name} tells no word: expected"):
+    with pytest.raises(ValueError, match=rf"{name} holds no word: expected"):
         dataset_lib.find(config, directory)
 
 

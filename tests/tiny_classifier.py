@@ -1,4 +1,4 @@
-"""A judge that learns three tones in seconds, and their sounds."""
+"""A small classifier that learns three tones in seconds, and their audio."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RECIPE = recipes.Recipe(
 
 
 def tone(word: str, rng: np.random.Generator) -> np.ndarray:
-    """A quiet or loud tone near the word's pitch, `[16384]`."""
+    """Makes a quiet or loud tone near the word's pitch, `[16384]`."""
     pitch = PITCHES_HZ[word] * rng.uniform(0.9, 1.1)
     seconds = np.arange(features.SLICE_LEN) / features.SAMPLE_RATE
     audio = rng.uniform(0.05, 0.5) * np.sin(2 * np.pi * pitch * seconds)
@@ -30,7 +30,7 @@ def tone(word: str, rng: np.random.Generator) -> np.ndarray:
 
 
 def write_tones(folder: pathlib.Path, num_clips: int, seed: int = 0) -> None:
-    """Writes as many clips of each tone, `High_0.wav`."""
+    """Writes `num_clips` clips of each tone, such as `High_0.wav`."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     for word in PITCHES_HZ:
@@ -42,11 +42,11 @@ def write_tones(folder: pathlib.Path, num_clips: int, seed: int = 0) -> None:
             )
 
 
-def untrained(num_words: int = 3, seed: int = 0) -> classifier.Judge:
-    """A judge of random weights, small and with a card."""
+def untrained(num_words: int = 3, seed: int = 0) -> classifier.Classifier:
+    """Makes a small classifier with random weights and a card."""
     keras.utils.set_random_seed(seed)
     words = ["high", "low", "mid", "none"][:num_words]
-    return classifier.Judge(
+    return classifier.Classifier(
         classifier.build_classifier(num_words, RECIPE.widths),
         {
             "words": words,
