@@ -1,8 +1,8 @@
-"""The loader: audio files -> [batch, slice_len, channels].
+"""Streams training batches, `[batch, slice_len, channels]`, from audio files.
 
-Index first, then random access: headers tell where every slice of every file
-lies, so the order is a function of (seed, position), needs no shuffle buffer
-and resumes anywhere.
+The headers of all files are read first, so that the place of every slice of
+every file is known. The order of slices is then a function of (seed, position);
+it needs no shuffle buffer, and training can resume at any position.
 """
 
 import os
@@ -20,7 +20,7 @@ from audio import decode, headers, reader, slices
 
 CACHES = ("none", "memory", "disk", "auto")
 
-# The one door to audio: who imports the loader needs no other module.
+# Names for users of the loader, who need no other module for reading audio.
 AudioInfo = headers.AudioInfo
 BadAudioError = headers.BadAudioError
 audio_root = headers.audio_root
@@ -30,7 +30,6 @@ decode_audio = decode.decode_audio
 load_clips = decode.load_clips
 to_int16 = decode.to_int16
 from_int16 = decode.from_int16
-SliceIndex = slices.SliceIndex
 index_slices = slices.index_slices
 shuffle_slices = slices.shuffle
 
@@ -38,7 +37,20 @@ shuffle_slices = slices.shuffle
 def _make_store(
     cache: str, index: slices.SliceIndex, cache_dir: headers.Path | None
 ) -> np.ndarray | None:
-    """Makes room for the real samples of all slices, if there is to be any."""
+    """Allocates the cache of decoded slices.
+
+    Args:
+      cache: Kind of cache, one of `CACHES`.
+      index: The slices.
+      cache_dir: Folder for a cache on disk; that for temporary files if None.
+
+    Returns:
+      Uninitialised int16 array, `[sum of index.span, channels]`; None for no
+      cache.
+
+    Raises:
+      ValueError: The kind is unknown, or memory or disk are too small.
+    """
     need, shape = index.cache_bytes, (int(index.span.sum()), index.channels)
     if cache not in CACHES:
         raise ValueError(
@@ -57,12 +69,15 @@ def _make_store(
         )
     if cache == "memory":
         return np.empty(shape, np.int16)
-    with tempfile.TemporaryFile(dir=folder) as file:  # nameless: gone with us
-        os.posix_fallocate(file.fileno(), 0, need)  # or a full disk kills later
+    # The file has no name, so that it disappears with this process.
+    with tempfile.TemporaryFile(dir=folder) as file:
+        # Reserves the space: writing to a full disk would kill the process.
+        os.posix_fallocate(file.fileno(), 0, need)
         return np.memmap(file, np.int16, shape=shape)
 
 
 def _free_ram() -> int:
+    """Returns the free memory in bytes, or half of all if it is unknown."""
     try:
         text = pathlib.Path("/proc/meminfo").read_text()
         return int(text.split("MemAvailable:")[1].split()[0]) * 1024
@@ -98,41 +113,46 @@ def make_dataset(
 
     Args:
       paths: Audio files; unusable ones are skipped with one warning.
-      slice_len: Samples in a slice. See `index_slices` for the cutting.
-      batch_size: Slices in a batch.
-      sample_rate: Target rate, Hz.
-      channels: Target channels.
-      first_slice: One slice a file.
-      pad_end: Slices may reach past the end.
-      overlap_ratio: Of neighbouring slices.
-      random_offset: Slices move, by another draw every time.
-      normalize: Divide by the peak of the whole file.
-      shuffle: Another order of all slices every epoch.
-      repeat: Never end; else end with the epoch that `start` is in.
-      seed: Of the orders and the moves.
-      cache: Where decoded slices stay, as int16: one of `CACHES`; "auto" is
-          "memory" if a quarter of the free RAM is enough, else "none".
-      drop_remainder: Drop a last batch that is not full.
-      start: How many slices of the stream to leave out.
+      slice_len: Number of samples in a slice. `index_slices` documents how
+        files are cut into slices.
+      batch_size: Number of slices in a batch.
+      sample_rate: Target sampling rate in Hz.
+      channels: Target number of channels.
+      first_slice: Whether to use only the first slice of each file.
+      pad_end: Whether slices may reach past the end of a file.
+      overlap_ratio: Share of a slice that overlaps the next slice, in [0, 1).
+      random_offset: Whether slices move forward by a random number of samples,
+        drawn anew every time.
+      normalize: Whether to divide by the peak of the whole file.
+      shuffle: Whether to shuffle all slices, in another order every epoch.
+      repeat: Whether the stream never ends; if not, it ends with the epoch that
+        `start` is in.
+      seed: Seed of the orders and the random offsets.
+      cache: Cache of decoded slices, as int16, one of `CACHES`; "auto" is
+        "memory" if a quarter of the free RAM is enough, and "none" otherwise.
+      drop_remainder: Whether to drop a last batch that is not full.
+      start: Number of slices to leave out at the start of the stream.
       cache_dir: Folder for the nameless file of cache="disk".
       max_bad: Share of the files that may turn out bad while they are read:
-          gone, changed, damaged, not finite. For each of their slices comes
-          the next file's first.
-      on_skip: Hears path and reason of each such file once, from a thread of
-          the stream; None: a warning.
-      choose: Which of the stream's batches to load, one after the other: maps
-          0, 1, 2, ... to their numbers, counted from `start`; None: all.
-      labels: Of each file; the stream then holds the label of each slice too.
+        missing, changed, damaged, or not finite. Each of their slices is
+        replaced by the first slice of the next file.
+      on_skip: Function that is called once for each bad file with its path and
+        the reason, from a thread of the stream; None logs a warning.
+      choose: Function that selects the batches to load: from 0, 1, 2, ... to
+        the number of a batch of the stream, counted from `start`; None loads
+        all.
+      labels: Label of each file; if given, the stream holds the label of each
+        slice as well.
 
     Returns:
-      Audio, float32 in [-1, 1], 16-bit samples divided by 32768 or by the
-      peak, `[batch, slice_len, channels]`; with `labels`, audio and labels,
-      int32, `[batch]`.
+      Stream of audio, float32 in [-1, 1], which is 16-bit samples divided by
+      32768 or by the peak, `[batch, slice_len, channels]`; with `labels`, of
+      audio and labels, int32, `[batch]`.
 
     Raises:
-      ValueError: A setting is out of range, no file is usable, the cache
-          does not fit. (While iterating, of more bad files than `max_bad`
-          allows: tf.errors.InvalidArgumentError.)
+      ValueError: A setting is out of range, no file is usable, or the cache
+        does not fit. (While iterating, more bad files than `max_bad` allows
+        raise tf.errors.InvalidArgumentError.)
 
     Source: the authors' loader.py, decode_extract_and_batch.
     """
@@ -201,7 +221,7 @@ def make_dataset(
             return audio
         return audio, tf.ensure_shape(tf.gather(slice_labels, keys), [batch])
 
-    # A batch is the unit of work: per clip, tf.data costs more than decoding.
+    # tf.data maps batches: for single clips it costs more than decoding does.
     stop -= (stop - start) % batch_size if drop_remainder else 0
     firsts = tf.data.Dataset.range(start, stop, batch_size)
     if choose is not None:

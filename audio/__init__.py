@@ -1,1 +1,1 @@
-"""Audio files to samples, and samples to audio files and pictures."""
+"""Reads audio files into samples, and writes and plots samples."""

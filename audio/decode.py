@@ -1,7 +1,7 @@
-"""Audio files: their samples, and the decoders of the graph.
+"""Decodes audio files to samples, by soundfile or in the TensorFlow graph.
 
-Plain WAV files are decoded in the TensorFlow graph, everything else by
-soundfile, to the same samples.
+Plain WAV files are decoded in the TensorFlow graph, all others by soundfile;
+both give the same samples.
 """
 
 import functools
@@ -20,11 +20,15 @@ import tensorflow as tf
 
 from audio import headers
 
-FULL_SCALE = 32768  # of 16-bit audio
-LOUDEST = 1e9  # beyond is no sound, and sums of it overflow
-_MARGIN = 256  # soxr HQ hears this far, in samples of the slower rate
-_BLOCK_LEN = 1 << 20  # how much of a long file is in memory at once
-# WAV codec -> tensorflow-io's type, its zero and full scale
+FULL_SCALE = 32768  # number of 16-bit steps between 0 and 1
+LOUDEST = (
+    1e9  # larger samples are refused: they are no audio, and sums overflow
+)
+# Decoders that `route` chooses from; from 2 on, tensorflow-io's, one a codec.
+SOUNDFILE, TENSORFLOW = 0, 1
+_MARGIN = 256  # reach of soxr's HQ filter, in samples of the lower rate
+_BLOCK_LEN = 1 << 20  # samples of a long file that are in memory at a time
+# WAV codec -> tensorflow-io's type, and its values of silence and full scale
 _CODECS = {
     "PCM_U8": (tf.uint8, 128.0, 128.0),
     "PCM_16": (tf.int16, 0.0, 32768.0),
@@ -34,7 +38,7 @@ _CODECS = {
 
 
 def to_int16(audio: np.ndarray) -> np.ndarray:
-    """Turns audio in [-1, 1] to 16-bit samples: times 32768, rounded, clipped.
+    """Converts audio in [-1, 1] to 16-bit samples: x 32768, rounded, clipped.
 
     Differs from the original: it multiplies by 32767 and truncates.
     """
@@ -43,7 +47,7 @@ def to_int16(audio: np.ndarray) -> np.ndarray:
 
 
 def from_int16(samples: np.ndarray) -> np.ndarray:
-    """Turns 16-bit samples to float32 audio in [-1, 1): divided by 32768."""
+    """Converts 16-bit samples to float32 audio in [-1, 1), by 1 / 32768."""
     return np.asarray(samples).astype(np.float32) / np.float32(FULL_SCALE)
 
 
@@ -53,21 +57,22 @@ def decode_audio(
     channels: int = 1,
     normalize: bool = False,
 ) -> np.ndarray:
-    """Decodes a whole file.
+    """Decodes a whole audio file.
 
     Args:
       path: Audio file.
-      sample_rate: Target rate, Hz; None: the file's own.
-      channels: Target channels, as in `index_slices`.
-      normalize: Divide by the peak of the result; silence stays silence.
+      sample_rate: Target sampling rate in Hz; None: the file's own.
+      channels: Target number of channels, as in `index_slices`.
+      normalize: Whether to divide by the peak of the result; silence stays
+        silence.
 
     Returns:
       Audio, float32 in [-1, 1] (float files may exceed it),
       `[num_samples, channels]`.
 
     Raises:
-      FileNotFoundError: There is no such file.
-      ValueError: It cannot be decoded, or not to so many channels.
+      FileNotFoundError: The file does not exist.
+      ValueError: The file cannot be decoded, or not to this number of channels.
 
     Source: the authors' loader.py, decode_audio.
     """
@@ -85,8 +90,13 @@ def load_clips(
 ) -> np.ndarray:
     """Decodes the first slice of every file, for evaluation.
 
+    Args:
+      paths: Audio files.
+      slice_len: Number of samples in a slice.
+      sample_rate: Target sampling rate in Hz.
+
     Returns:
-      Mono audio, float32 in [-1, 1], padded with zeros, one row a path,
+      Mono audio, float32 in [-1, 1], one row for each path, padded with zeros,
       `[num_files, slice_len]`.
 
     Raises:
@@ -105,6 +115,11 @@ def load_clips(
 def _mix(
     audio: np.ndarray, info: headers.AudioInfo, channels: int
 ) -> np.ndarray:
+    """Checks samples and converts them to a number of channels.
+
+    Raises:
+      headers.BadAudioError: A sample is not finite, or too large.
+    """
     if not (np.abs(audio) < LOUDEST).all():
         reason = f"it has NaN or infinite samples, or beyond {LOUDEST:g}"
         raise headers.BadAudioError(info.path, reason)
@@ -116,14 +131,28 @@ def _mix(
 def read(
     info: headers.AudioInfo, start: int, stop: int, rate: int, channels: int
 ) -> np.ndarray:
-    """Reads samples [start, stop) at the target rate, and little else."""
+    """Decodes a part of a file, without reading much more than this part.
+
+    Args:
+      info: Header of the file.
+      start: First sample of the part, counted at the target rate.
+      stop: End of the part, exclusive, counted at the target rate.
+      rate: Target sampling rate in Hz.
+      channels: Target number of channels.
+
+    Returns:
+      Audio, float32, `[stop - start, channels]`.
+
+    Raises:
+      headers.BadAudioError: The file cannot be decoded, or has changed.
+    """
     common = math.gcd(rate, info.sample_rate)
     up, down = rate // common, info.sample_rate // common
     base, low, high = start, start, stop
     if up != down:
         margin = math.ceil(_MARGIN * max(1, up / down))
-        # From a multiple of its period on, the resampler is in the same phase
-        # as from the start of the file.
+        # Resampling that starts at a multiple of the filter's period has the
+        # same phase as resampling from the start of the file.
         base = max(0, start - margin) // up * up
         low = base // up * down
         high = min(info.num_samples, (stop + margin) * down // up + 1)
@@ -145,6 +174,7 @@ def read(
     audio = _mix(audio, info, channels)
     if up != down:
         # Differs from the original: it resamples by librosa's older methods.
+        # Ours is soxr's.
         audio = soxr.resample(audio, info.sample_rate, rate, "HQ")
     audio = audio[start - base : stop - base]
     return np.pad(audio, [[0, stop - start - len(audio)], [0, 0]])
@@ -152,7 +182,7 @@ def read(
 
 @functools.cache
 def measure_peak(info: headers.AudioInfo, rate: int, channels: int) -> float:
-    """Returns the peak of a whole file, taken block by block."""
+    """Returns the largest magnitude of a file, which it reads in blocks."""
     end, peak = info.num_samples_at(rate), 0.0
     share = min(1.0, rate / info.sample_rate) / info.channels
     block_len = max(1, int(_BLOCK_LEN * share))
@@ -164,10 +194,11 @@ def measure_peak(info: headers.AudioInfo, rate: int, channels: int) -> float:
 
 
 def read_intact(info: headers.AudioInfo) -> bytes | None:
-    """Reads a whole file for the graph, None if it is not what it was.
+    """Reads the contents of a file, or returns None if the file has changed.
 
-    What crashes a decoder must not come in between scan and reading: the very
-    bytes that it will see are looked at once more.
+    A broken file can crash the graph's decoders, and a file can change between
+    the scan of its header and reading. So the very bytes that are decoded are
+    checked again.
     """
     try:
         with pathlib.Path(info.path).open("rb", buffering=0) as file:
@@ -181,7 +212,7 @@ def read_intact(info: headers.AudioInfo) -> bytes | None:
 
 @functools.cache
 def tensorflow_io() -> Any:
-    """Returns tensorflow-io's audio module, None where it does not work."""
+    """Returns tensorflow-io's audio module, or None if it does not work."""
     try:
         audio = importlib.import_module("tensorflow_io").audio
         wav = io.BytesIO()
@@ -195,21 +226,42 @@ def tensorflow_io() -> Any:
 def route(
     info: headers.AudioInfo, rate: int, channels: int, longest: int
 ) -> int:
-    """Chooses a file's decoder: 0 soundfile, else one of `graph_decoders`.
+    """Chooses the decoder of a file.
 
-    FLAC is not for tensorflow-io: from a damaged file it makes wrong samples.
+    FLAC files are not decoded by tensorflow-io, because it decodes damaged
+    files to wrong samples.
+
+    Args:
+      info: Header of the file.
+      rate: Target sampling rate in Hz.
+      channels: Target number of channels.
+      longest: Largest number of samples that the graph may decode.
+
+    Returns:
+      `SOUNDFILE`, or else the number of a decoder in `graph_decoders`.
     """
     too_long, resampled = info.num_samples > longest, info.sample_rate != rate
-    other_mean = channels == 1 and info.channels > 2  # sums in another order
+    # The graph sums more than two channels in another order than NumPy does.
+    other_mean = channels == 1 and info.channels > 2
     if not info.intact or too_long or other_mean or resampled:
-        return 0
+        return SOUNDFILE
     if (info.format, info.subtype) == ("WAV", "PCM_16"):
-        return 1
-    return 2 + list(_CODECS).index(info.subtype) if tensorflow_io() else 0
+        return TENSORFLOW
+    if not tensorflow_io():
+        return SOUNDFILE
+    return TENSORFLOW + 1 + list(_CODECS).index(info.subtype)
 
 
 def graph_decoders(with_io: bool) -> list[Callable[[tf.Tensor], tf.Tensor]]:
-    """Returns what `route` numbers: contents -> `[num_samples, channels]`."""
+    """Returns the decoders by the numbers that `route` gives.
+
+    Args:
+      with_io: Whether to include the decoders of tensorflow-io.
+
+    Returns:
+      Functions from the contents of a file, a string `[]`, to audio, float32,
+      `[num_samples, channels]`.
+    """
 
     def decode_wav(
         dtype: tf.DType, zero: float, scale: float, contents: tf.Tensor
@@ -219,7 +271,7 @@ def graph_decoders(with_io: bool) -> list[Callable[[tf.Tensor], tf.Tensor]]:
 
     codecs = _CODECS.values() if with_io else ()
     return [
-        lambda contents: tf.zeros([0, 1]),  # nothing: soundfile's turn
+        lambda contents: tf.zeros([0, 1]),  # SOUNDFILE decodes outside of it
         lambda contents: tf.audio.decode_wav(contents).audio,
         *(functools.partial(decode_wav, *codec) for codec in codecs),
     ]

@@ -1,4 +1,4 @@
-"""Headers: which audio files there are, and what each says of itself."""
+"""Finds audio files, reads their headers and checks them."""
 
 import contextlib
 import dataclasses
@@ -15,20 +15,21 @@ from absl import logging
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
 Path = str | os.PathLike[str]
 
-# WAV codec -> its tag and bits, of those whose headers are simple enough for
-# decoders that trust them.
+# WAV codec -> its format tag and bits per sample, for codecs with headers so
+# simple that decoders without checks can be trusted with them.
 PLAIN_CODECS = {
     "PCM_U8": (1, 8),
     "PCM_16": (1, 16),
     "PCM_24": (1, 24),
     "FLOAT": (3, 32),
 }
-# What soundfile raises; ValueError where libsndfile's numbers make no sense.
+# Exceptions of soundfile; ValueError comes of invalid numbers from libsndfile.
 DECODER_ERRORS = OSError, soundfile.SoundFileError, ValueError
 _MAX_CHANNELS = 64
 _MAX_SECS = 24 * 3600
 _HEAD_LEN = 4096
-# libsndfile tries a dozen formats more, whose old parsers none of us needs.
+# First bytes of the formats that are read. libsndfile would try a dozen more,
+# whose old parsers are a risk without a use.
 _MAGIC = re.compile(
     rb"(RIFF|RIFX|RF64)....WAVE|FORM....AIF[FC]|fLaC|OggS|ID3|\xff[\xe0-\xff]",
     re.DOTALL,
@@ -37,10 +38,20 @@ _MAGIC = re.compile(
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class AudioInfo:
-    """What a file's header says, corrected by what the file holds.
+    """The header of an audio file, corrected by the file's contents.
 
-    `intact`: a WAV file consistent in every field, so that decoders that
-    trust headers blindly (and can crash on broken ones) may see it.
+    Attributes:
+      path: Path of the file.
+      num_samples: Number of samples for each channel.
+      sample_rate: Sampling rate in Hz.
+      channels: Number of channels.
+      format: Format in libsndfile's terms, such as "WAV".
+      subtype: Codec in libsndfile's terms, such as "PCM_16".
+      num_bytes: Size of the file in bytes.
+      mtime_ns: Time of the last modification in nanoseconds.
+      intact: Whether this is a WAV file whose header is consistent in every
+        field. Only such files are given to decoders that trust headers blindly
+        (and can crash on broken ones).
     """
 
     path: str
@@ -58,19 +69,19 @@ class AudioInfo:
         return -(-self.num_samples * sample_rate // self.sample_rate)
 
     def is_standard_wav(self, sample_rate: int) -> bool:
-        """Tells if the file is what `--data_fast_wav` promises."""
+        """Returns whether the file is a WAV file as `--data_fast_wav` wants."""
         wav = (
             self.format in ("WAV", "WAVEX") and self.sample_rate == sample_rate
         )
         return wav and self.subtype in ("PCM_16", "FLOAT")
 
     def is_of(self, status: os.stat_result) -> bool:
-        """Tells if a file is still the one that was scanned."""
+        """Returns whether size and modification time are those of the scan."""
         now = status.st_size, status.st_mtime_ns
         return (self.num_bytes, self.mtime_ns) == now
 
     def fits(self, head: bytes) -> bool:
-        """Tells if a file with this beginning is an intact WAV file."""
+        """Returns whether a file that begins with `head` is an intact WAV."""
         if self.subtype not in PLAIN_CODECS or len(head) < 36:
             return False
         tag, bits = PLAIN_CODECS[self.subtype]
@@ -85,19 +96,26 @@ class AudioInfo:
         )
 
 
-_known: dict[str, AudioInfo] = {}  # what need not be read again
+_known: dict[str, AudioInfo] = {}  # headers that were read before, by path
 
 
 def find_audio(data_dir: Path) -> list[str]:
-    """Finds audio files below a folder, sorted; hidden entries are ignored.
+    """Finds the audio files below a folder by their names.
 
-    Whatever is named like audio and is no folder counts, dangling links and
-    pipes too: the scan says why it cannot use them. Links to folders, which
-    may lead in circles, are not followed.
+    Hidden files and folders are ignored. Everything else that is named like
+    audio and is not a folder is returned, also dangling links and pipes:
+    `scan_audio` reports why it cannot use them. Links to folders are not
+    followed, because they can form cycles.
+
+    Args:
+      data_dir: Folder; if it has a folder train/, only that one is searched.
+
+    Returns:
+      Sorted paths.
 
     Raises:
       FileNotFoundError: The folder does not exist.
-      ValueError: It is no folder, or holds no audio.
+      ValueError: The path is not a folder, or the folder holds no audio.
     """
     root = audio_root(data_dir)
     if not root.is_dir():
@@ -128,12 +146,13 @@ def find_audio(data_dir: Path) -> list[str]:
 
 
 def audio_root(data_dir: Path) -> pathlib.Path:
-    """The folder to look for audio in: `train` in a data folder, if there."""
+    """Returns the folder to search for audio: its train/ if it has one."""
     root = pathlib.Path(data_dir)
     return root / "train" if (root / "train").is_dir() else root
 
 
 def _warn_of_folder(error: OSError) -> None:
+    """Logs a warning about a folder that cannot be read."""
     text = "folder %r cannot be read and is left out: %s"
     logging.warning(text, os.fsdecode(error.filename), error.strerror)
 
@@ -143,16 +162,18 @@ def scan_audio(
     known: Iterable[AudioInfo] = (),
     progress: Callable[[list[str]], Iterable[str]] | None = None,
 ) -> tuple[list[AudioInfo], dict[str, str]]:
-    """Reads headers, each once as long as its file does not change.
+    """Reads the headers of files; unchanged files are not read again.
 
     Args:
-      paths: Files.
-      known: Of an earlier scan: files of the same size and time of change
-          are not opened again.
-      progress: Wraps the names while they are gone through, as tqdm does.
+      paths: Audio files.
+      known: Headers from an earlier scan: files of the same size and
+        modification time are not opened again.
+      progress: Function that wraps the list of names while they are read, to
+        show progress as tqdm does.
 
     Returns:
-      The usable files in the order given, and {path: why it is skipped}.
+      Headers of the usable files in the order given, and the reason why each
+      other file is skipped, by path.
     """
     _known.update((info.path, info) for info in known)
     names = [os.fsdecode(path) for path in paths]
@@ -162,11 +183,11 @@ def scan_audio(
 
 
 def require_info(path: Path) -> AudioInfo:
-    """Reads one header.
+    """Reads the header of one file.
 
     Raises:
-      FileNotFoundError: There is no such file.
-      BadAudioError: It cannot be used.
+      FileNotFoundError: The file does not exist.
+      BadAudioError: The file cannot be used.
     """
     pathlib.Path(path).stat()  # raises FileNotFoundError
     info = _scan(os.fsdecode(path))
@@ -176,7 +197,12 @@ def require_info(path: Path) -> AudioInfo:
 
 
 class BadAudioError(ValueError):
-    """A file cannot be decoded."""
+    """Error of a file that cannot be decoded.
+
+    Args:
+      path: Path of the file.
+      reason: Reason why it cannot be decoded.
+    """
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(
@@ -186,6 +212,7 @@ class BadAudioError(ValueError):
 
 
 def _scan(path: str) -> AudioInfo | str:
+    """Returns a file's header, or the reason why it cannot be used."""
     try:
         status = pathlib.Path(path).stat()
     except OSError as error:
@@ -202,6 +229,7 @@ def _scan(path: str) -> AudioInfo | str:
 
 
 def _scan_file(path: str, num_bytes: int, mtime_ns: int) -> AudioInfo | str:
+    """Opens a file and returns its header, or why it cannot be used."""
     file_state = num_bytes, mtime_ns
     try:
         with pathlib.Path(path).open("rb") as file:
@@ -225,7 +253,11 @@ def _scan_file(path: str, num_bytes: int, mtime_ns: int) -> AudioInfo | str:
 def _parse(
     path: str, head: bytes, num_bytes: int, mtime_ns: int
 ) -> AudioInfo | None:
-    """Reads the header of a plain WAV file as libsndfile would, but faster."""
+    """Parses the header of a plain WAV file, faster than libsndfile.
+
+    Returns:
+      The header; None if the file is not a plain WAV file.
+    """
     if len(head) < 44 or head[12:20] != b"fmt \x10\0\0\0":
         return None
     tag, channels, rate, _, align, bits = struct.unpack("<HHIIHH", head[20:36])
@@ -239,24 +271,26 @@ def _parse(
 
 
 def _open(path: str, num_bytes: int, mtime_ns: int) -> AudioInfo:
+    """Reads a header by libsndfile; warns if the file is shorter than it."""
     with soundfile.SoundFile(os.fsencode(path)) as file:
-        said, num_samples = file.frames, _count_samples(file)
+        expected, num_samples = file.frames, _count_samples(file)
         wav = file.samplerate, file.channels, file.format, file.subtype
-        # Of data cut short, libsndfile tells in its log alone.
+        # libsndfile reports truncated data only in its log.
         cut = re.search(
             r"(data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info
         )
     if cut and num_samples:
-        said = int(cut[2]) - 8 * (cut[1] == "SSND")  # AIFF has two more fields
-        said //= max(1, int(cut[3]) // num_samples)
-    if said != num_samples and num_samples:
+        # The chunk of AIFF holds two more fields, of 8 bytes together.
+        expected = int(cut[2]) - 8 * (cut[1] == "SSND")
+        expected //= max(1, int(cut[3]) // num_samples)
+    if expected != num_samples and num_samples:
         text = "%r is cut short: header says %d samples, file has %d"
-        logging.warning(text, path, said, num_samples)
+        logging.warning(text, path, expected, num_samples)
     return AudioInfo(path, num_samples, *wav, num_bytes, mtime_ns, intact=False)
 
 
 def explain(error: Exception) -> str:
-    """Returns what an error of the system or of libsndfile says, in a line."""
+    """Returns the message of a system or libsndfile error, in one line."""
     for name in ("strerror", "error_string"):
         if words := getattr(error, name, None):
             return " ".join(words.split())
@@ -264,7 +298,11 @@ def explain(error: Exception) -> str:
 
 
 def _count_samples(file: soundfile.SoundFile) -> int:
-    """Trusts the header where the last sample can be read, else counts."""
+    """Returns the number of samples that can be read.
+
+    It is the header's number if the last sample can be read; otherwise the file
+    is read to its end to count them.
+    """
     with contextlib.suppress(*DECODER_ERRORS):
         if not file.seekable():
             return file.frames
@@ -282,10 +320,10 @@ def _count_samples(file: soundfile.SoundFile) -> int:
 
 
 def _data_len(head: bytes, num_bytes: int) -> int:
-    """Returns the length of a WAV file's data, or -1.
+    """Returns the length of a WAV file's data in bytes, or -1.
 
-    Its chunks must end with the data, and all with it: the graph's decoders
-    stumble over padded odd chunks and junk at the end.
+    The data must be the last chunk and reach to the end of the file, because
+    the graph's decoders fail on padded odd chunks and on junk at the end.
     """
     position, name, length = 12, b"", 0
     while position <= len(head) - 8 and length % 2 == 0:

@@ -1,4 +1,4 @@
-"""Pictures of sound: waveforms above log-mel spectrograms."""
+"""Plots audio: waveforms above log-mel spectrograms."""
 
 import io
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ def draw_clips(
     sample_rate: int,
     row_titles: Sequence[str] = (),
 ) -> bytes:
-    """Draws groups of clips side by side, a waveform and a spectrogram each.
+    """Plots groups of clips side by side, each as waveform and spectrogram.
 
     Colours show level in decibels below the loudest point of a clip, from 0 to
     -80, so that quiet and loud clips can be compared by eye.
 
     Args:
-      groups: Audio by title, `[num_clips, num_samples, channels]` each; of
-        several channels the mean is drawn.
-      sample_rate: In Hz.
-      row_titles: A title for each row of a group; the clips are shared out
-        evenly. If left out, a row holds four clips, without a title.
+      groups: Audio by title, `[num_clips, num_samples, channels]` each;
+        channels are averaged.
+      sample_rate: Sampling rate in Hz.
+      row_titles: Title of each row of a group; the clips are distributed evenly
+        over the rows. If left out, a row holds four clips and has no title.
 
     Returns:
-      A PNG file.
+      Contents of a PNG file.
     """
     most = max(len(clips) for clips in groups.values())
     columns = most // len(row_titles) if row_titles else min(most, 4)
@@ -67,7 +67,7 @@ def _draw_clip(
     samples: np.ndarray,
     sample_rate: int,
 ) -> None:
-    """Draws one clip, `[num_samples]`, into two axes."""
+    """Plots one clip, `[num_samples]`, into two axes."""
     wave.plot(samples, linewidth=0.4, color="0.25")
     wave.set_xlim(0, len(samples))
     wave.set_ylim(-1, 1)

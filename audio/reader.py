@@ -1,4 +1,4 @@
-"""The reader: slices by number, from the store, the graph or soundfile."""
+"""Reads slices by their numbers: from the cache, TensorFlow or soundfile."""
 
 import atexit
 import functools
@@ -11,54 +11,61 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from audio import decode as decode_lib
-from audio import headers, slices
+from audio import decode, headers, slices
 
-_FULL_SCALE = decode_lib.FULL_SCALE
-_GRAPH_SLICES = 4  # the graph decodes whole files, of up to so many slices
-RETRY_SECS = 0.1  # a folder on a network may stutter
+_FULL_SCALE = decode.FULL_SCALE
+_GRAPH_SLICES = 4  # largest length, in slices, of a file decoded in the graph
+RETRY_SECS = 0.1  # wait before a second try: network folders fail at times
 
 
 class _PythonCalls:
-    """Calls from the stream into Python, brought to rest before Python exits.
+    """Calls Python functions from the graph, and none once Python exits.
 
-    A thread that asks for the interpreter's lock while the interpreter ends is
-    killed, and TensorFlow would wait for its call for ever.
+    A thread that waits for the interpreter's lock while the interpreter exits
+    is killed, and TensorFlow would wait for the thread's call for ever.
     """
 
     def __init__(self) -> None:
         self._exiting = threading.Event()
         self._last_call = 0.0
 
-    def __call__(
+    def call(
         self, function: Callable[..., Any], inputs: list[Any], outputs: Any
     ) -> Any:
-        """Does as `tf.numpy_function`."""
-        # Once, and only where there is a stream: others need not wait at exit.
+        """Calls `function` from the graph, as `tf.numpy_function` does."""
+        # Registered once, and only by programs that stream: others need not
+        # wait at exit.
         atexit.unregister(self._settle)
         atexit.register(self._settle)
 
-        def call(*args: np.ndarray) -> Any:
+        def checked_function(*args: np.ndarray) -> Any:
             if self._exiting.is_set():
                 self._last_call = time.monotonic()
                 raise RuntimeError("the program is ending")
             return function(*args)
 
-        return tf.numpy_function(call, inputs, outputs)
+        return tf.numpy_function(checked_function, inputs, outputs)
 
     def _settle(self) -> None:
-        """Lets calls fail until the stream asks for no more."""
+        """Makes calls fail, and waits until the stream makes no more."""
         self._exiting.set()
         self._last_call = time.monotonic()
         while time.monotonic() - self._last_call < 0.3:
             time.sleep(0.05)
 
 
-_call_python = _PythonCalls()
+_python_calls = _PythonCalls()
 
 
 class BadFiles:
-    """The files that could not be read, and how many of them may be."""
+    """The files that could not be read, and the limit of their number.
+
+    Args:
+      num_files: Number of all files.
+      max_share: Share of the files that may be bad.
+      on_skip: Function that is called once for each bad file, with its path and
+        the reason; a warning is logged if left out.
+    """
 
     def __init__(
         self,
@@ -67,16 +74,21 @@ class BadFiles:
         on_skip: Callable[[str, str], None] | None = None,
     ) -> None:
         self._max_bad = max_share * num_files
-        self._num_files, self._on_skip = num_files, on_skip or _warn_of_skip
+        self._num_files = num_files
+        self._on_skip = on_skip or _warn_of_skip
         self._paths: set[str] = set()
         self._lock = threading.Lock()
 
     def __contains__(self, path: str) -> bool:
-        """Tells if a file is known to be bad."""
+        """Returns whether a file is known to be bad."""
         return path in self._paths
 
     def add(self, error: headers.BadAudioError) -> None:
-        """Notes a bad file, tells of it once, raises if they are too many."""
+        """Records a bad file and reports it once.
+
+        Raises:
+          ValueError: There are more bad files than allowed.
+        """
         with self._lock:
             if error.path in self._paths:
                 return
@@ -89,17 +101,27 @@ class BadFiles:
 
 
 def _warn_of_skip(path: str, reason: str) -> None:
+    """Logs a warning about a bad file."""
     logging.warning("skipped from now on: %r: %s", path, reason)
 
 
 class SliceReader:
-    """Gives the slices of an index: from the store, the graph or soundfile.
+    """Reads the slices of an index from the cache, the graph or soundfile.
 
-    Slices are 16-bit samples and a level to divide them by: 32768, or their
-    file's peak where that is to become 1. Level 0: there are no samples.
+    A slice is 16-bit samples and a level to divide them by: 32768, or the peak
+    of the slice's file if audio is normalised. Level 0 means that there are no
+    samples.
 
-    For a slice that cannot be read comes the first one of the next file: what
-    comes depends on what the files hold, not on what was read before.
+    A slice that cannot be read is replaced by the first slice of the next file,
+    so that the result depends on the contents of the files, and not on what was
+    read before.
+
+    Args:
+      index: The slices of all files.
+      normalize: Whether to divide samples by the peak of their whole file.
+      store: Cache for the samples of all slices, int16, `[sum of index.span,
+        channels]`; None: no cache.
+      bad_files: Record of the files that could not be read.
     """
 
     def __init__(
@@ -109,99 +131,173 @@ class SliceReader:
         store: np.ndarray | None,
         bad_files: BadFiles,
     ) -> None:
-        self._index, self._normalize, self._store = index, normalize, store
+        self._index = index
+        self._normalize = normalize
+        self._store = store
         self._bad_files = bad_files
+        # Number of each file's first slice, `[num_files]`.
         self._firsts = np.searchsorted(index.file, range(len(index.infos)))
+        # Position of each slice in the store, `[num_slices]`.
         self._starts = np.cumsum(index.span) - index.span
-        self._levels = np.zeros(index.num_slices, np.float32)  # of the stored
-        target = index.sample_rate, index.channels
+        # Level of each slice in the store, 0 while it is not there.
+        self._levels = np.zeros(index.num_slices, np.float32)
         longest = _GRAPH_SLICES * index.slice_len
-        routes = [decode_lib.route(i, *target, longest) for i in index.infos]
-        self._routes = np.array(routes)
-        in_graph = self._routes[index.file] > 0
+        self._routes = np.array(  # decoder of each file, `[num_files]`
+            [
+                decode.route(info, index.sample_rate, index.channels, longest)
+                for info in index.infos
+            ]
+        )
+        in_graph = self._routes[index.file] != decode.SOUNDFILE
+        # Number of samples to which the graph pads what it decodes.
         self._len = int(index.span.max(initial=0, where=in_graph))
-        self._decoders = decode_lib.graph_decoders(max(routes) > 1)
+        needs_io = self._routes.max() > decode.TENSORFLOW
+        self._decoders = decode.graph_decoders(bool(needs_io))
 
     def read(self, keys: tf.Tensor, moves: tf.Tensor) -> list[tf.Tensor]:
-        """Reads a batch of slices, each moved forward.
+        """Reads a batch of slices.
+
+        Args:
+          keys: Numbers of the slices, int64, `[batch]`.
+          moves: Number of samples by which each slice moves forward, int64,
+            `[batch]`.
 
         Returns:
-          Samples, int16, `[batch, slice_len, channels]`; levels, `[batch]`;
-          the slices that were read, which others may stand in for, `[batch]`.
+          Samples, int16, `[batch, slice_len, channels]`; levels, float32,
+          `[batch]`; numbers of the slices that were read, which may replace
+          those asked for, int64, `[batch]`.
         """
-        types = [tf.int64, tf.int64, tf.string]
-        todo, places, contents = _call_python(self._open, [keys], types)
-        work = (
-            tf.ensure_shape(places, [None, 3]),
-            tf.ensure_shape(contents, [None]),
+        todo, places, contents = _python_calls.call(
+            self._open, [keys], [tf.int64, tf.int64, tf.string]
         )
-        span = tf.TensorSpec([self._len, self._index.channels], tf.int16)
-        outputs = span, tf.TensorSpec([], tf.float32)
         spans, levels = tf.map_fn(
-            self._decode_in_graph, work, fn_output_signature=outputs
+            self._decode_in_graph,
+            (
+                tf.ensure_shape(places, [None, 3]),
+                tf.ensure_shape(contents, [None]),
+            ),
+            fn_output_signature=(
+                tf.TensorSpec([self._len, self._index.channels], tf.int16),
+                tf.TensorSpec([], tf.float32),
+            ),
         )
-        arrays = [keys, moves, todo, spans, levels]
-        return _call_python(
-            self._fetch, arrays, [tf.int16, tf.float32, tf.int64]
+        return _python_calls.call(
+            self._fetch,
+            [keys, moves, todo, spans, levels],
+            [tf.int16, tf.float32, tf.int64],
         )
 
-    def _open(self, keys: np.ndarray) -> tuple[np.ndarray, ...]:
-        """Reads the files that the graph is to decode, if they are as before.
+    def _open(
+        self, keys: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Reads the files that the graph is to decode, if they are unchanged.
 
         Returns:
-          Slices; how and where each lies in its file; contents of the files.
+          Numbers of the slices to decode, `[num]`; decoder, offset and length
+          in samples of each slice, `[num, 3]`; contents of its file, `[num]`.
         """
-        index, keys = self._index, np.unique(keys)
-        files = index.file[keys]
-        todo = (self._routes[files] > 0) & (self._levels[keys] == 0)
-        keys, files = keys[todo], files[todo]
-        read = [decode_lib.read_intact(index.infos[file]) for file in files]
-        same = np.array([contents is not None for contents in read], bool)
-        keys, files = keys[same], files[same]
-        columns = self._routes[files], index.offset[keys], index.span[keys]
-        contents = np.array([c for c in read if c is not None], object)
-        return keys, np.stack(columns, axis=1), contents
+        index = self._index
+        todo, places, contents = [], [], []
+        for key in np.unique(keys):
+            file = index.file[key]
+            route = self._routes[file]
+            if route == decode.SOUNDFILE or self._levels[key] > 0:
+                continue
+            content = decode.read_intact(index.infos[file])
+            if content is None:
+                continue
+            todo.append(key)
+            places.append((route, index.offset[key], index.span[key]))
+            contents.append(content)
+        return (
+            np.array(todo, np.int64),
+            np.array(places, np.int64).reshape(-1, 3),
+            np.array(contents, object),
+        )
 
     def _fetch(
-        self, keys: np.ndarray, moves: np.ndarray, *decoded: np.ndarray
+        self,
+        keys: np.ndarray,
+        moves: np.ndarray,
+        decoded_keys: np.ndarray,
+        decoded_samples: np.ndarray,
+        decoded_levels: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns what `read` returns, given the slices from the graph."""
         index = self._index
-        fresh = {int(key): rest for key, *rest in zip(*decoded, strict=True)}
-        shape = len(keys), index.slice_len, index.channels
-        samples = np.zeros(shape, np.int16)
-        levels = np.zeros(len(keys), np.float32)
-        used = np.zeros(len(keys), np.int64)
+        decoded = {
+            int(key): (samples, level)
+            for key, samples, level in zip(
+                decoded_keys, decoded_samples, decoded_levels, strict=True
+            )
+        }
+        batch_samples = np.zeros(
+            [len(keys), index.slice_len, index.channels], np.int16
+        )
+        batch_levels = np.zeros(len(keys), np.float32)
+        used_keys = np.zeros(len(keys), np.int64)
         for row, (key, move) in enumerate(zip(keys, moves, strict=True)):
-            key, span, levels[row] = self._good_span(key, fresh)
-            used[row] = key
-            move = min(move, index.slack[key])
-            clip = span[move : move + index.slice_len]
-            samples[row, : len(clip)] = clip
-        return samples, levels, used
+            used_key, samples, level = self._readable_slice(key, decoded)
+            move = min(move, index.slack[used_key])
+            clip = samples[move : move + index.slice_len]
+            batch_samples[row, : len(clip)] = clip
+            batch_levels[row] = level
+            used_keys[row] = used_key
+        return batch_samples, batch_levels, used_keys
 
-    def _good_span(
-        self, key: int, fresh: dict[int, list[Any]]
+    def _readable_slice(
+        self, key: int, decoded: dict[int, tuple[np.ndarray, float]]
     ) -> tuple[int, np.ndarray, float]:
-        """Gives a slice, or the one that comes in its place."""
+        """Returns a slice, or the one that replaces it if it is unreadable.
+
+        Args:
+          key: Number of the slice.
+          decoded: Samples and levels of the slices from the graph, by number.
+
+        Returns:
+          Number, samples and level of the slice that was read.
+
+        Raises:
+          headers.BadAudioError: None of the files can be read.
+          ValueError: There are more bad files than allowed.
+        """
         infos = self._index.infos
-        for _ in infos:
+        for _ in range(len(infos)):
             file = self._index.file[key]
-            retry = infos[file].path not in self._bad_files
+            known_bad = infos[file].path in self._bad_files
             try:
-                return key, *self._span(key, retry, *fresh.get(key, (None, 0)))
+                samples, level = self._read_slice(
+                    key, decoded.get(int(key)), retry=not known_bad
+                )
             except headers.BadAudioError as error:
                 self._bad_files.add(error)
-                bad = error
+                last_error = error
+            else:
+                return key, samples, level
             key = self._firsts[(file + 1) % len(infos)]
-        raise bad
+        raise last_error
 
-    def _span(
-        self, key: int, retry: bool, samples: np.ndarray, level: float
+    def _read_slice(
+        self, key: int, decoded: tuple[np.ndarray, float] | None, retry: bool
     ) -> tuple[np.ndarray, float]:
-        start, length = self._starts[key], self._index.span[key]
-        if self._store is not None and self._levels[key]:
-            return self._store[start : start + length], self._levels[key]
-        if not level:  # no work for the graph, or it gave up
+        """Returns samples and level of a slice, and puts them in the cache.
+
+        Args:
+          key: Number of the slice.
+          decoded: Samples and level from the graph, if it decoded the slice.
+          retry: Whether to try a second time if the file cannot be read.
+
+        Raises:
+          headers.BadAudioError: The file cannot be read.
+        """
+        start = self._starts[key]
+        stop = start + self._index.span[key]
+        if self._store is not None and self._levels[key] > 0:
+            return self._store[start:stop], self._levels[key]
+        if decoded is not None and decoded[1] > 0:
+            samples, level = decoded
+            samples = samples[: stop - start]
+        else:  # not for the graph, or the graph could not decode it
             try:
                 samples, level = self._decode(key)
             except headers.BadAudioError:
@@ -210,33 +306,48 @@ class SliceReader:
                 time.sleep(RETRY_SECS)
                 samples, level = self._decode(key)
         if self._store is not None:
-            self._store[start : start + length] = samples[:length]
-            self._levels[key] = level  # last: now other threads may read
-        return samples[:length], level
+            self._store[start:stop] = samples
+            # Set after the samples: from now on other threads may read them.
+            self._levels[key] = level
+        return samples, level
 
     def _decode(self, key: int) -> tuple[np.ndarray, float]:
+        """Decodes a slice by soundfile, to samples and a level."""
         index = self._index
         info, start = index.infos[index.file[key]], int(index.offset[key])
-        target = index.sample_rate, index.channels
         stop = start + int(index.span[key])
-        audio = decode_lib.read(info, start, stop, *target)
+        audio = decode.read(
+            info, start, stop, index.sample_rate, index.channels
+        )
         peak = 1.0
         if self._normalize:
-            peak = decode_lib.measure_peak(info, *target)
+            peak = decode.measure_peak(info, index.sample_rate, index.channels)
         level = max(1.0, np.rint(min(peak, 1.0) * _FULL_SCALE))
-        return decode_lib.to_int16(audio / np.float32(max(peak, 1.0))), level
+        return decode.to_int16(audio / np.float32(max(peak, 1.0))), level
 
     def _decode_in_graph(
         self, work: tuple[tf.Tensor, tf.Tensor]
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Does as `_decode`, from the whole file; level 0 where it gives up."""
+        """Computes what `_decode` computes, from the contents of the file.
+
+        Args:
+          work: Decoder, offset and length of the slice, `[3]`; contents, `[]`.
+
+        Returns:
+          Samples, padded with zeros, int16, `[self._len, channels]`; level, 0
+          if the file has samples that are NaN, infinite or too large.
+        """
+        place, contents = work
         channels = self._index.channels
-        route, offset, length = tf.unstack(work[0])
+        route, offset, length = tf.unstack(place)
         audio = tf.switch_case(
             tf.cast(route, tf.int32),
-            [functools.partial(decode, work[1]) for decode in self._decoders],
+            [
+                functools.partial(decoder, contents)
+                for decoder in self._decoders
+            ],
         )
-        good = tf.reduce_all(tf.abs(audio) < decode_lib.LOUDEST)
+        good = tf.reduce_all(tf.abs(audio) < decode.LOUDEST)
         if channels == 1:
             audio = tf.reduce_mean(audio, axis=1, keepdims=True)
         audio = tf.broadcast_to(audio, [tf.shape(audio)[0], channels])

@@ -1,4 +1,4 @@
-"""The index: every slice of every file, known before training."""
+"""Lists the slices of all files before training, and shuffles them."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,11 +11,19 @@ from audio import headers
 
 @dataclasses.dataclass(frozen=True)
 class SliceIndex:
-    """Every slice of a set of files: four arrays, one entry per slice.
+    """All slices of a set of files: four arrays with an entry for each slice.
 
-    `file`: its place in `infos`; `offset`: where it starts; `slack`: how far
-    it may move forward; `span`: the real samples it needs, its slack included
-    (all in samples at `sample_rate`).
+    Attributes:
+      infos: Headers of the files.
+      slice_len: Number of samples in a slice.
+      sample_rate: Sampling rate of the slices in Hz.
+      channels: Number of channels of the slices.
+      file: Index of each slice's file in `infos`, `[num_slices]`.
+      offset: First sample of each slice in its file, `[num_slices]`.
+      slack: Number of samples by which each slice may move forward,
+        `[num_slices]`.
+      span: Number of samples of the file that each slice needs, its slack
+        included, `[num_slices]`. (All are counted at `sample_rate`.)
     """
 
     infos: Sequence[headers.AudioInfo]
@@ -29,7 +37,7 @@ class SliceIndex:
 
     @property
     def num_slices(self) -> int:
-        """Slices in an epoch."""
+        """Number of slices in an epoch."""
         return len(self.file)
 
     @property
@@ -39,7 +47,7 @@ class SliceIndex:
 
     @property
     def cache_bytes(self) -> int:
-        """What a cache in memory or on disk takes, in bytes."""
+        """Size in bytes of a cache of all slices."""
         return int(self.span.sum()) * self.channels * 2
 
 
@@ -57,17 +65,21 @@ def index_slices(
     """Lists every slice of every file, in the order of the files.
 
     Args:
-      infos: Usable files, from `headers.scan_audio`.
-      slice_len: Samples in a slice.
-      sample_rate: Target rate, Hz.
-      channels: Target channels: 1 is the mean, n takes n, or n times 1.
-      first_slice: Only the slice at offset 0.
-      pad_end: Also slices that reach past the end, padded with zeros.
-      overlap_ratio: Share of a slice that the next one repeats, in [0, 1).
-      random_offset: A slice may move forward, short of the next one's start.
+      infos: Headers of usable files, from `headers.scan_audio`.
+      slice_len: Number of samples in a slice.
+      sample_rate: Target sampling rate in Hz.
+      channels: Target number of channels: 1 averages the channels; n takes
+        files with n channels, or copies a single channel n times.
+      first_slice: Whether to list only the slice at offset 0 of each file.
+      pad_end: Whether to include slices that reach past the end of the file and
+        are padded with zeros.
+      overlap_ratio: Share of a slice that overlaps the next slice, in [0, 1).
+      random_offset: Whether a slice may move forward, by less than the distance
+        to the start of the next slice.
 
     Raises:
-      ValueError: A setting is out of range, or channels do not convert.
+      ValueError: A setting is out of range, or a file does not convert to this
+        number of channels.
 
     Source: the authors' loader.py, decode_extract_and_batch.
     """
@@ -82,13 +94,14 @@ def index_slices(
         headers.check_target(info, sample_rate, channels)
     lens = np.array([i.num_samples_at(sample_rate) for i in infos], np.int64)
     counts = -(-lens // hop) if pad_end else (lens - slice_len) // hop + 1
-    # Differs from the original: a clip shorter than a slice gives one slice;
-    # there it gives none, or with pad_end one per hop.
+    # Differs from the original: a file shorter than a slice gives one slice; in
+    # the original it gives none, or with pad_end one for each hop.
     counts = np.where((lens < slice_len) | first_slice, 1, counts)
     file = np.repeat(np.arange(len(infos)), counts)
     nth = np.arange(len(file)) - np.repeat(np.cumsum(counts) - counts, counts)
     offset, end = nth * hop, lens[file]
-    # Differs from the original: it cuts one random piece off the file's start.
+    # Differs from the original: it cuts a piece of random length off the start
+    # of the file. Ours moves each slice.
     slack = np.clip(end - offset - slice_len, 0, hop - 1) * random_offset
     span = np.minimum(end - offset, slice_len + slack)
     rule = infos, slice_len, sample_rate, channels
@@ -96,19 +109,20 @@ def index_slices(
 
 
 def shuffle(positions: tf.Tensor, size: int, seed: int) -> tf.Tensor:
-    """Numbers of the slices that stand at positions of the shuffled stream.
+    """Returns the numbers of the slices at positions of the shuffled stream.
 
     Args:
-      positions: Counted from the start of the first epoch, int64, `[n]`.
-      size: Slices in an epoch, each of which comes once.
-      seed: Of the orders.
+      positions: Positions counted from the start of the first epoch, int64,
+        `[n]`.
+      size: Number of slices in an epoch; each of them comes once.
+      seed: Seed of the orders of all epochs.
 
     Returns:
-      Numbers from 0 to size - 1, int64, `[n]`.
+      Numbers of slices, from 0 to size - 1, int64, `[n]`.
     """
-    # Differs from the original: a permutation, no shuffle buffer. It is
-    # tf.random.experimental.index_shuffle with its constant: that wrapper does
-    # not take a batch of seeds (TensorFlow 2.17).
+    # Differs from the original: a permutation instead of a shuffle buffer. This
+    # is tf.random.experimental.index_shuffle with its constant, called directly
+    # because that function does not take a batch of seeds (TensorFlow 2.17).
     fixed = tf.ones_like(positions)
     epochs = positions // size
     return tf.raw_ops.RandomIndexShuffle(

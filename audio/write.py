@@ -1,4 +1,4 @@
-"""Sound on its way into a file: rate, level, format."""
+"""Resamples, normalises, encodes and writes audio."""
 
 import dataclasses
 import io
@@ -14,18 +14,18 @@ from audio import decode
 from system import atomic
 
 FORMATS = ("wav", "flac")
-LOUDNESS = -23.0  # LUFS, as EBU R 128 asks for
-BLOCK_SECS = 0.4  # that loudness is measured over
+LOUDNESS = -23.0  # target in LUFS, recommended by EBU R 128
+BLOCK_SECS = 0.4  # length of the blocks that loudness is measured in
 
 
 def _to_peak(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """The loudest sample becomes full scale; silence stays."""
+    """Scales audio to a peak of 1; silence stays silence."""
     del sample_rate
     return audio / max(np.abs(audio).max(), 1e-9)
 
 
 def _to_loudness(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Brought to `LOUDNESS`, or as near to it as full scale allows.
+    """Scales audio to `LOUDNESS`, or as near to it as a peak of 1 allows.
 
     Source: ITU-R BS.1770-4.
     """
@@ -50,12 +50,12 @@ LEVELS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Writing:
-    """How sound is written.
+    """Settings of written audio files.
 
     Attributes:
-      format: In `FORMATS`; 16 bits in each.
-      rate: In Hz, to resample to; 0: as it is.
-      normalize: In `LEVELS`.
+      format: File format, one of `FORMATS`; samples have 16 bits in each.
+      rate: Sampling rate in Hz to resample to; 0: no resampling.
+      normalize: Normalisation of the level, a key of `LEVELS`.
 
     Raises:
       ValueError: A field is out of its range.
@@ -66,7 +66,7 @@ class Writing:
     normalize: str = "none"
 
     def __post_init__(self) -> None:
-        """Checks every field."""
+        """Checks the range of every field."""
         for name, choices in (("format", FORMATS), ("normalize", LEVELS)):
             if getattr(self, name) not in choices:
                 raise ValueError(
@@ -80,12 +80,16 @@ class Writing:
 def encode(
     audio: np.ndarray, sample_rate: int, writing: Writing | None = None
 ) -> bytes:
-    """Makes what a file holds.
+    """Encodes audio as the contents of a file.
 
     Args:
-      audio: `[num_samples, channels]`; what is beyond [-1, 1] is clipped.
-      sample_rate: Of the audio, in Hz.
-      writing: How; a WAV file of the audio as it is, if left out.
+      audio: Audio, `[num_samples, channels]`; samples beyond [-1, 1] are
+        clipped.
+      sample_rate: Sampling rate of `audio` in Hz.
+      writing: Settings; a WAV file at the same rate and level if left out.
+
+    Returns:
+      Contents of the file.
     """
     writing = writing or Writing()
     rate = writing.rate or sample_rate
@@ -93,8 +97,8 @@ def encode(
         audio = soxr.resample(audio, sample_rate, rate)
     audio = LEVELS[writing.normalize](audio, rate)
     content = io.BytesIO()
-    # Differs from the original: the nearest of 2**16 steps, the inverse of
-    # reading; the original scales by 32767 and cuts off the fraction.
+    # Differs from the original: rounds to the nearest of 2**16 steps, the
+    # inverse of reading; the original scales by 32767 and truncates.
     soundfile.write(
         content,
         decode.to_int16(audio),
@@ -111,5 +115,12 @@ def write(
     sample_rate: int,
     writing: Writing | None = None,
 ) -> None:
-    """Writes a file of what `encode` makes, whole or not at all."""
+    """Encodes audio and writes the file atomically: whole or not at all.
+
+    Args:
+      path: File to write.
+      audio: Audio, `[num_samples, channels]`.
+      sample_rate: Sampling rate of `audio` in Hz.
+      writing: Settings, as for `encode`.
+    """
     atomic.write(path, encode(audio, sample_rate, writing))
