@@ -1,7 +1,7 @@
-"""The objectives of the GAN family, one row each in `OBJECTIVES`.
+"""Losses, penalties and optimizers of each GAN objective in `OBJECTIVES`.
 
-Scores are the raw outputs of the discriminator, `[batch]`: no sigmoid. A loss
-is one number, `[]`, and its own network's optimizer makes it smaller.
+Scores are the raw outputs of the discriminator, `[batch]`, without a sigmoid. A
+loss is a scalar, `[]`, that the optimizer of its network minimises.
 """
 
 import dataclasses
@@ -13,12 +13,15 @@ import tensorflow as tf
 
 
 def wasserstein_generator(fake: tf.Tensor) -> tf.Tensor:
-    """Minus the mean score of the fakes. Source: section 3.1 of the paper."""
+    """Returns minus the mean score of fake examples.
+
+    Source: section 3.1 of the paper.
+    """
     return -tf.reduce_mean(fake)
 
 
 def wasserstein_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
-    """Minus the critic's estimate of the Wasserstein distance.
+    """Returns minus the critic's estimate of the Wasserstein distance.
 
     Source: section 3.1 of the paper; Arjovsky et al. (2017), algorithm 1.
     """
@@ -26,12 +29,15 @@ def wasserstein_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
 
 
 def least_squares_generator(fake: tf.Tensor) -> tf.Tensor:
-    """Squared distance of the scores from 1. Source: Mao et al. (2017)."""
+    """Returns the mean squared distance of fake scores from 1.
+
+    Source: Mao et al. (2017).
+    """
     return tf.reduce_mean((fake - 1) ** 2)
 
 
 def least_squares_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
-    """Squared distance from 1 (real) and 0 (fake), their mean.
+    """Averages the squared distances of real scores from 1 and fake from 0.
 
     Source: Mao et al. (2017).
     """
@@ -39,18 +45,20 @@ def least_squares_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
 
 
 def non_saturating_generator(fake: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of the fakes as "real". Source: Goodfellow et al. (2014).
+    """Returns the cross-entropy of fake scores with the label "real".
 
-    Its gradient does not vanish while the discriminator wins.
+    Its gradient does not vanish when the discriminator rejects all fakes.
+
+    Source: Goodfellow et al. (2014).
     """
     return tf.reduce_mean(tf.nn.softplus(-fake))
 
 
 def non_saturating_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of real as "real" and fake as "fake", their mean.
+    """Averages the cross-entropies of real and fake scores with their labels.
 
-    Its minimum over discriminators is the Jensen-Shannon divergence, up to
-    constants. The halving is the authors'.
+    Its minimum over discriminators is minus the Jensen-Shannon divergence plus
+    a constant. The authors' code halves the sum as well.
 
     Source: Goodfellow et al. (2014), equation 1.
     """
@@ -61,7 +69,9 @@ def non_saturating_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
 
 
 def relativistic_generator(fake: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of "this fake is more real than that real example".
+    """Returns the cross-entropy of "the fake example is more real".
+
+    Each fake score is compared with the real score at the same position.
 
     Source: Jolicoeur-Martineau (2019); Huang et al. (2024).
     """
@@ -69,7 +79,9 @@ def relativistic_generator(fake: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
 
 
 def relativistic_discriminator(real: tf.Tensor, fake: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy of "this real example is more real than that fake".
+    """Returns the cross-entropy of "the real example is more real".
+
+    Each real score is compared with the fake score at the same position.
 
     Source: Jolicoeur-Martineau (2019); Huang et al. (2024).
     """
@@ -82,34 +94,34 @@ def gradient_penalty(
     fake: tf.Tensor,
     *,
     alpha: tf.Tensor | None = None,
-    rng: tf.random.Generator | None = None,
 ) -> tf.Tensor:
-    """How far the critic's slope is from 1 between real and fake examples.
+    """Penalises slopes of the critic that differ from 1 (WGAN-GP).
+
+    The slope is the norm of the score's gradient with respect to an example, at
+    a random point between a real and a fake example.
 
     Args:
-      critic: Maps examples `[batch, ...]` to scores `[batch]`.
+      critic: Function from examples `[batch, ...]` to scores `[batch]`.
       real: Real examples, `[batch, ...]`.
-      fake: Generated examples, same shape.
-      alpha: Where between real (0) and fake (1) to look: `[batch]`, one for
-        each example. Uniform in [0, 1) if left out.
-      rng: Draws alpha; TensorFlow's global generator if left out.
+      fake: Generated examples, `[batch, ...]`.
+      alpha: Position between real (0) and fake (1) for each example, `[batch]`;
+        drawn uniformly from [0, 1) if left out.
 
     Returns:
-      The mean over the batch of (slope - 1)^2, `[]`, not yet weighted. It can
-      be differentiated again, by the critic's weights.
+      Mean over the batch of (slope - 1)^2, `[]`, without a weight. It is
+      differentiable with respect to the critic's weights.
 
     Source: Gulrajani et al. (2017), equation 3; section 3.1 of the paper.
     """
     real, fake = tf.convert_to_tensor(real), tf.convert_to_tensor(fake)
     if alpha is None:
-        uniform = tf.random.uniform if rng is None else rng.uniform
-        alpha = uniform([tf.shape(real)[0]])
+        alpha = tf.random.uniform([tf.shape(real)[0]])
     alpha = tf.cast(alpha, real.dtype)
     alpha = tf.reshape(alpha, [-1] + [1] * (real.shape.rank - 1))
     between = real + alpha * (fake - real)
     squared = _squared_slope(critic, between)
-    # Differs from the original: the root's own slope at 0 is infinite, and a
-    # critic that is flat somewhere would become NaN.
+    # Differs from the original: the derivative of the square root is infinite
+    # at 0, so that a critic with slope 0 somewhere would become NaN.
     slope = tf.where(
         squared > 0, tf.sqrt(tf.where(squared > 0, squared, 1.0)), 0.0
     )
@@ -123,9 +135,13 @@ def real_slope_penalty(
     *,
     alpha: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """R1: half the mean squared slope of the critic at real examples, `[]`.
+    """Computes R1: half the mean squared slope of the critic at real examples.
 
-    Takes what `gradient_penalty` takes; fakes and alpha do not matter.
+    The arguments are those of `gradient_penalty`; `fake` and `alpha` are
+    ignored.
+
+    Returns:
+      Penalty, `[]`, without a weight.
 
     Source: Mescheder et al. (2018), equation 9.
     """
@@ -140,9 +156,12 @@ def slope_penalty(
     *,
     alpha: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """R1 + R2: half the mean squared slope at real and at fake examples, `[]`.
+    """Computes R1 + R2: R1 at real examples plus the same at fake examples.
 
-    Takes what `gradient_penalty` takes; alpha does not matter.
+    The arguments are those of `gradient_penalty`; `alpha` is ignored.
+
+    Returns:
+      Penalty, `[]`, without a weight.
 
     Source: Mescheder et al. (2018), equations 9 and 10; Huang et al. (2024).
     """
@@ -154,13 +173,13 @@ def slope_penalty(
 def _squared_slope(
     critic: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor
 ) -> tf.Tensor:
-    """Squared norm of the score's gradient by each example, `[batch]`."""
+    """Returns the squared norm of the gradient of scores by `x`, `[batch]`."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(x)
         scores = critic(x)
-    # Each score depends on its own example alone, so the gradient of their sum
-    # holds every example's gradient. (Not so with batch norm in the critic:
-    # the paper leaves it out.)
+    # Each score depends only on its own example, so the gradient of their sum
+    # holds the gradient of each. (This is not so with batch normalisation in
+    # the critic, which the paper leaves out.)
     gradient = tape.gradient(
         scores, x, unconnected_gradients=tf.UnconnectedGradients.ZERO
     )
@@ -169,10 +188,10 @@ def _squared_slope(
 
 @keras.saving.register_keras_serializable("wavegan")
 class RMSprop(keras.optimizers.RMSprop):
-    """RMSprop as TensorFlow 1 has it: the mean square starts at 1, not at 0."""
+    """RMSprop as in TensorFlow 1: the mean square starts at 1, not at 0."""
 
     def build(self, var_list: list[Any]) -> None:
-        """Makes the slots."""
+        """Creates the optimizer's variables and sets mean squares to 1."""
         if self.built:
             return
         super().build(var_list)
@@ -182,7 +201,7 @@ class RMSprop(keras.optimizers.RMSprop):
 
 @keras.saving.register_keras_serializable("wavegan")
 class Adam(keras.optimizers.Adam):
-    """Adam, each variable's update in TensorFlow's one operation for it."""
+    """Adam with one fused TensorFlow operation for each variable's update."""
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any
@@ -207,6 +226,7 @@ class Adam(keras.optimizers.Adam):
 def _adam(
     learning_rate: float, beta_1: float, beta_2: float
 ) -> Callable[[], keras.optimizers.Optimizer]:
+    """Returns a function that makes a new Adam optimizer."""
     return lambda: Adam(
         learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=1e-8
     )
@@ -215,22 +235,27 @@ def _adam(
 def _rmsprop(
     learning_rate: float,
 ) -> Callable[[], keras.optimizers.Optimizer]:
+    """Returns a function that makes a new RMSprop optimizer."""
     return lambda: RMSprop(learning_rate, rho=0.9, epsilon=1e-10)
 
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """What the two networks strive for, and how.
+    """The losses, penalty and optimizer that a GAN is trained with.
 
     Attributes:
-      generator: Loss of the generator, from fake scores `[batch]` to `[]`;
-        from fake and real ones if `relativistic`.
-      discriminator: Loss of the discriminator, from real and fake scores.
-      optimizer: Makes a fresh optimizer; each network gets its own.
-      penalty_weight: Of the penalty in the discriminator's loss; 0: none.
-      clip: Largest magnitude of the discriminator's weights; 0: no clipping.
-      penalty: Of the discriminator's slope, as `gradient_penalty`.
-      relativistic: The generator's loss compares with real examples.
+      generator: Loss of the generator, a function from fake scores `[batch]` to
+        `[]`; from fake and real scores if `relativistic`.
+      discriminator: Loss of the discriminator, a function from real and fake
+        scores, `[batch]` each, to `[]`.
+      optimizer: Function that makes a new optimizer; each network has its own.
+      penalty_weight: Weight of the penalty in the discriminator's loss; 0
+        disables it.
+      clip: Largest magnitude of the discriminator's weights; 0 disables
+        clipping.
+      penalty: Penalty of the discriminator's slope, a function with the
+        arguments of `gradient_penalty`.
+      relativistic: Whether the generator's loss compares fake with real scores.
     """
 
     generator: Callable[..., tf.Tensor]
@@ -243,13 +268,13 @@ class Objective:
 
     @property
     def bounded(self) -> bool:
-        """Whether 0 is the loss of a discriminator that is always right."""
+        """Whether the loss of a perfect discriminator is 0, its lower bound."""
         return self.discriminator is not wasserstein_discriminator
 
 
-# Source: table 7 of the paper for "wgan-gp", the authors' code for the first
-# three. The last two are younger; docs/efficiency.md tells which rates and
-# weights suited small networks.
+# Source: table 7 of the paper for "wgan-gp"; the authors' code for the first
+# three. The last two are newer than the paper; docs/efficiency.md reports which
+# learning rates and penalty weights suited small networks.
 OBJECTIVES = {
     "dcgan": Objective(
         non_saturating_generator,
@@ -290,10 +315,10 @@ OBJECTIVES = {
 
 
 def find(name: str) -> Objective:
-    """The objective of that name.
+    """Returns the objective of a name.
 
     Raises:
-      ValueError: There is none.
+      ValueError: No objective has this name.
     """
     if name not in OBJECTIVES:
         raise ValueError(
