@@ -270,7 +270,9 @@ class GAN(keras.Model):
         if not self.objective.penalty_weight:
             return loss, gradients
         # The activations of both need not be there at the same time.
-        reals, fakes = (critics.after(gradients, x) for x in (reals, fakes))
+        reals, fakes = (
+            critics.with_dependency(gradients, x) for x in (reals, fakes)
+        )
         penalty, additions = self._penalise(reals, fakes, label, update)
         return loss + penalty, [*map(tf.add, gradients, additions)]
 

@@ -1,1 +1,1 @@
-"""What the networks of both papers are built of."""
+"""Layers and functions that the networks of WaveGAN and SpecGAN share."""

@@ -1,9 +1,9 @@
-"""Augments what a discriminator hears, real and generated clips alike.
+"""Augments the input of the discriminator, real and generated clips alike.
 
-A discriminator learns a small data set by heart. If every clip that it hears,
-real or generated, is changed at random first, it cannot, and the generator
-still learns the data and not the changes: whoever matches the changed clips
-matches the clips themselves. All changes are differentiable.
+A discriminator memorises a small data set. It cannot do so if every clip that
+it scores, real or generated, is first changed at random. The generator still
+learns the data and not the changes: if the distributions of changed clips
+match, those of the clips themselves do too. All changes are differentiable.
 
 Source: Zhao et al. (2020), "Differentiable Augmentation for Data-Efficient GAN
 Training"; Karras et al. (2020), "Training Generative Adversarial Networks with
@@ -20,17 +20,17 @@ import tensorflow as tf
 from networks import replicas
 from networks import spectrogram as spectrogram_lib
 
-MAX_SHIFT = 1 / 16  # share of the clip
-GAIN_DB = 6.0  # the largest change of level, up or down
-TILT_DB = 6.0  # the largest change of the highest frequency, up or down
-NOISE_DB = (-90.0, -40.0)  # below full scale
-NEPERS = math.log(10) / 20  # in a decibel
+MAX_SHIFT = 1 / 16  # largest shift, as a share of the clip
+GAIN_DB = 6.0  # largest change of level, up or down
+TILT_DB = 6.0  # largest change of the highest frequency, up or down
+NOISE_DB = (-90.0, -40.0)  # range of the noise's level relative to full scale
+NEPERS = math.log(10) / 20  # nepers in a decibel
 
 
 def _shift(batch: Any, length: int, seed: tf.Tensor) -> tf.Tensor:
-    """Moves a clip by up to a sixteenth of it; the gap is silent."""
-    # A delay turns the phase of each frequency in proportion to it. Whole turns
-    # are left out while the numbers are exact.
+    """Moves a clip by up to a sixteenth of its length; the gap is silent."""
+    # A delay rotates the phase of each frequency in proportion to it. Full
+    # rotations are taken out by integer arithmetic, which is exact.
     delay = tf.cast(_draw_delay(batch, length, seed), tf.int64)
     steps = delay * tf.range(length + 1, dtype=tf.int64) % (2 * length)
     angle = -math.pi / length * tf.cast(steps, tf.float32)
@@ -38,28 +38,29 @@ def _shift(batch: Any, length: int, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _polarity(batch: Any, length: int, seed: tf.Tensor) -> tf.Tensor:
-    """Turns one clip of two upside down."""
+    """Inverts the polarity of a clip with a probability of one half."""
     del length
     sign = tf.where(_uniform(batch, seed, 0.0, 1.0) < 0.5, -1.0, 1.0)
     return tf.cast(sign, tf.complex64)
 
 
 def _gain(batch: Any, length: int, seed: tf.Tensor) -> tf.Tensor:
-    """Makes a clip louder or quieter by up to 6 dB."""
+    """Changes the level of a clip by up to 6 dB, up or down."""
     del length
     decibels = _uniform(batch, seed, -GAIN_DB, GAIN_DB)
     return tf.cast(tf.exp(NEPERS * decibels), tf.complex64)
 
 
 def _tilt(batch: Any, length: int, seed: tf.Tensor) -> tf.Tensor:
-    """Makes a clip brighter or duller: decibels grow with the frequency."""
+    """Tilts the spectrum: the gain in dB is proportional to the frequency."""
     decibels = _uniform(batch, seed, -TILT_DB, TILT_DB)
     decibels *= tf.linspace(0.0, 1.0, length + 1)
     return tf.cast(tf.exp(NEPERS * decibels), tf.complex64)
 
 
-# Each returns the frequency response of a filter for every clip of a batch,
-# `[batch, length + 1 or 1]`: any number of them cost one transform and back.
+# Each function returns the frequency response of a filter for every clip of a
+# batch, `[batch, length + 1 or 1]`. The responses are multiplied, so that any
+# number of filters costs one Fourier transform and its inverse.
 FILTERS: dict[str, Callable[[Any, int, tf.Tensor], tf.Tensor]] = {
     "shift": _shift,
     "polarity": _polarity,
@@ -68,14 +69,15 @@ FILTERS: dict[str, Callable[[Any, int, tf.Tensor], tf.Tensor]] = {
 }
 NOISE = "noise"
 KINDS = (*FILTERS, NOISE)
-SPECTROGRAM_KINDS = ("shift", "gain", "filter", NOISE)  # they have no polarity
+# Augmentations of spectrograms, which have no polarity.
+SPECTROGRAM_KINDS = ("shift", "gain", "filter", NOISE)
 
 
 def parse(names: str) -> tuple[str, ...]:
-    """Splits the names of augmentations, as in "shift,polarity".
+    """Splits a list of augmentations, such as "shift,polarity", into names.
 
     Raises:
-      ValueError: One is unknown, or there twice.
+      ValueError: A name is unknown, or occurs twice.
     """
     kinds = tuple(name for name in names.split(",") if name)
     check(kinds, KINDS)
@@ -86,7 +88,7 @@ def check(kinds: tuple[str, ...], known: tuple[str, ...]) -> None:
     """Checks names of augmentations.
 
     Raises:
-      ValueError: One is not among those that are known, or there twice.
+      ValueError: A name is not in `known`, or occurs twice.
     """
     if set(kinds) - set(known) or len(set(kinds)) < len(kinds):
         raise ValueError(
@@ -101,13 +103,14 @@ def augment(
     """Changes each clip of a batch at random.
 
     Args:
-      audio: `[batch, length, channels]`; the channels of a clip are changed
-        alike.
-      kinds: Some of KINDS.
-      seed: Of all draws, int64, `[2]`.
+      audio: Clips, `[batch, length, channels]`; all channels of a clip are
+        changed in the same way.
+      kinds: Names of the augmentations, some of KINDS.
+      seed: Seed of all random draws, int64, `[2]`.
 
     Returns:
-      Audio of the same shape, differentiable by `audio`.
+      Augmented clips, `[batch, length, channels]`, differentiable with respect
+      to `audio`.
     """
     batch, length = audio.shape[0] or tf.shape(audio)[0], audio.shape[1]
     seeds = _split(seed)
@@ -116,7 +119,8 @@ def augment(
         response = tf.ones([1, 1], tf.complex64)
         for kind in filters:
             response *= FILTERS[kind](batch, length, seeds[kind])
-        # Twice the length: what a shift moves out does not come back in.
+        # The transform has twice the length, so that samples that are shifted
+        # out at one end do not come back at the other.
         signal = tf.transpose(audio, [2, 0, 1])
         spectrum = tf.signal.rfft(signal, [2 * length]) * response
         signal = tf.signal.irfft(spectrum, [2 * length])[..., :length]
@@ -136,20 +140,22 @@ def augment_spectrogram(
     moments: spectrogram_lib.Moments,
     seed: tf.Tensor,
 ) -> tf.Tensor:
-    """Changes each spectrogram of a batch at random, as if its sound changed.
+    """Changes each spectrogram of a batch as if its audio were augmented.
 
-    Shifts are by whole frames, gains and tilts are added to log-magnitudes, and
-    the power of noise to that of the sound. Nothing is clipped, as a gradient
-    would end there.
+    Shifts are by whole frames; gains and tilts are added to log-magnitudes; the
+    power of noise is added to that of the audio. Nothing is clipped, because
+    clipping stops gradients.
 
     Args:
-      spectrogram: What `spectrogram.to_spectrogram` returns.
-      kinds: Some of SPECTROGRAM_KINDS.
-      moments: That it was normalised by.
-      seed: Of all draws, int64, `[2]`.
+      spectrogram: Spectrograms as from `spectrogram.to_spectrogram`, `[batch,
+        NUM_FRAMES, NUM_BINS, 1]`.
+      kinds: Names of the augmentations, some of SPECTROGRAM_KINDS.
+      moments: Moments that the spectrograms were normalised with.
+      seed: Seed of all random draws, int64, `[2]`.
 
     Returns:
-      Spectrograms of the same shape, differentiable by `spectrogram`.
+      Augmented spectrograms of the same shape, differentiable with respect to
+      `spectrogram`.
     """
     batch = spectrogram.shape[0] or tf.shape(spectrogram)[0]
     num_frames, num_bins = spectrogram_lib.NUM_FRAMES, spectrogram_lib.NUM_BINS
@@ -178,7 +184,7 @@ def augment_spectrogram(
         decibels = _uniform(batch, seeds["noise level"], *NOISE_DB)
         shape = [batch * replicas.count(), num_frames, num_bins]
         draws = tf.random.stateless_uniform(shape, seeds[NOISE], 1e-7, 1.0)
-        # Powers of white noise of that level are exponentially distributed.
+        # In each bin, the power of white noise is exponentially distributed.
         power = spectrogram_lib.WINDOW_POWER * -tf.math.log(
             replicas.own_rows(draws)
         )
@@ -188,7 +194,7 @@ def augment_spectrogram(
 
 
 def _split(seed: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Returns a seed of its own for each draw."""
+    """Derives a separate seed for each random draw, by its name."""
     return {
         name: tf.random.experimental.stateless_fold_in(seed, number)
         for number, name in enumerate((*KINDS, "noise level"))
@@ -196,12 +202,12 @@ def _split(seed: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def _uniform(batch: Any, seed: tf.Tensor, low: float, high: float) -> tf.Tensor:
-    """Draws a number for each example, `[batch, 1]`."""
+    """Draws a uniform number for each example, `[batch, 1]`."""
     shape = [batch * replicas.count(), 1]
     draws = tf.random.stateless_uniform(shape, seed, low, high)
     return replicas.own_rows(draws)
 
 
 def _draw_delay(batch: Any, length: int, seed: tf.Tensor) -> tf.Tensor:
-    """Draws by how many of `length` steps to be late, `[batch, 1]`."""
+    """Draws the delay of each example, in whole steps, `[batch, 1]`."""
     return tf.round(_uniform(batch, seed, -MAX_SHIFT, MAX_SHIFT) * length)

@@ -1,6 +1,6 @@
-"""Scores examples by one discriminator, or by several that see them apart.
+"""Scores examples by one or several discriminators.
 
-The first takes examples as they are. Those beside it take log-magnitude
+The first takes the examples themselves. Any others take log-magnitude
 spectrograms of the same examples. All losses and penalties are added.
 """
 
@@ -13,18 +13,18 @@ import tensorflow as tf
 
 from networks import fast_conv, replicas, spectral_critic
 
-Views = list[tf.Tensor]  # the same examples, as each critic takes them
+Views = list[tf.Tensor]  # the same examples as the input of each critic
 
 
 def with_label(x: Any, label: Any) -> Any:
-    """Returns the inputs of a network: x, or x and the label of each row."""
+    """Returns the inputs of a network: x, or x and the labels `[batch]`."""
     if label is None:
         return x
     return [tf.convert_to_tensor(x), tf.cast(label, tf.int32)]
 
 
 def has_batch_norm(*networks: keras.Model) -> bool:
-    """Returns whether any of some networks has a batch norm."""
+    """Returns whether any of the networks has batch normalisation."""
     return any(
         isinstance(layer, keras.layers.BatchNormalization)
         for network in networks
@@ -36,8 +36,9 @@ class Critics:
     """Scores examples by one or more discriminators.
 
     Args:
-      first: Maps examples, or `[examples, label]`, to raw scores, `[batch]`.
-      spectral: Others, made by `spectral_critic.build`.
+      first: Model from examples, or `[examples, label]`, to raw scores,
+        `[batch]`.
+      spectral: Models that `spectral_critic.build` made.
     """
 
     def __init__(
@@ -48,11 +49,11 @@ class Critics:
 
     @property
     def variables(self) -> list[keras.Variable]:
-        """The trainable weights of all critics."""
+        """Trainable weights of all critics."""
         return [v for net in self._networks for v in net.trainable_variables]
 
     def view(self, examples: tf.Tensor) -> Views:
-        """Turns examples into what each critic takes."""
+        """Converts examples to the input of each critic."""
         return [
             examples,
             *(
@@ -73,8 +74,8 @@ class Critics:
     ) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """Returns each critic's raw scores of real and of generated examples.
 
-        Both go through a critic in one pass if it scores each example by
-        itself.
+        Both go through a critic in one pass if its score of an example does not
+        depend on the other examples, that is, without batch normalisation.
         """
         pairs = []
         for network, real, fake in zip(
@@ -102,15 +103,16 @@ class Critics:
         """Returns the sum of the slope penalties and its gradients.
 
         Args:
-          penalty: One of `losses`.
-          weight: Multiplies it.
-          reals: Real examples, as each critic takes them.
-          fakes: Generated examples, likewise.
-          label: Of each row, int32, `[batch]`; None without labels.
-          alpha: Where to look between real and fake, `[batch]`.
+          penalty: Function such as `losses.gradient_penalty`.
+          weight: Weight of the penalties.
+          reals: Real examples as the input of each critic.
+          fakes: Generated examples as the input of each critic.
+          label: Label of each example, int32, `[batch]`; None without labels.
+          alpha: Position between real (0) and fake (1) for each example,
+            `[batch]`.
 
         Returns:
-          The weighted sum, `[]`, and its gradients by `variables`.
+          Weighted sum, `[]`, and its gradients with respect to `variables`.
         """
         with tf.GradientTape() as tape:
             parts = [
@@ -125,7 +127,7 @@ class Critics:
                 )
             ]
             total = weight * tf.add_n(parts)
-        # It has no gradient by the biases.
+        # Slopes have no gradient with respect to biases, which becomes zeros.
         gradients = tape.gradient(
             total,
             [variable.value for variable in self.variables],
@@ -134,13 +136,16 @@ class Critics:
         return total, gradients
 
     def no_penalty(self) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Returns zeros in the shapes of what `penalise` returns."""
+        """Returns zeros in the shapes of the results of `penalise`."""
         return tf.zeros([]), [tf.zeros(v.shape) for v in self.variables]
 
 
-def after(first: list[tf.Tensor], views: Views) -> Views:
-    """Returns views for use when `first` is done. See `fast_conv.after`."""
-    return [fast_conv.after(first, x) for x in views]
+def with_dependency(first: list[tf.Tensor], views: Views) -> Views:
+    """Returns views that are computed only after the tensors in `first`.
+
+    See `fast_conv.with_dependency`.
+    """
+    return [fast_conv.with_dependency(first, x) for x in views]
 
 
 def _score(

@@ -1,7 +1,8 @@
-"""DCGAN's plan, which WaveGAN follows in one dimension and SpecGAN in two.
+"""Builds networks in the layout of DCGAN, in one or two dimensions.
 
-The generator grows a small map of many channels, layer by layer, to the whole;
-the discriminator is its mirror.
+WaveGAN has this layout in one dimension, SpecGAN in two. The generator enlarges
+a small feature map of many channels layer by layer to the size of its output;
+the discriminator mirrors it.
 
 Source: Radford et al. (2016); appendix D of the paper.
 """
@@ -16,17 +17,19 @@ import tensorflow as tf
 
 from networks import fast_conv, replicas, upsampling
 
-MAX_WEIGHTS = 2**31  # of a network
+MAX_WEIGHTS = 2**31  # largest number of weights of a network
 
 
 def check(config: Any, first_size: int, num_taps: int, shortest: int) -> None:
-    """Checks the fields that both configs have.
+    """Checks the fields that the configs of WaveGAN and SpecGAN share.
 
     Args:
-      config: To check; `widths` are the channels of its critic's layers.
-      first_size: Positions in the generator's first map.
-      num_taps: Weights of a convolution, for each pair of channels.
-      shortest: Steps of the shortest map that is shuffled.
+      config: Config to check; its `widths` are the channels of the critic's
+        layers.
+      first_size: Number of positions in the generator's first feature map.
+      num_taps: Number of weights of a convolution for each pair of channels.
+      shortest: Number of time steps of the shortest feature map that phase
+        shuffle moves.
 
     Raises:
       ValueError: A field is out of its range.
@@ -52,7 +55,7 @@ def check(config: Any, first_size: int, num_taps: int, shortest: int) -> None:
         raise ValueError(
             f"num_labels is {config.num_labels}: expected 0 (none) or more"
         )
-    # A stranger's config must not take all memory.
+    # An untrusted config must not use up all memory.
     widths = (config.channels, *config.widths)
     num_inputs = config.latent_dim + config.num_labels
     num_weights = first_size * widths[-1] * num_inputs + sum(
@@ -74,13 +77,14 @@ def generate(
     """Builds a generator up to its tanh.
 
     Args:
-      config: Checked.
-      first_shape: Of its first map, without channels.
-      upconv: Adds the layer of a number to a tensor, with so many channels.
+      config: Config that was checked by `check`.
+      first_shape: Shape of the first feature map, without batch and channels.
+      upconv: Function that applies an upsampling layer, given its input, its
+        number of output channels and its index.
 
     Returns:
-      Its input, z `[batch, latent_dim]`, with labels `[z, label]`, where label
-      is int32, `[batch]`; and its output, in [-1, 1].
+      Input of the generator, z `[batch, latent_dim]`, or with labels `[z,
+      label]`, where label is int32, `[batch]`; and its output, in [-1, 1].
     """
     norms = _BatchNorms(config.batchnorm, keras.layers.BatchNormalization)
     widths = config.widths[::-1]
@@ -91,7 +95,7 @@ def generate(
     if config.num_labels:
         label = label_input()
         inputs = [z, label]
-        # As much as z adds: the same variance at the start.
+        # At the start, the label contributes the same variance as z.
         spread = math.sqrt(2 * config.latent_dim / (config.latent_dim + size))
         x = keras.layers.Add()(
             [
@@ -113,7 +117,7 @@ def generate(
         x = upconv(x, width, i)
         if i < len(outputs) - 1:
             x = keras.layers.ReLU()(norms(x))
-    # What leaves a network is float32 in every precision.
+    # The output of a network is float32 in every precision.
     return inputs, keras.layers.Activation("tanh", dtype="float32")(x)
 
 
@@ -123,17 +127,18 @@ def discriminate(
     downconv: Callable[[Any, int, int], Any],
     shuffle: Callable[[Any], Any],
 ) -> tuple[Any, Any]:
-    """Builds a discriminator on its input.
+    """Builds a discriminator from its input to its scores.
 
     Args:
-      config: Checked.
-      x: Its input, with a channel axis.
-      downconv: Adds the layer of a number to a tensor, with so many channels.
-      shuffle: Adds phase shuffle to a tensor.
+      config: Config that was checked by `check`.
+      x: Input, `[batch, ..., channels]`.
+      downconv: Function that applies a strided layer, given its input, its
+        number of output channels and its index.
+      shuffle: Function that applies phase shuffle.
 
     Returns:
-      Its input, x, with labels `[x, label]`, where label is int32, `[batch]`;
-      and raw scores, `[batch]`.
+      Input of the discriminator, x, or with labels `[x, label]`, where label is
+      int32, `[batch]`; and raw scores, `[batch]`.
     """
     inputs: Any = x
     norms = _BatchNorms(config.batchnorm, BatchOnlyNormalization)
@@ -156,17 +161,17 @@ def discriminate(
 def mix_labels(
     generator: keras.Model,
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Gives a generator a way to make what is between labels.
+    """Returns a function that generates from mixtures of labels.
 
-    The vectors that it learned for the labels are mixed, and go through its own
-    layers. The whole of one label is that label.
+    The vectors that the generator learned for the labels are averaged with the
+    given weights. All weight on one label is the same as that label.
 
     Args:
-      generator: Takes `[z, label]`.
+      generator: Model from `[z, label]` to examples.
 
     Returns:
-      A function of z, `[batch, latent_dim]`, and the share of each label,
-      `[batch, num_labels]`, that gives what the generator does in inference.
+      Function from z, `[batch, latent_dim]`, and the share of each label,
+      `[batch, num_labels]`, to generated examples, in inference mode.
     """
     embedding = generator.get_layer("label_project")
     z, _ = generator.inputs
@@ -179,27 +184,27 @@ def mix_labels(
 
 
 def label_input() -> Any:
-    """An input for the label of each example, int32, `[batch]`."""
+    """Makes an input for the label of each example, int32, `[batch]`."""
     return keras.Input((), dtype="int32", name="label")
 
 
 def num_labels(network: keras.Model) -> int:
-    """Returns how many labels a network knows; 0 if it takes none."""
+    """Returns the number of labels of a network, 0 if it takes no labels."""
     if len(network.inputs) == 1:
         return 0
     return network.get_layer("label_project").input_dim
 
 
 def score(features: Any, label: Any, num_labels: int) -> Any:
-    """Scores examples by the features that a discriminator found in them.
+    """Builds the layers from a discriminator's features to its scores.
 
-    With labels, the score adds how well the features fit the label: their
-    product with a vector of that label's own.
+    With labels, the dot product of the features with a learned vector of the
+    label is added to the score. It measures how well they fit the label.
 
     Args:
-      features: `[batch, size]`.
-      label: Of each example, `[batch]`; None without labels.
-      num_labels: Labels there are.
+      features: Features of each example, `[batch, size]`.
+      label: Label of each example, `[batch]`; None without labels.
+      num_labels: Number of labels.
 
     Returns:
       Raw scores, `[batch]`.
@@ -223,33 +228,34 @@ def score(features: Any, label: Any, num_labels: int) -> Any:
 
 @keras.saving.register_keras_serializable("wavegan")
 class LabelEmbedding(keras.layers.Embedding):
-    """An embedding looked up by a product, so that its gradient is dense."""
+    """An embedding computed by a matrix product, which has dense gradients."""
 
     def call(self, label: tf.Tensor) -> tf.Tensor:
-        """Maps labels, `[batch]`, to vectors, `[batch, output_dim]`."""
+        """Returns the vectors, `[batch, output_dim]`, of labels, `[batch]`."""
         return self.mix(tf.one_hot(label, self.input_dim))
 
     def mix(self, shares: tf.Tensor) -> tf.Tensor:
-        """Maps shares of the labels, `[batch, input_dim]`, to such vectors."""
+        """Averages the labels' vectors with weights, `[batch, input_dim]`."""
         shares = tf.cast(shares, self.compute_dtype)
         return shares @ tf.cast(self.embeddings, self.compute_dtype)
 
 
 @keras.saving.register_keras_serializable("wavegan")
 class BatchOnlyNormalization(keras.layers.BatchNormalization):
-    """Normalises by the batch at hand, in training and in inference.
+    """Normalises by the moments of the batch, in training and in inference.
 
-    Its moving averages are there for the layout's sake; they never move.
+    Its moving averages are never updated; they exist only so that the layout of
+    weights is that of Keras's batch normalisation.
 
     Source: the authors' code, for the discriminator.
     """
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Maps `[..., channels]` to the same shape."""
+        """Normalises each channel of `[..., channels]`."""
         del training
         axes = list(range(x.shape.rank - 1))
-        # Differs from the original: its moments take the mean for a constant,
-        # which is wrong in second derivatives, those of a slope penalty.
+        # Differs from the original: TensorFlow's moments treat the mean as a
+        # constant, which makes the second derivatives of a slope penalty wrong.
         (mean,) = replicas.mean([tf.reduce_mean(x, axes)])
         (variance,) = replicas.mean([tf.reduce_mean((x - mean) ** 2, axes)])
         return tf.nn.batch_normalization(
@@ -259,14 +265,14 @@ class BatchOnlyNormalization(keras.layers.BatchNormalization):
 
 @keras.saving.register_keras_serializable("wavegan")
 class MapDropout(keras.layers.Dropout):
-    """Drops whole feature maps, one mask for all of their positions.
+    """Drops whole feature maps: all positions of a map share one mask.
 
     Source: Tompson et al. (2015), "Efficient Object Localization", section 3.2,
     as Keras's SpatialDropout1D and 2D; the authors' code, for table 1.
     """
 
     def call(self, x: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Maps `[batch, ..., channels]` to the same shape."""
+        """Drops feature maps of `[batch, ..., channels]` in training."""
         if not training:
             return x
         batch = x.shape[0] or tf.shape(x)[0]
@@ -280,7 +286,12 @@ class MapDropout(keras.layers.Dropout):
 
 
 class _BatchNorms:
-    """Makes batch norms named in the order of use, or nothing at all."""
+    """Applies batch normalisations named in the order of use, if enabled.
+
+    Args:
+      enabled: Whether to normalise.
+      kind: Class of the layers.
+    """
 
     def __init__(self, enabled: bool, kind: type[keras.layers.Layer]) -> None:
         self._enabled = enabled
@@ -290,7 +301,8 @@ class _BatchNorms:
     def __call__(self, x: Any) -> Any:
         if not self._enabled:
             return x
-        # TF1's constants, which are Keras's defaults too: said, not assumed.
+        # The constants of TensorFlow 1. They are Keras's defaults today, but
+        # these may change.
         norm = self._kind(
             momentum=0.99,
             epsilon=1e-3,

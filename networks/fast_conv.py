@@ -1,10 +1,10 @@
-"""The networks' strided layers: Keras's numbers, by fewer multiplications.
+"""Strided convolutions that equal Keras's with fewer multiplications.
 
-A strided convolution is first written by its phases: `stride` neighbouring
-steps become one step of `stride` times as many channels, and the stride is
-gone. What is left is a short filter over long vectors. `_Filter` evaluates it
-on the spectra of short segments: about 0.3 times the multiplications that 25
-taps need, nearly all of them in one batched matrix product.
+A strided convolution is first split into its phases: `stride` neighbouring
+steps become one step with `stride` times as many channels, which removes the
+stride. What remains is a short filter over long vectors. `_Filter` evaluates it
+on the spectra of short segments, with about 0.3 times the multiplications that
+25 taps need, nearly all of them in one batched matrix product.
 
 Source: Winograd (1980), "Arithmetic Complexity of Computations"; Mathieu et al.
 (2014), "Fast Training of Convolutional Networks through FFTs".
@@ -18,30 +18,32 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-SEGMENT_LEN = 16  # steps that are transformed at once
-# From these on, the transforms cost less than the products that they save.
-MIN_CHANNELS = 64  # behind the phases, on both sides
-MIN_ROWS = 16  # of a matrix product: segments of the whole batch
-BIG = 2**21  # elements of tensors that should not be alive at the same time
+SEGMENT_LEN = 16  # steps of a segment, which are transformed together
+# At these sizes and above, the transforms cost less than the products that they
+# save.
+MIN_CHANNELS = 64  # input (after the split into phases) and output channels
+MIN_ROWS = 16  # rows of a matrix product: segments of the whole batch
+BIG = 2**21  # elements of tensors that should not be in memory together
 
 Gradient = Callable[..., Any]
 
 
 def strided_conv(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
-    """Convolution with a stride and "same" padding.
+    """Computes a convolution with a stride and "same" padding.
 
-    It can be differentiated any number of times, as can its adjoint.
+    It can be differentiated any number of times, and so can its adjoint.
 
     Args:
       x: Signal, `[batch, time, in]`; `time` is a multiple of the stride.
-      kernel: `[kernel_len, in, out]`.
-      stride: In time steps.
+      kernel: Kernel, `[kernel_len, in, out]`.
+      stride: Stride in time steps.
 
     Returns:
-      `[batch, time / stride, out]`, in the type of `x`: as `keras.ops.conv`.
+      Result of `keras.ops.conv`, `[batch, time / stride, out]`, in the type of
+      `x`.
 
     Raises:
-      ValueError: `time` is no multiple of the stride.
+      ValueError: `time` is not a multiple of the stride.
     """
     _, time, channels = x.shape
     steps, rest = divmod(time, stride)
@@ -59,16 +61,16 @@ def strided_conv(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
 def strided_conv_transpose(
     y: tf.Tensor, kernel: tf.Tensor, stride: int
 ) -> tf.Tensor:
-    """The adjoint of `strided_conv`, also called transposed convolution.
+    """Computes a transposed convolution, the adjoint of `strided_conv`.
 
     Args:
       y: Signal, `[batch, steps, out]`.
-      kernel: `[kernel_len, in, out]`.
-      stride: In time steps.
+      kernel: Kernel, `[kernel_len, in, out]`.
+      stride: Stride in time steps.
 
     Returns:
-      `[batch, stride * steps, in]`, in the type of `y`: as
-      `keras.ops.conv_transpose`.
+      Result of `keras.ops.conv_transpose`, `[batch, stride * steps, in]`, in
+      the type of `y`.
     """
     steps = y.shape[1]
     channels = kernel.shape[1]
@@ -83,17 +85,17 @@ def strided_conv_transpose(
 
 
 def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
-    """Leaky ReLU; its derivative is constant, and autodiff is told so.
+    """Computes a leaky ReLU whose derivative counts as a constant.
 
-    Left to itself, TensorFlow sends zeros through the whole network that led to
-    the derivative's sign.
+    TensorFlow's own second derivative would send zeros back through the whole
+    network that the derivative's sign was computed from.
 
     Args:
-      x: Any shape.
-      slope: Of negative values; not negative itself.
+      x: Tensor of any shape.
+      slope: Slope for negative values, 0 or more.
 
     Returns:
-      The shape of `x`.
+      Tensor of the shape of `x`.
     """
 
     @tf.custom_gradient
@@ -110,8 +112,11 @@ def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
     return forward(x)
 
 
-def after(first: list[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
-    """x, for use when `first` is done: saves memory where tensors are big."""
+def with_dependency(first: list[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
+    """Returns x, to be used only after the tensors in `first` are computed.
+
+    This saves memory if tensors are big; x is returned as it is if not.
+    """
     if max(_size(tensor) for tensor in [*first, x]) < BIG:
         return x
     with tf.control_dependencies(first):
@@ -122,21 +127,21 @@ class _Filter:
     """A filter without a stride, evaluated on spectra of short segments.
 
     Segments of the signal are transformed, multiplied by the kernel's spectrum
-    (a matrix for each frequency), transformed back, longer by the filter's
-    length, and added where they overlap. A complex product takes three real
-    ones, so that spectra are `rank` real planes:
+    (a matrix for each frequency), transformed back to segments that are longer
+    by the filter's length, and added where they overlap. A complex product
+    takes three real ones, so that spectra are `rank` real planes:
 
         y = to_y' ((to_x x) * (to_kernel kernel))
 
     This is linear in x and in the kernel, so that two more contractions of the
     same matrices, `adjoint` and `kernel_gradient`, are the derivatives of this
-    one, of each other, and so on. Inside, time comes first: signals are
-    `[segment_len, segments, batch, channels]`.
+    one, of each other, and so on. Internally the time axis comes first: signals
+    are `[segment_len, segments, batch, channels]`.
 
     Args:
-      steps: Of the signal, behind the phases.
+      steps: Number of steps of the signal after the split into phases.
       stride: Number of phases.
-      kernel_len: Taps, before the phases.
+      kernel_len: Number of taps before the split into phases.
     """
 
     def __init__(self, steps: int, stride: int, kernel_len: int) -> None:
@@ -150,7 +155,7 @@ class _Filter:
         before = -first * stride - padding
         behind = len(lags) * stride - kernel_len - before
         self._padding = [(before, behind), (0, 0), (0, 0)]
-        # A segment's samples act on so many steps before and behind it.
+        # Numbers of steps before and after a segment that its samples act on.
         self.reach = (last, -first) if self.segments > 1 else (0, 0)
         outputs = np.arange(-self.reach[0], self.length + self.reach[1])
         period = max(len(outputs), self.length + max(last, -first))
@@ -164,7 +169,7 @@ class _Filter:
         self._to_kernel = to_padded[:, before : before + kernel_len]
 
     def pays(self, batch: int | None, kernel: tf.Tensor) -> bool:
-        """Whether spectra are faster than the taps themselves."""
+        """Returns whether spectra are faster than the taps themselves."""
         _, channels, outputs = kernel.shape
         return (
             self.length <= 4 * SEGMENT_LEN
@@ -173,7 +178,7 @@ class _Filter:
         )
 
     def taps(self, kernel: tf.Tensor) -> tf.Tensor:
-        """The filter itself, `[lags, stride * in, out]`."""
+        """Returns the taps of the filter, `[lags, stride * in, out]`."""
         _, channels, outputs = kernel.shape
         kernel = tf.pad(kernel, self._padding)
         return tf.reshape(kernel, [-1, self.stride * channels, outputs])
@@ -189,28 +194,35 @@ class _Filter:
         return self._join(self._adjoint(y, self._spectrum(kernel, y)))
 
     def _conv(self, x: tf.Tensor, planes: tf.Tensor) -> tf.Tensor:
+        """Convolves segments with the planes of a kernel."""
+
         @tf.custom_gradient
         def conv(x: tf.Tensor, planes: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
             def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                # The one that lets go of more memory comes first.
+                # The gradient that frees more memory is computed first.
                 if _size(planes) > _size(x):
                     dx = self._adjoint(dy, planes)
-                    return dx, self._kernel_gradient(x, after([dx], dy))
-                dplanes = self._kernel_gradient(after([dy], x), dy)
-                return self._adjoint(after([dplanes], dy), planes), dplanes
+                    dy = with_dependency([dx], dy)
+                    return dx, self._kernel_gradient(x, dy)
+                dplanes = self._kernel_gradient(with_dependency([dy], x), dy)
+                dy = with_dependency([dplanes], dy)
+                return self._adjoint(dy, planes), dplanes
 
             return self._from_y(tf.matmul(self._of_x(x), planes)), gradient
 
         return conv(x, planes)
 
     def _adjoint(self, y: tf.Tensor, planes: tf.Tensor) -> tf.Tensor:
+        """Computes the adjoint of `_conv` with respect to the segments."""
+
         @tf.custom_gradient
         def adjoint(
             y: tf.Tensor, planes: tf.Tensor
         ) -> tuple[tf.Tensor, Gradient]:
             def gradient(dx: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
                 dy = self._conv(dx, planes)
-                return dy, self._kernel_gradient(after([dy], dx), y)
+                dx = with_dependency([dy], dx)
+                return dy, self._kernel_gradient(dx, y)
 
             x = tf.matmul(self._of_y(y), planes, transpose_b=True)
             return self._from_x(x), gradient
@@ -218,6 +230,8 @@ class _Filter:
         return adjoint(y, planes)
 
     def _kernel_gradient(self, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+        """Computes the adjoint of `_conv` with respect to the planes."""
+
         @tf.custom_gradient
         def kernel_gradient(
             x: tf.Tensor, y: tf.Tensor
@@ -228,33 +242,37 @@ class _Filter:
         return kernel_gradient(x, y)
 
     def _split(self, x: tf.Tensor) -> tf.Tensor:
-        """`[batch, steps, n]` as `[length, segments, batch, n]`."""
+        """Reshapes `[batch, steps, n]` to `[length, segments, batch, n]`."""
         shape = [-1, self.segments, self.length, x.shape[2]]
         return tf.transpose(tf.reshape(x, shape), [2, 1, 0, 3])
 
     def _join(self, x: tf.Tensor) -> tf.Tensor:
-        """`[length, segments, batch, n]` as `[batch, steps, n]`."""
+        """Reshapes `[length, segments, batch, n]` to `[batch, steps, n]`."""
         shape = [-1, self.segments * self.length, x.shape[3]]
         return tf.reshape(tf.transpose(x, [2, 1, 0, 3]), shape)
 
     def _spectrum(self, kernel: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """Planes of the kernel, `[rank, stride * in, out]`, typed as x."""
-        kernel = after([x], tf.convert_to_tensor(kernel))
+        """Returns the planes of a kernel in the type of x.
+
+        Returns:
+          Planes, `[rank, stride * in, out]`.
+        """
+        kernel = with_dependency([x], tf.convert_to_tensor(kernel))
         planes = _times(self._to_kernel, kernel)
         shape = [self.rank, self.stride * kernel.shape[1], kernel.shape[2]]
         return tf.cast(tf.reshape(planes, shape), x.dtype)
 
     def _of_x(self, x: tf.Tensor) -> tf.Tensor:
-        """Planes of the input, `[rank, segments * batch, stride * in]`."""
+        """Computes planes of x, `[rank, segments * batch, stride * in]`."""
         return tf.reshape(_times(self._to_x, x), [self.rank, -1, x.shape[3]])
 
     def _from_x(self, planes: tf.Tensor) -> tf.Tensor:
-        """The adjoint of `_of_x`."""
+        """Computes the adjoint of `_of_x`."""
         shape = [self.length, self.segments, -1, planes.shape[2]]
         return tf.reshape(_times(self._to_x.T, planes), shape)
 
     def _of_y(self, y: tf.Tensor) -> tf.Tensor:
-        """Planes of the output with its overlaps, as `_of_x`."""
+        """Computes planes of y with its overlaps: the adjoint of `_from_y`."""
         before, behind = self.reach
         if before or behind:
             last = y[self.length - before :]
@@ -262,7 +280,7 @@ class _Filter:
         return tf.reshape(_times(self._to_y, y), [self.rank, -1, y.shape[3]])
 
     def _from_y(self, planes: tf.Tensor) -> tf.Tensor:
-        """The adjoint of `_of_y`: adds the segments where they overlap."""
+        """Transforms planes back, and adds segments where they overlap."""
         before, behind = self.reach
         length = self.length
         shape = [before + length + behind, self.segments, -1, planes.shape[2]]
@@ -276,16 +294,28 @@ class _Filter:
 
 @functools.cache
 def _filter(steps: int, stride: int, kernel_len: int) -> _Filter:
+    """Makes a filter once, and returns the same object from then on."""
     return _Filter(steps, stride, kernel_len)
 
 
 def _bilinear(
     period: int, x_steps: np.ndarray, lags: np.ndarray, y_steps: np.ndarray
 ) -> tuple[np.ndarray, ...]:
-    """The matrices of y[i] = sum over m of taps[m] x[i + m], to_x first.
+    """Computes the matrices for y[i] = sum over m of taps[m] x[i + m].
 
-    Three real rows for each complex frequency of the real Fourier transform
-    (Gauss's product of complex numbers), one for each real frequency.
+    They have three real rows for each complex frequency of the real Fourier
+    transform (Gauss's product of complex numbers), and one row for each real
+    frequency.
+
+    Args:
+      period: Length of the Fourier transform in steps.
+      x_steps: Steps i of x, `[num_x]`.
+      lags: Lags m of the taps, `[num_lags]`.
+      y_steps: Steps i of y, `[num_y]`.
+
+    Returns:
+      The matrices to_x, `[rank, num_x]`, to_taps, `[rank, num_lags]`, and to_y,
+      `[rank, num_y]`.
     """
     rows = []
     for frequency in range(period // 2 + 1):
@@ -306,27 +336,28 @@ def _bilinear(
 
 
 def _times(matrix: np.ndarray, x: tf.Tensor) -> tf.Tensor:
-    """The matrix times the first axis of x, `[rows, all the rest]`."""
+    """Multiplies the first axis of x by a matrix, `[rows, all other axes]`."""
     x = tf.reshape(x, [matrix.shape[1], -1])
     return tf.matmul(tf.constant(matrix, x.dtype), x)
 
 
 def _shift(x: tf.Tensor, by: int) -> tf.Tensor:
-    """The segments one later (1) or earlier (-1)."""
+    """Moves segments to the next (1) or previous (-1) position."""
     zeros = tf.zeros_like(x[:, :1])
     parts = [zeros, x[:, :-1]] if by > 0 else [x[:, 1:], zeros]
     return tf.concat(parts, axis=1)
 
 
 def _size(x: tf.Tensor) -> int:
-    """Number of elements; 0 if the batch is not known."""
+    """Returns the number of elements, 0 if the batch size is unknown."""
     return x.shape.num_elements() or 0
 
 
 class _Strided(keras.layers.Layer):
-    """Mixed in: one of the convolutions above, and a bias.
+    """Mixin for layers of one of the convolutions above and a bias.
 
-    Takes weights as they are stored, whatever type the activations have.
+    The kernel is used in the type that it is stored in, whatever type the
+    activations have.
     """
 
     evaluate: Callable[[tf.Tensor, tf.Tensor, int], tf.Tensor]
@@ -343,12 +374,12 @@ class _Strided(keras.layers.Layer):
         for name, value in plain.items():
             if getattr(self, name) != value:
                 raise ValueError(
-                    f"{name} is {getattr(self, name)!r}: this layer knows "
-                    f"{value!r} alone"
+                    f"{name} is {getattr(self, name)!r}: this layer supports "
+                    f"only {value!r}"
                 )
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, time, in]` to `[batch, new time, filters]`."""
+        """Convolves `[batch, time, in]` to `[batch, new time, filters]`."""
         x = tf.cast(x, self.compute_dtype)
         y = self.evaluate(x, self.kernel, self.strides[0])
         return tf.nn.bias_add(y, tf.cast(self.bias, y.dtype))
@@ -373,5 +404,5 @@ class LeakyReLU(keras.layers.LeakyReLU):
     """`keras.layers.LeakyReLU`, evaluated by `leaky_relu`."""
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Maps any shape to itself."""
+        """Applies the leaky ReLU to a tensor of any shape."""
         return leaky_relu(x, self.negative_slope)

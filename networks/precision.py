@@ -1,17 +1,17 @@
-"""How many bits the networks calculate with."""
+"""Sets the floating-point precision of the networks' layers."""
 
 import contextlib
 from collections.abc import Iterator
 
 import keras
 
-# Keras's policy of activations and products. Weights, their gradients, losses
-# and what leaves a network are float32 in each.
+# Keras's policy for activations and products, by name. Weights, their
+# gradients, losses and the outputs of networks are float32 in all of them.
 POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16"}
 
 
 def check(name: str) -> None:
-    """Raises ValueError if no precision has that name."""
+    """Raises ValueError unless a precision has this name."""
     if name not in POLICIES:
         raise ValueError(
             f"precision is {name!r}: expected one of " + ", ".join(POLICIES)
@@ -20,13 +20,13 @@ def check(name: str) -> None:
 
 @contextlib.contextmanager
 def of_layers(name: str) -> Iterator[None]:
-    """Within it, layers are made that work in a precision.
+    """Sets the precision of the layers that are made within the context.
 
     Args:
       name: A key of `POLICIES`.
 
     Raises:
-      ValueError: No precision has that name.
+      ValueError: No precision has this name.
     """
     check(name)
     before = keras.config.dtype_policy()

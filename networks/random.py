@@ -1,8 +1,9 @@
-"""All that is random in a training step, a function of seed, update, purpose.
+"""Draws all random numbers of a training step from seed, update and purpose.
 
-An update is one optimizer's, counted over the whole run. So whoever knows the
-seed and how far a run has come draws what it would have drawn; and every
-replica draws for the whole batch, and takes its rows.
+Updates are counted over the whole run, those of the critic and of the generator
+separately. So a resumed run draws the same numbers as one without a break. In
+distributed training, every replica draws for the whole batch and takes its own
+rows.
 """
 
 from typing import Any
@@ -12,17 +13,17 @@ import tensorflow as tf
 
 from networks import replicas
 
-# What a draw is for; the random layers' streams count on from here.
+# Purposes of draws; those of random layers are numbered from LAYERS on.
 Z, ALPHA, LAYERS = range(3)
 AUGMENT_REAL, AUGMENT_FAKE = -1, -2
 
 
 class Draws:
-    """The draws of two networks' training.
+    """Draws the random numbers of a GAN's training.
 
     Args:
-      seed: Of all of them, an int64 variable, `[]`.
-      networks: Whose layers draw too: phase shuffle, dropout.
+      seed: Seed of all draws, an int64 variable, `[]`.
+      *networks: Networks with random layers: phase shuffle and dropout.
     """
 
     def __init__(self, seed: tf.Variable, *networks: keras.Model) -> None:
@@ -30,49 +31,52 @@ class Draws:
         self._states = [s for net in networks for s in _random_states(net)]
 
     def z(self, batch: int, latent_dim: int, update: tf.Tensor) -> tf.Tensor:
-        """Latent vectors, uniform in [-1, 1), `[batch, latent_dim]`."""
+        """Draws latent vectors, uniform in [-1, 1), `[batch, latent_dim]`."""
         shape = [batch * replicas.count(), latent_dim]
         return replicas.own_rows(
             tf.random.stateless_uniform(shape, self._key(update, Z), -1.0, 1.0)
         )
 
     def alpha(self, batch: int, update: tf.Tensor) -> tf.Tensor:
-        """Where penalties look between real and fake, in [0, 1), `[batch]`."""
+        """Draws positions between real (0) and fake (1), `[batch]`.
+
+        Slope penalties are evaluated at these positions, uniform in [0, 1).
+        """
         shape = [batch * replicas.count()]
         return replicas.own_rows(
             tf.random.stateless_uniform(shape, self._key(update, ALPHA))
         )
 
     def augmentation(self, update: tf.Tensor, purpose: int) -> tf.Tensor:
-        """The seed of how a batch is augmented, `[2]`.
+        """Returns the seed of a batch's augmentation, `[2]`.
 
         Args:
-          update: Whose batch.
+          update: Number of the update that uses the batch.
           purpose: AUGMENT_REAL or AUGMENT_FAKE.
         """
         return self._key(update, purpose)
 
     def reseed_layers(self, update: tf.Tensor) -> None:
-        """Starts the streams of phase shuffle and dropout for one update.
+        """Seeds the random layers, phase shuffle and dropout, for an update.
 
-        They count on from call to call, so that real, fake and in-between
-        examples are shuffled apart.
+        Their generators advance with each call, so that real, fake and
+        interpolated examples get different draws.
         """
         for purpose, state in enumerate(self._states, start=LAYERS):
             state.assign(self._key(update, purpose))
 
     def _key(self, update: tf.Tensor, purpose: int) -> tf.Tensor:
-        """Seed of one draw, `[2]`."""
+        """Returns the seed of one draw, `[2]`."""
         seed = tf.stack([self._seed, update])
         seed = tf.random.experimental.stateless_fold_in(
             seed, tf.constant(purpose, tf.int64)
         )
-        # Keras counts the second number up, call by call. Scrambled, no two
-        # purposes count through the same numbers.
+        # Keras increments the second number with each call. The hash keeps two
+        # purposes from counting through the same numbers.
         return tf.random.stateless_uniform([2], seed, None, None, tf.int64)
 
 
 def _random_states(network: keras.Model) -> list[Any]:
-    """The states of a network's random layers: no weights, yet variables."""
+    """Returns the states of random layers: the variables but the weights."""
     weights = {id(weight) for weight in network.weights}
     return [v for v in network.variables if id(v) not in weights]

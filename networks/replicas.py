@@ -1,10 +1,10 @@
-"""What a replica sees of a batch, and what replicas tell each other.
+"""Splits random draws over replicas, and averages tensors over them.
 
-Replicas are devices that train the same networks, each by its share of every
-batch. Each draws for the whole batch, by the same seed, and takes its own rows:
-so the numbers do not depend on how many there are.
+Replicas are devices that train the same networks, each on its share of every
+batch. Each draws random numbers for the whole batch from the same seed, and
+takes its own rows, so that results do not depend on the number of replicas.
 
-Outside of a `tf.distribute` strategy there is one replica, and nothing to tell.
+Outside of a `tf.distribute` strategy there is one replica and no communication.
 """
 
 import contextlib
@@ -17,19 +17,20 @@ _parts = contextvars.ContextVar("parts", default=1)
 
 
 def count() -> int:
-    """Replicas that train together, on all machines."""
+    """Returns the number of replicas that train together, on all machines."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def own_rows(draws: tf.Tensor) -> tf.Tensor:
-    """The rows of this replica out of those drawn for all of them.
+    """Returns this replica's rows of numbers drawn for all replicas.
 
     Args:
-      draws: `[count() * batch, ...]`; within `in_parts` of n, so many rows for
-        each part of the batch, one part after the other.
+      draws: Random numbers, `[count() * batch, ...]`; within `in_parts`, the
+        rows of the first part of the batch for all replicas come first, then
+        those of the second part, and so on.
 
     Returns:
-      `[batch, ...]`.
+      Rows of this replica, `[batch, ...]`.
     """
     if count() == 1:
         return draws
@@ -40,7 +41,7 @@ def own_rows(draws: tf.Tensor) -> tf.Tensor:
 
 
 def mean(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-    """Means over the replicas, each in the shape of the tensor."""
+    """Averages each tensor over the replicas, by an all-reduce."""
     if count() == 1:
         return tensors
     here = tf.distribute.get_replica_context()
@@ -49,9 +50,10 @@ def mean(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
 
 @contextlib.contextmanager
 def in_parts(number: int) -> Iterator[None]:
-    """Within it, batches are `number` equal parts, drawn for apart.
+    """Makes random layers treat a batch as `number` equal parts.
 
-    Layers draw as they would in calls of their own, one part after the other.
+    Within the context, layers draw for the parts one after the other, as they
+    would in separate calls.
     """
     token = _parts.set(number)
     try:
@@ -61,5 +63,5 @@ def in_parts(number: int) -> Iterator[None]:
 
 
 def parts() -> int:
-    """Equal parts that the batch at hand is made of."""
+    """Returns the number of equal parts that a batch consists of."""
     return _parts.get()

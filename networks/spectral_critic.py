@@ -1,8 +1,9 @@
-"""Discriminators that look at log-magnitude spectrograms of the audio.
+"""Builds discriminators of log-magnitude spectrograms of the audio.
 
-A waveform's discriminator is slow to learn which frequencies are there; one
-that sees a spectrogram is told. It stands beside the waveform's, never in its
-place: it does not see phases.
+A discriminator of waveforms is slow to learn which frequencies audio holds; a
+spectrogram shows them directly. Discriminators of spectrograms are used in
+addition to that of waveforms and do not replace it, since they do not see
+phases.
 
 Source: Kong et al. (2020), HiFi-GAN, and Jang et al. (2021), UnivNet, for
 discriminators of several resolutions.
@@ -13,23 +14,24 @@ import tensorflow as tf
 
 from networks import dcgan, fast_conv
 
-FLOOR = 1e-2  # of the magnitudes: about that of noise at -60 dB
-FRAME_LENS = (256, 512, 128)  # samples, in the order of use
+FLOOR = 1e-2  # floor of the magnitudes: about that of noise at -60 dB
+FRAME_LENS = (256, 512, 128)  # samples; the first critic has the first length
 KERNEL_SIZE = 4
 NUM_LAYERS = 4
 MAX_CRITICS = len(FRAME_LENS)
 
 
 def to_log_magnitude(audio: tf.Tensor, frame_len: int) -> tf.Tensor:
-    """Returns log-magnitudes of a short-time Fourier transform.
+    """Computes log-magnitudes of a short-time Fourier transform.
 
     Args:
-      audio: `[batch, time, channels]`.
-      frame_len: Samples of the Hann window; frames begin every quarter of it.
+      audio: Audio, `[batch, time, channels]`.
+      frame_len: Number of samples of the Hann window; the hop is a quarter.
 
     Returns:
-      `[batch, 4 * time / frame_len, frame_len / 2, channels]`, about -1.2 in
-      silence and 1 where it is loud; the highest frequency is left out.
+      Scaled log-magnitudes, `[batch, 4 * time / frame_len, frame_len / 2,
+      channels]`, about -1.2 for silence and 1 for loud audio, without the
+      highest frequency.
     """
     length, hop = audio.shape[1], frame_len // 4
     signal = tf.transpose(audio, [0, 2, 1])
@@ -47,22 +49,24 @@ def to_log_magnitude(audio: tf.Tensor, frame_len: int) -> tf.Tensor:
 
 
 def frame_len(network: keras.Model) -> int:
-    """Returns the window of the spectrograms that a network takes."""
+    """Returns the window length, in samples, of a network's spectrograms."""
     return 2 * network.inputs[0].shape[2]
 
 
 def build_beside(
     discriminator: keras.Model, count: int, dim: int
 ) -> list[keras.Model]:
-    """Builds discriminators of spectrograms for the audio of another one.
+    """Builds discriminators of spectrograms for a discriminator of audio.
 
     Args:
-      discriminator: Takes audio, `[batch, time, channels]`, maybe with labels.
-      count: How many to build, of windows in the order of FRAME_LENS.
-      dim: Channels of their first layers.
+      discriminator: Discriminator of audio, `[batch, time, channels]`, with or
+        without labels.
+      count: Number of discriminators to build, with windows of FRAME_LENS in
+        this order.
+      dim: Number of channels of their first layers.
 
     Raises:
-      ValueError: The other discriminator takes no audio, or too little of it.
+      ValueError: `discriminator` takes no audio, or too short clips.
     """
     _, *shape = discriminator.inputs[0].shape
     if count and len(shape) != 2:
@@ -92,18 +96,19 @@ def build(
 ) -> keras.Model:
     """Builds a discriminator of spectrograms.
 
-    It has four convolutions of 4 x 4 with strides of 2 x 2, `dim` channels in
-    the first and twice as many in each of the next.
+    It has four 4 x 4 convolutions with strides of 2 x 2; the first has `dim`
+    channels, and each has twice as many as the one before.
 
     Args:
-      frame_len: Of the spectrograms, see `to_log_magnitude`.
-      slice_len: Samples of the audio.
-      channels: Of the audio.
-      dim: Channels of the first layer.
-      num_labels: Classes of clips; 0: none.
+      frame_len: Window length of the spectrograms in samples, see
+        `to_log_magnitude`.
+      slice_len: Number of samples of the audio.
+      channels: Number of channels of the audio.
+      dim: Number of channels of the first layer.
+      num_labels: Number of labels; 0: the model takes no labels.
 
     Returns:
-      A model from spectrograms, or with labels `[spectrogram, label]`, to raw
+      Model from spectrograms, or with labels `[spectrogram, label]`, to raw
       scores, `[batch]`.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Sound as SpecGAN sees it: normalised log-spectrograms, and the way back.
+"""Converts audio to the normalised log-spectrograms of SpecGAN, and back.
 
-A clip of 16384 samples becomes a picture of 128 frames by 128 frequency bins in
-[-1, 1]. Phases are lost; Griffin and Lim's iteration guesses them anew.
+A clip of 16384 samples becomes an image of 128 frames by 128 frequency bins in
+[-1, 1]. Phases are discarded, and the Griffin-Lim algorithm estimates them.
 
 Source: section 4 of the paper; Griffin and Lim (1984), "Signal Estimation
 from Modified Short-Time Fourier Transform".
@@ -19,20 +19,20 @@ SLICE_LEN = 16384  # samples
 FRAME_LEN = 256  # samples
 HOP_LEN = 128  # samples between two frames
 NUM_FRAMES = SLICE_LEN // HOP_LEN
-NUM_BINS = FRAME_LEN // 2  # without the highest, at half the sample rate
-WINDOW_POWER = 3 / 8 * FRAME_LEN  # of a Hann window
+NUM_BINS = FRAME_LEN // 2  # without the highest, at half the sampling rate
+WINDOW_POWER = 3 / 8 * FRAME_LEN  # sum of the squares of a Hann window
 FLOOR = 1e-6  # keeps the logarithm of silence finite
-CLIP_SIGMAS = 3.0  # standard deviations that become 1
-MAX_BYTES = 2**16  # of a file of moments, which takes 2**11
+CLIP_SIGMAS = 3.0  # standard deviations above the mean that become 1
+MAX_BYTES = 2**16  # largest file of moments that is read; they take 2**11
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Moments:
-    """What is normal in each frequency bin of a data set.
+    """Mean and standard deviation of a data set in each frequency bin.
 
     Attributes:
-      mean: Of the natural logarithm of magnitudes, `[NUM_BINS]`.
-      std: Their standard deviation, `[NUM_BINS]`.
+      mean: Mean of the natural logarithm of magnitudes, `[NUM_BINS]`.
+      std: Standard deviation of the same, `[NUM_BINS]`.
 
     Raises:
       ValueError: An array has another shape, is not finite, or is a deviation
@@ -43,11 +43,11 @@ class Moments:
     std: np.ndarray
 
     def __post_init__(self) -> None:
-        """Checks both arrays."""
+        """Checks the shapes and values of both arrays."""
         for name, value in vars(self).items():
             if np.shape(value) != (NUM_BINS,):
                 raise ValueError(
-                    f"{name} is of shape {np.shape(value)}: expected "
+                    f"{name} has shape {np.shape(value)}: expected "
                     f"({NUM_BINS},)"
                 )
             if not np.all(np.isfinite(value)):
@@ -59,7 +59,7 @@ class Moments:
             )
 
     def __eq__(self, other: object) -> bool:
-        """Whether both are the same numbers."""
+        """Returns whether all numbers are equal."""
         return isinstance(other, Moments) and all(
             np.array_equal(value, getattr(other, name))
             for name, value in vars(self).items()
@@ -68,10 +68,10 @@ class Moments:
     __hash__ = None  # type: ignore[assignment]
 
     def save(self, path: pathlib.Path) -> None:
-        """Writes an NPZ file, whole or not at all.
+        """Writes an NPZ file atomically: whole or not at all.
 
         Raises:
-          OSError: It cannot be written.
+          OSError: The file cannot be written.
         """
         content = io.BytesIO()
         np.savez(content, mean=self.mean, std=self.std)
@@ -81,11 +81,11 @@ class Moments:
 
     @classmethod
     def load(cls, path: pathlib.Path) -> "Moments":
-        """Reads what `save` wrote.
+        """Reads a file that `save` wrote.
 
         Raises:
-          FileNotFoundError: There is no such file.
-          ValueError: The file is damaged, or of something else.
+          FileNotFoundError: The file does not exist.
+          ValueError: The file is damaged, or does not hold moments.
         """
         try:
             with path.open("rb") as file:
@@ -102,7 +102,7 @@ class Moments:
                     np.asarray(arrays["mean"], np.float32),
                     np.asarray(arrays["std"], np.float32),
                 )
-        except Exception as error:  # broken archives raise nearly all there are
+        except Exception as error:  # broken archives raise nearly any exception
             reason = " ".join(str(error).split())
             raise ValueError(
                 f"{path} holds no moments ({reason}): measure them again by "
@@ -111,10 +111,10 @@ class Moments:
 
 
 def measure_moments(batches: Iterable[tf.Tensor]) -> Moments:
-    """Measures the moments of a data set, one batch in memory at a time.
+    """Measures the moments of a data set, with one batch in memory at a time.
 
     Args:
-      batches: Audio, each `[batch, SLICE_LEN, 1]`.
+      batches: Batches of audio, `[batch, SLICE_LEN, 1]` each.
 
     Returns:
       Mean and standard deviation over all frames of all clips.
@@ -143,18 +143,18 @@ def measure_moments(batches: Iterable[tf.Tensor]) -> Moments:
 
 
 def to_spectrogram(audio: tf.Tensor, moments: Moments) -> tf.Tensor:
-    """Turns audio into what SpecGAN learns.
+    """Converts audio to the normalised spectrograms that SpecGAN learns.
 
     Args:
-      audio: Samples in [-1, 1], `[batch, SLICE_LEN, 1]`.
-      moments: Of the data set.
+      audio: Audio in [-1, 1], `[batch, SLICE_LEN, 1]`.
+      moments: Moments of the data set.
 
     Returns:
       Normalised log-magnitudes in [-1, 1], `[batch, NUM_FRAMES, NUM_BINS, 1]`:
       0 is the mean of a bin, 1 lies 3 standard deviations above it.
 
     Raises:
-      ValueError: `audio` is of another shape.
+      ValueError: `audio` has another shape.
 
     Source: section 4 of the paper.
     """
@@ -165,21 +165,23 @@ def to_spectrogram(audio: tf.Tensor, moments: Moments) -> tf.Tensor:
 def to_audio(
     spectrogram: tf.Tensor, moments: Moments, iterations: int = 16
 ) -> tf.Tensor:
-    """Turns what `to_spectrogram` or SpecGAN makes into audio.
+    """Converts spectrograms from `to_spectrogram` or SpecGAN to audio.
 
-    The same spectrograms give the same audio: all phases start at 0. That pulls
-    lone steady tones towards multiples of 125 Hz; more iterations pull less.
+    The same spectrograms give the same audio, because all phases start at 0.
+    This moves single steady tones towards multiples of 125 Hz, less so with
+    more iterations.
 
     Args:
-      spectrogram: `[batch, NUM_FRAMES, NUM_BINS, 1]`, in [-1, 1].
-      moments: Of the data set.
-      iterations: Of Griffin and Lim's; 0: all phases are 0.
+      spectrogram: Normalised log-magnitudes in [-1, 1], `[batch, NUM_FRAMES,
+        NUM_BINS, 1]`.
+      moments: Moments of the data set.
+      iterations: Number of Griffin-Lim iterations; 0: all phases are 0.
 
     Returns:
-      Samples in [-1, 1], `[batch, SLICE_LEN, 1]`.
+      Audio in [-1, 1], `[batch, SLICE_LEN, 1]`.
 
     Raises:
-      ValueError: `spectrogram` is of another shape, or `iterations` negative.
+      ValueError: `spectrogram` has another shape, or `iterations` is negative.
 
     Source: section 4 of the paper; the authors' code.
     """
@@ -189,8 +191,8 @@ def to_audio(
     )[..., 0]
     sigmas = CLIP_SIGMAS * spectrogram
     magnitude = tf.exp(sigmas * moments.std + moments.mean)
-    # Differs from the original: the bin that nobody learns is silent; the
-    # original holds it at its mean.
+    # Differs from the original: the highest bin, which is not learned, is
+    # silent; the original sets it to its mean.
     magnitude = tf.pad(magnitude, [[0, 0], [0, 0], [0, 1]])
     magnitude = tf.cast(magnitude, tf.complex64)
     signal = _inverse_stft(magnitude)
@@ -202,25 +204,35 @@ def to_audio(
 
 
 def check_iterations(iterations: int) -> None:
-    """Checks a number of iterations of Griffin and Lim's.
+    """Checks the number of Griffin-Lim iterations.
 
     Raises:
-      ValueError: It is negative.
+      ValueError: The number is negative.
     """
     if iterations < 0:
         raise ValueError(f"iterations is {iterations}: expected 0 or more")
 
 
 def _log_magnitude(audio: tf.Tensor) -> tf.Tensor:
-    """Of the bins that are learnt, `[batch, NUM_FRAMES, NUM_BINS]`."""
+    """Returns log-magnitudes of the learned bins.
+
+    Returns:
+      Natural logarithms, `[batch, NUM_FRAMES, NUM_BINS]`.
+    """
     audio = _checked(audio, "audio", (SLICE_LEN, 1))[..., 0]
     return tf.math.log(tf.abs(_stft(audio))[..., :NUM_BINS] + FLOOR)
 
 
 def _stft(signal: tf.Tensor) -> tf.Tensor:
-    """Maps `[batch, SLICE_LEN]` to `[batch, NUM_FRAMES, NUM_BINS + 1]`.
+    """Computes a short-time Fourier transform.
 
-    Frames start at every hop; zeros fill the second half of the last one.
+    A frame starts at every hop; the second half of the last one is zeros.
+
+    Args:
+      signal: Audio, `[batch, SLICE_LEN]`.
+
+    Returns:
+      Complex spectra, `[batch, NUM_FRAMES, NUM_BINS + 1]`.
     """
     return tf.signal.stft(
         signal,
@@ -232,13 +244,15 @@ def _stft(signal: tf.Tensor) -> tf.Tensor:
 
 
 def _inverse_stft(spectrum: tf.Tensor) -> tf.Tensor:
-    """The signal whose `_stft` is nearest, `[batch, SLICE_LEN]`.
+    """Computes the signal whose `_stft` is nearest, `[batch, SLICE_LEN]`.
 
-    All but exactly: its first hop, which a single rising window sees, rises
-    from silence instead of being divided by nearly nothing.
+    This is exact except in the first hop, which only one window covers, with
+    its rising half: the signal fades in there, because dividing by the window
+    would divide by nearly 0.
     """
-    # Differs from the original: it overlaps frames that were windowed twice
-    # and leaves it at that, which is a tremolo of one beat a hop, 6 dB deep.
+    # Differs from the original: it adds overlapping frames that were windowed
+    # twice and does not divide by the sum of squared windows, which causes a
+    # tremolo of one beat for each hop, 6 dB deep.
     signal = tf.signal.inverse_stft(
         spectrum,
         FRAME_LEN,
@@ -249,11 +263,17 @@ def _inverse_stft(spectrum: tf.Tensor) -> tf.Tensor:
 
 
 def _checked(x: tf.Tensor, name: str, shape: tuple[int, ...]) -> tf.Tensor:
-    """Returns x as float32; ValueError unless it is `[batch, *shape]`."""
+    """Returns x as float32, or raises ValueError for another shape.
+
+    Args:
+      x: Tensor, `[batch, *shape]`.
+      name: Name of x in the error.
+      shape: Expected shape without the batch.
+    """
     x = tf.cast(x, tf.float32)
     if x.shape[1:] != shape:
         raise ValueError(
-            f"{name} is of shape {tuple(x.shape)}: expected [batch, "
+            f"{name} has shape {tuple(x.shape)}: expected [batch, "
             f"{', '.join(map(str, shape))}]"
         )
     return x

@@ -1,8 +1,9 @@
-"""Griffin and Lim's iteration by stock Keras layers, for files that travel.
+"""Converts spectrograms to audio by Keras's own layers, for exported models.
 
-What `spectrogram.to_audio` does by complex Fourier transforms, which few
-formats can hold, is done here on real numbers: a transform of frames is a
-convolution with cosines and sines, its inverse a transposed one.
+`spectrogram.to_audio` computes complex Fourier transforms, which few export
+formats support. Here the same is computed on real numbers: a transform of
+frames is a convolution with cosines and sines, and its inverse a transposed
+convolution.
 
 Source: Griffin and Lim (1984), "Signal Estimation from Modified Short-Time
 Fourier Transform".
@@ -16,27 +17,28 @@ import tensorflow as tf
 
 from networks import spectrogram as spectrogram_lib
 
-# `keras.layers.UnitNormalization` leaves alone what is shorter than 1e-12,
-# `spectrogram.to_audio` what is shorter than 1e-8: so it sees spectra this
-# small.
+# `keras.layers.UnitNormalization` does not scale vectors shorter than 1e-12,
+# and `spectrogram.to_audio` those shorter than 1e-8. Spectra are scaled by the
+# ratio of both, so that the thresholds are the same.
 SCALE = 1e-4
 
 
 def to_audio(
     spectrogram: Any, moments: spectrogram_lib.Moments, rounds: int
 ) -> Any:
-    """Adds to a model of stock layers what `spectrogram.to_audio` does.
+    """Builds Keras layers that compute what `spectrogram.to_audio` computes.
 
-    Rounding is another, and each round may make more of it: wherever a
-    spectrum's bin is all but empty, its phase is a matter of rounding.
+    Rounding errors differ, and may grow with each iteration: if a bin of a
+    spectrum is nearly empty, its phase depends on rounding.
 
     Args:
-      spectrogram: Symbolic, `[batch, NUM_FRAMES, NUM_BINS, 1]`, in [-1, 1].
-      moments: Of the data set.
-      rounds: Iterations; 0: all phases are 0.
+      spectrogram: Symbolic tensor of spectrograms in [-1, 1], `[batch,
+        NUM_FRAMES, NUM_BINS, 1]`.
+      moments: Moments of the data set.
+      rounds: Number of Griffin-Lim iterations; 0: all phases are 0.
 
     Returns:
-      Samples in [-1, 1], symbolic, `[batch, SLICE_LEN, 1]`.
+      Symbolic tensor of audio in [-1, 1], `[batch, SLICE_LEN, 1]`.
 
     Source: section 4 of the paper; the authors' code.
     """
@@ -50,7 +52,7 @@ def to_audio(
     x = layers.Activation("exponential")(x)
     magnitude = layers.Reshape((frames, bins, 1))(x)
     silence = layers.Rescaling(0.0)(magnitude)
-    # Real and imaginary parts come last.
+    # The last axis holds real and imaginary parts.
     spectrum = layers.Concatenate()([magnitude, silence])
 
     analyse = layers.Conv1D(
@@ -79,13 +81,17 @@ def to_audio(
         phases = layers.UnitNormalization()(x)
         signal = inverse(layers.Multiply()([magnitude, phases]))
     for layer, kernel in zip((synthesise, analyse), _kernels(), strict=True):
-        if layer.built:  # no round, no analysis
+        if layer.built:  # without iterations, the analysis is not used
             layer.set_weights([kernel])
     return layers.Activation("hard_tanh")(signal)
 
 
 def _kernels() -> tuple[np.ndarray, np.ndarray]:
-    """Of the inverse transform and the transform, `[FRAME_LEN, 1, ...]`."""
+    """Computes the kernels of the inverse transform and of the transform.
+
+    Returns:
+      Two kernels, `[FRAME_LEN, 1, 2 * NUM_BINS]` each.
+    """
     steps = np.arange(spectrogram_lib.FRAME_LEN)[:, np.newaxis, np.newaxis]
     bins = np.arange(spectrogram_lib.NUM_BINS)[:, np.newaxis]
     # exp(-i angle) as its real and its imaginary part.

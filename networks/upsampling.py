@@ -1,4 +1,4 @@
-"""Upsampling by interpolation, instead of zeros between the samples."""
+"""Upsamples by interpolation instead of by zeros between the samples."""
 
 from typing import Any
 
@@ -6,19 +6,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-KINDS = ("zeros", "nn", "linear", "cubic")  # zeros: a transposed convolution
+# Ways to upsample in a generator; "zeros" is a transposed convolution.
+KINDS = ("zeros", "nn", "linear", "cubic")
 
 
 def _cubic(distance: np.ndarray) -> np.ndarray:
-    """Keys's cubic convolution kernel with a = -0.75, TensorFlow's choice."""
+    """Evaluates Keys's cubic kernel with a = -0.75, as in TensorFlow."""
     a, d = -0.75, np.abs(distance)
     near = (a + 2) * d**3 - (a + 3) * d**2 + 1
     far = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
     return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
 
 
-# Weight of an input sample at a signed distance (in input steps) from an output
-# sample, and the input samples that count, from the one at or before it.
+# For each kind, the weight of an input sample at a signed distance (in input
+# steps) from an output sample, and the input samples that have weights, counted
+# from the one at or before the output sample.
 _KERNELS = {
     "nn": (lambda d: np.where((d <= 0) & (d > -1), 1.0, 0.0), (0,)),
     "linear": (lambda d: np.maximum(0, 1 - np.abs(d)), (0, 1)),
@@ -30,13 +32,13 @@ _KERNELS = {
 class Interpolate(keras.layers.Layer):
     """Makes a signal `stride` times as long by interpolation.
 
-    Output sample i lies at input position i / stride, and the edges repeat,
-    which is how TF1's image resizing aligned the authors' upsampling.
+    Output sample i lies at input position i / stride, and the edges are
+    repeated, as in the image resizing of TensorFlow 1 that the authors used.
 
     Args:
-      stride: Output samples for each input sample.
-      kind: "nn", "linear" or "cubic".
-      **kwargs: Of `keras.layers.Layer`.
+      stride: Number of output samples for each input sample.
+      kind: Kind of interpolation: "nn", "linear" or "cubic".
+      **kwargs: Arguments of `keras.layers.Layer`.
 
     Source: section 5.2 of the paper; Keys (1981) for "cubic".
     """
@@ -47,7 +49,14 @@ class Interpolate(keras.layers.Layer):
         self.kind = kind
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, time, channels]` to `[batch, stride * time, ...]`."""
+        """Interpolates a signal along time.
+
+        Args:
+          x: Signal, `[batch, time, channels]`.
+
+        Returns:
+          Longer signal, `[batch, stride * time, channels]`.
+        """
         kernel, taps = _KERNELS[self.kind]
         before, after = -taps[0], taps[-1]
         time, channels = x.shape[1:]
@@ -70,7 +79,7 @@ class Interpolate(keras.layers.Layer):
         )
 
     def stock(self, x: Any) -> Any:
-        """The same for a symbolic x, by stock Keras layers alone."""
+        """Computes what `call` computes, by Keras's own layers alone."""
         if self.kind == "nn":
             return keras.layers.UpSampling1D(self.stride)(x)
         kernel, taps = _KERNELS[self.kind]
@@ -80,7 +89,8 @@ class Interpolate(keras.layers.Layer):
         x = keras.layers.Concatenate(axis=1)(
             [first] * -taps[0] + [x] + [last] * taps[-1]
         )
-        # A filter for each phase, the same for all channels.
+        # The convolution has one filter for each phase, and treats channels as
+        # columns, so that all channels have the same filters.
         phases = keras.layers.Conv2D(
             self.stride, (len(taps), 1), use_bias=False
         )
@@ -95,12 +105,12 @@ class Interpolate(keras.layers.Layer):
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
-        """Time grows by the stride."""
+        """Returns the shape of the output, `stride` times as long."""
         batch, time, channels = input_shape
         return batch, None if time is None else self.stride * time, channels
 
     def get_config(self) -> dict[str, Any]:
-        """Everything that `from_config` needs."""
+        """Returns the arguments of the constructor, for `from_config`."""
         return {
             **super().get_config(),
             "stride": self.stride,
@@ -110,17 +120,25 @@ class Interpolate(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("wavegan")
 class Interpolate2D(Interpolate):
-    """Makes a picture `stride` times as high and wide by interpolation.
+    """Makes an image `stride` times as high and wide by interpolation.
 
-    One axis after the other, which gives what TF1's image resizing gave.
+    The axes are interpolated one after the other, which gives the same result
+    as the image resizing of TensorFlow 1.
 
     Source: the authors' code.
     """
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, h, w, channels]` to `[batch, s * h, s * w, ...]`."""
+        """Interpolates an image along both axes.
+
+        Args:
+          x: Image, `[batch, height, width, channels]`.
+
+        Returns:
+          Image, `[batch, stride * height, stride * width, channels]`.
+        """
         for _ in range(2):
-            # Rows grow in number, then change places with columns.
+            # Interpolates along the rows, and swaps rows and columns.
             height, width, channels = x.shape[1:]
             x = super().call(tf.reshape(x, [-1, height, width * channels]))
             x = tf.reshape(x, [-1, self.stride * height, width, channels])
@@ -128,7 +146,7 @@ class Interpolate2D(Interpolate):
         return x
 
     def stock(self, x: Any) -> Any:
-        """The same for a symbolic x, by stock Keras layers alone."""
+        """Computes what `call` computes, by Keras's own layers alone."""
         for _ in range(2):
             height, width, channels = x.shape[1:]
             x = keras.layers.Reshape((height, width * channels))(x)
@@ -140,7 +158,7 @@ class Interpolate2D(Interpolate):
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
     ) -> tuple[int | None, ...]:
-        """Both sides grow by the stride."""
+        """Returns the shape of the output, `stride` times as high and wide."""
         batch, *sides, channels = input_shape
         grown = (None if n is None else self.stride * n for n in sides)
         return batch, *grown, channels

@@ -140,7 +140,7 @@ def test_moments_of_nothing_or_of_silence_are_refused() -> None:
 def test_moments_of_other_shapes_are_refused() -> None:
     good, bad = np.ones(128), np.ones(129)
     for mean, std, name in ((bad, good, "mean"), (good, bad, "std")):
-        with pytest.raises(ValueError, match=rf"{name} is of shape \(129,\)"):
+        with pytest.raises(ValueError, match=rf"{name} has shape \(129,\)"):
             spectrogram.Moments(mean, std)
 
 
@@ -295,7 +295,7 @@ def test_audio_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     audio = np.zeros(shape, np.float32)
     with pytest.raises(ValueError, match=r"expected \[batch, 16384, 1\]"):
         spectrogram.to_spectrogram(audio, WIDE)
-    with pytest.raises(ValueError, match=r"audio is of shape"):
+    with pytest.raises(ValueError, match=r"audio has shape"):
         spectrogram.measure_moments([audio])
 
 
