@@ -1,13 +1,13 @@
-"""SC09, the spoken digits of the paper: fetched, or synthesised offline.
+"""Downloads SC09, the paper's spoken digits, or synthesises digits offline.
 
     python sc09.py download DIR
     python sc09.py synthesize DIR --n 2000 --seed 0
 
-Both fill DIR/{train,valid,test} with one-second clips that are named as
+Both fill DIR/{train,valid,test} with one-second clips with names such as
 Seven_<speaker>_nohash_<n>.wav. `download` fetches Speech Commands v0.01, 1.5 GB
 by Pete Warden and Google under CC BY 4.0, and keeps its ten digits: 18,620
-clips in train/, 2,494 in valid/, 2,552 in test/. A download that was cut goes
-on where it stopped when the same command is run again.
+clips in train/, 2,494 in valid/, 2,552 in test/. If a download is interrupted,
+run the same command again to resume it.
 
 Source: the paper, section 5; Warden, arXiv:1804.03209.
 """
@@ -42,38 +42,42 @@ MAX_MEMBER_LEN = 2**24  # bytes
 MAX_TOTAL_LEN = 2**33  # bytes
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("n", 2000, "synthesize: how many clips.")
-flags.DEFINE_integer("seed", 0, "synthesize: same seed, same bytes.")
+flags.DEFINE_integer("n", 2000, "synthesize: number of clips.")
+flags.DEFINE_integer(
+    "seed", 0, "synthesize: seed; the same seed gives the same files."
+)
 flags.DEFINE_string(
     "url",
     "https://storage.googleapis.com/download.tensorflow.org/data/"
     "speech_commands_v0.01.tar.gz",
-    "download: where the archive is; another address for a mirror.",
+    "download: address of the archive, for example of a mirror.",
 )
-flags.DEFINE_string("sha256", SHA256, "download: checksum of the archive.")
+flags.DEFINE_string(
+    "sha256", SHA256, "download: SHA-256 checksum of the archive."
+)
 flags.DEFINE_integer(
     "num_bytes", 1489096277, "download: size of the archive in bytes."
 )
 flags.DEFINE_bool(
     "keep_archive",
     True,
-    "download: keep the archive beside DIR, where another run finds it.",
+    "download: keep the archive next to DIR, for another run.",
 )
 
 
 def synthesize(data_dir: pathlib.Path) -> None:
-    """Makes digits offline: `synthesizer.synthesize` as a command."""
+    """Synthesises a data set of spoken digits and reports its size."""
     synthesizer.synthesize(data_dir, FLAGS.n, FLAGS.seed)
     report(data_dir)
 
 
 def download(data_dir: pathlib.Path) -> None:
-    """Fetches Speech Commands and lays out SC09 in a new folder.
+    """Downloads Speech Commands and writes SC09 to a new folder.
 
     Raises:
-      OSError: if the network or the disk fails.
-      ValueError: if something else is in the folder's place, or the archive is
-        not the one expected.
+      OSError: The network or the disk fails.
+      ValueError: The folder exists and holds something else, or the archive is
+        not the expected one.
     """
     manifest = {"source": "Speech Commands", "licence": "CC BY 4.0"}
     manifest["sha256"] = FLAGS.sha256
@@ -96,7 +100,7 @@ def download(data_dir: pathlib.Path) -> None:
 
 
 def report(data_dir: pathlib.Path) -> None:
-    """Says in one line what a data set holds."""
+    """Prints the numbers of clips of a data set in one line."""
     counts = (
         f"{sum(1 for _ in (data_dir / split).glob('*.wav')):,} in {split}/"
         for split in synthesizer.SPLITS
@@ -105,10 +109,10 @@ def report(data_dir: pathlib.Path) -> None:
 
 
 def archive_name(url: str) -> str:
-    """Returns the file name at the end of an address.
+    """Returns the file name at the end of a URL.
 
     Raises:
-      ValueError: if there is none, or the address is not of the web.
+      ValueError: The URL has no file name, or is neither http nor https.
     """
     parts = urllib.parse.urlsplit(url)
     name = pathlib.PurePosixPath(parts.path).name
@@ -118,12 +122,13 @@ def archive_name(url: str) -> str:
 
 
 def check_space(archive: pathlib.Path, num_bytes: int) -> None:
-    """Checks before the long download that all of it will fit.
+    """Checks before the download that the disk has enough free space.
 
     Raises:
-      OSError: if the disk is too full.
+      OSError: There is too little free space.
     """
-    needed = 2 * num_bytes  # the archive, the clips (half of that), and some
+    # The archive, the clips (half its size), and a reserve.
+    needed = 2 * num_bytes
     needed -= size_of(archive) + size_of(part_of(archive))
     free = shutil.disk_usage(archive.parent).free
     if free < needed:
@@ -134,27 +139,27 @@ def check_space(archive: pathlib.Path, num_bytes: int) -> None:
 
 
 def part_of(archive: pathlib.Path) -> pathlib.Path:
-    """Returns where an archive grows until it is whole and verified."""
+    """Returns the path of an archive until it is complete and verified."""
     return archive.with_name(archive.name + ".part")
 
 
 def size_of(path: pathlib.Path) -> int:
-    """Returns the size of a file in bytes; of no file, 0."""
+    """Returns the size of a file in bytes, 0 if there is no file."""
     return path.stat().st_size if path.exists() else 0
 
 
 def fetch(url: str, archive: pathlib.Path, num_bytes: int, sha256: str) -> None:
-    """Downloads an archive, or what is missing of it, and verifies it.
+    """Downloads an archive, or the missing part of it, and verifies it.
 
     Args:
-      url: where from.
-      archive: where to; grows as a `.part` file first.
-      num_bytes: its size.
-      sha256: its checksum, in hex.
+      url: URL of the archive.
+      archive: Path of the archive; a `.part` file until it is verified.
+      num_bytes: Size of the archive in bytes.
+      sha256: SHA-256 checksum of the archive in hexadecimal.
 
     Raises:
-      OSError: if the network or the disk fails; what came is kept.
-      ValueError: if the server sends something else; it is thrown away.
+      OSError: The network or the disk fails; the received part is kept.
+      ValueError: The archive is not the expected one; it is deleted.
     """
     if archive.exists():
         if checksum(archive) != sha256:
@@ -193,18 +198,18 @@ def fetch(url: str, archive: pathlib.Path, num_bytes: int, sha256: str) -> None:
 
 
 def receive(url: str, part: pathlib.Path, num_bytes: int) -> None:
-    """Appends to a file what it lacks, as far as the connection holds.
+    """Appends the missing part of a file, until the connection ends.
 
     Raises:
-      OSError: if the network or the disk fails.
-      ValueError: if the server's file has another size.
+      OSError: The network or the disk fails.
+      ValueError: The file on the server has another size.
     """
     num_done = size_of(part)
     headers = {"Range": f"bytes={num_done}-"} if num_done else {}
     request = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(request, timeout=60) as response:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            num_done = 0  # a server that knows no ranges: from the start
+            num_done = 0  # the server does not support ranges: start anew
         offered = num_done + int(response.headers.get("Content-Length", -1))
         if "Content-Length" in response.headers and offered != num_bytes:
             raise ValueError(
@@ -222,8 +227,9 @@ def receive(url: str, part: pathlib.Path, num_bytes: int) -> None:
                 disable=None,
             ) as bar,
         ):
-            # What is there is written at once, so that little is lost when the
-            # run ends; and never more than was announced, whatever is sent.
+            # Received bytes are written at once, so that little is lost if the
+            # program ends; and never more than the expected number of bytes,
+            # whatever the server sends.
             while chunk := response.read1(min(CHUNK_LEN, num_bytes - num_done)):
                 file.write(chunk)
                 num_done += len(chunk)
@@ -231,7 +237,7 @@ def receive(url: str, part: pathlib.Path, num_bytes: int) -> None:
 
 
 def checksum(path: pathlib.Path) -> str:
-    """Returns the sha256 of a file, in hex."""
+    """Returns the SHA-256 checksum of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_LEN):
@@ -242,19 +248,19 @@ def checksum(path: pathlib.Path) -> str:
 def unpack_digits(
     archive: pathlib.Path, data_dir: pathlib.Path
 ) -> dict[str, int]:
-    """Streams the ten digits of an archive into train/, valid/ and test/.
+    """Unpacks the ten digits of an archive into train/, valid/ and test/.
 
-    No path of the archive becomes a path on this machine: the name of a clip
-    is matched as a whole and built anew.
+    No path in the archive is used as a path on this machine: the name of a clip
+    must match a pattern, and its path is built from the matched parts.
 
     Returns:
-      The number of clips by split.
+      Number of clips by split.
 
     Raises:
-      ValueError: if there are too many members, or one is not what a clip is.
+      ValueError: The archive has too many members, or an unsafe one.
     """
-    clips: dict[str, pathlib.Path] = {}  # by the name in the archive
-    lists: dict[str, set[str]] = {}  # by split: such names
+    clips: dict[str, pathlib.Path] = {}  # paths by names in the archive
+    lists: dict[str, set[str]] = {}  # names in the archive by split
     total_len = 0
     with (
         archive.open("rb") as file,
@@ -298,11 +304,11 @@ def unpack_digits(
 
 
 def check_member(member: tarfile.TarInfo) -> None:
-    """Refuses what an honest archive of clips has no reason to hold.
+    """Refuses members that an archive of clips has no reason to hold.
 
     Raises:
-      ValueError: if the member would leave the folder, is neither a file nor a
-        folder, or is too large.
+      ValueError: The member's path leads out of the folder, it is neither a
+        file nor a folder, or it is too large.
     """
     path = pathlib.PurePosixPath(member.name)
     if path.is_absolute() or ".." in path.parts:
@@ -317,7 +323,7 @@ MODES = {"download": download, "synthesize": synthesize}
 
 
 def parse_flags(argv: list[str]) -> list[str]:
-    """Parses the command line; what is wrong with it is said in one line."""
+    """Parses the command line and reports an error in one line."""
     try:
         return FLAGS(argv)
     except flags.Error as error:
@@ -325,7 +331,7 @@ def parse_flags(argv: list[str]) -> list[str]:
 
 
 def main(argv: list[str]) -> None:
-    """Runs the mode; what goes wrong is said in one line."""
+    """Runs the mode and reports an error in one line."""
     if len(argv) != 3 or argv[1] not in MODES:
         sys.exit(
             f"sc09.py: {' '.join(argv[1:]) or 'nothing'} given: the command is "

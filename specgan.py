@@ -1,8 +1,8 @@
-"""SpecGAN's two networks: DCGAN, one layer deeper, on pictures of sound.
+"""Builds SpecGAN's two networks: DCGAN, one layer deeper, for spectrograms.
 
-Kernels of 5x5 with strides of 2x2 make 128x128 out of 4x4. WaveGAN is the same
-network in one dimension, with as many weights. The pictures, and the way from
-and to audio, are those of `spectral`.
+Kernels of 5x5 with strides of 2x2 enlarge 4x4 positions to 128x128. WaveGAN is
+the same network in one dimension, with the same number of weights.
+`networks.spectrogram` converts audio to spectrograms and back.
 
 Source: section 4 and appendix D of the paper (tables 5 and 6).
 """
@@ -19,29 +19,33 @@ from networks import augmentation, dcgan, spectrogram_keras, upsampling
 from networks import spectrogram as spectrogram_lib
 
 FIRST_SIZE = 4  # frames, and bins, of the generator's first feature map
-NUM_LAYERS = 5  # with strides, in each network
+NUM_LAYERS = 5  # strided layers in each network
 
 
 @dataclasses.dataclass(frozen=True)
 class SpecGANConfig:
-    """The shape of both networks; the defaults are the paper's.
+    """The architecture of both networks; the defaults are the paper's.
 
     Attributes:
-      slice_len: Samples of the audio: 16384, which makes 128x128.
-      channels: Audio channels: 1.
+      slice_len: Number of samples of the audio: 16384, which gives spectrograms
+        of 128x128.
+      channels: Number of audio channels: 1.
       latent_dim: Size of the latent vector z.
-      kernel_len: Taps of every (transposed) convolution, along both axes.
-      dim: Channels of the critic's first layer; they double layer by layer.
-      batchnorm: Normalise the batch between layers, as DCGAN does.
-      upsample: How the generator's layers grow: by zeros between the pixels (a
-        transposed convolution), or by nearest neighbour, linear or cubic
-        interpolation before a convolution.
-      phaseshuffle: Radius of phase shuffle in the critic, along time, in steps;
-        0: none. Table 1 has 0 and 1.
+      kernel_len: Number of taps of every (transposed) convolution along each of
+        the two axes.
+      dim: Number of channels of the critic's first layer; it doubles with each
+        layer.
+      batchnorm: Whether to use batch normalisation between layers, as DCGAN
+        does.
+      upsample: Upsampling of the generator's layers: "zeros" between the pixels
+        (a transposed convolution), or "nn" (nearest neighbour), "linear" or
+        "cubic" interpolation before a convolution.
+      phaseshuffle: Radius of phase shuffle in the critic, along time, in time
+        steps; 0: no phase shuffle. Table 1 has 0 and 1.
       dropout: Share of the critic's feature maps to drop.
-      iterations: Of Griffin and Lim's, from spectrogram to sound.
-      num_labels: Classes of clips, one of which both networks are told with
-        each clip; 0: none, as in the paper.
+      iterations: Number of Griffin-Lim iterations from spectrogram to audio.
+      num_labels: Number of labels; both networks get the label of each clip.
+        0: no labels, as in the paper.
 
     Raises:
       ValueError: A field is out of its range.
@@ -60,7 +64,7 @@ class SpecGANConfig:
     num_labels: int = 0
 
     def __post_init__(self) -> None:
-        """Checks every field."""
+        """Checks the range of every field."""
         for name, only in (
             ("slice_len", spectrogram_lib.SLICE_LEN),
             ("channels", 1),
@@ -68,10 +72,10 @@ class SpecGANConfig:
             if getattr(self, name) != only:
                 raise ValueError(
                     f"{name} is {getattr(self, name)}: expected {only}, the "
-                    "only one that SpecGAN makes"
+                    "only value that SpecGAN supports"
                 )
         spectrogram_lib.check_iterations(self.iterations)
-        # The shuffled map behind the last but one layer is the shortest.
+        # The shortest map that is shuffled follows the last but one layer.
         shortest = 2 * FIRST_SIZE
         dcgan.check(self, FIRST_SIZE**2, self.kernel_len**2, shortest)
 
@@ -85,12 +89,12 @@ def build_generator(config: SpecGANConfig) -> keras.Model:
     """Builds the generator G.
 
     Args:
-      config: The shape of the network.
+      config: Architecture of the network.
 
     Returns:
-      A model from latent vectors z, `[batch, latent_dim]`, to spectrograms in
-      [-1, 1], `[batch, 128, 128, 1]`: time, frequency, channel. With labels it
-      takes `[z, label]`, where label is int32, `[batch]`.
+      Model from latent vectors z, `[batch, latent_dim]`, to spectrograms in
+      [-1, 1], `[batch, 128, 128, 1]`: time, frequency, channel. With labels,
+      its input is `[z, label]`, where label is int32, `[batch]`.
 
     Source: table 5 of the paper.
     """
@@ -105,15 +109,15 @@ def build_generator(config: SpecGANConfig) -> keras.Model:
 def build_discriminator(config: SpecGANConfig) -> keras.Model:
     """Builds the discriminator D, the critic of WGAN-GP.
 
-    Phase shuffle and dropout act when it is called with `training=True`.
+    Phase shuffle and dropout are active in calls with `training=True`.
 
     Args:
-      config: The shape of the network.
+      config: Architecture of the network.
 
     Returns:
-      A model from spectrograms, `[batch, 128, 128, 1]`, to raw scores,
-      `[batch]`; higher is more real. With labels it takes `[spectrogram,
-      label]` and scores "real and of this label".
+      Model from spectrograms, `[batch, 128, 128, 1]`, to raw scores, `[batch]`;
+      higher scores mean more real. With labels, its input is `[spectrogram,
+      label]`, and it scores whether the spectrogram is real and has this label.
 
     Source: table 6 of the paper.
     """
@@ -139,7 +143,7 @@ def build_discriminator(config: SpecGANConfig) -> keras.Model:
 
 
 def _shuffle(x: Any, radius: int) -> Any:
-    """Shuffles along time alone: bins and channels move together."""
+    """Applies phase shuffle along time: bins and channels move together."""
     time, *rest = x.shape[1:]
     x = keras.layers.Reshape((time, rest[0] * rest[1]))(x)
     x = phaseshuffle.PhaseShuffle(radius)(x)
@@ -147,7 +151,17 @@ def _shuffle(x: Any, radius: int) -> Any:
 
 
 def _upconv(x: Any, width: int, i: int, config: SpecGANConfig) -> Any:
-    """Layer i of the generator: twice the size, `width` channels."""
+    """Applies layer i of the generator, which upsamples by 2.
+
+    Args:
+      x: Feature maps, `[batch, time, bins, channels]`.
+      width: Number of output channels.
+      i: Index of the layer.
+      config: Architecture of the network.
+
+    Returns:
+      Feature maps, `[batch, 2 * time, 2 * bins, width]`.
+    """
     name = f"upconv_{i}"
     if config.upsample == "zeros":
         return keras.layers.Conv2DTranspose(
@@ -160,16 +174,16 @@ def _upconv(x: Any, width: int, i: int, config: SpecGANConfig) -> Any:
 
 
 class SpecGAN(gan.GAN):
-    """A GAN whose networks exchange spectrograms; the world hears audio.
+    """A GAN of spectrograms that takes and returns audio.
 
     Args:
-      *networks: Generator and discriminator, as those of this module.
-      moments: Of the audio that it learns from.
-      iterations: Of Griffin and Lim's, from spectrogram to audio.
-      **settings: Of `gan.GAN`.
+      *networks: Generator and discriminator, such as those of this module.
+      moments: Moments of the training data's spectrograms.
+      iterations: Number of Griffin-Lim iterations from spectrogram to audio.
+      **settings: Arguments of `gan.GAN`.
 
     Raises:
-      ValueError: A number is out of its range.
+      ValueError: A setting is out of its range.
 
     Source: section 4 of the paper.
     """
@@ -188,23 +202,23 @@ class SpecGAN(gan.GAN):
         self.iterations = iterations
 
     def from_audio(self, audio: tf.Tensor) -> tf.Tensor:
-        """Normalised log-magnitudes, `[batch, 128, 128, 1]`."""
+        """Converts audio to spectrograms, `[batch, 128, 128, 1]`."""
         return spectrogram_lib.to_spectrogram(audio, self.moments)
 
     def to_audio(self, examples: tf.Tensor) -> tf.Tensor:
-        """Samples, `[batch, 16384, 1]`."""
+        """Converts spectrograms to audio, `[batch, 16384, 1]`."""
         return spectrogram_lib.to_audio(examples, self.moments, self.iterations)
 
     def augment_examples(
         self, examples: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
-        """Changes spectrograms at random, as if their sound were changed."""
+        """Changes spectrograms as if their audio were augmented at random."""
         return augmentation.augment_spectrogram(
             examples, self.augment, self.moments, seed
         )
 
     def stock_audio(self, examples: Any) -> Any:
-        """The same, symbolic, by stock Keras layers alone."""
+        """Computes what `to_audio` computes, by Keras's own layers alone."""
         return spectrogram_keras.to_audio(
             examples, self.moments, self.iterations
         )

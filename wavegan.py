@@ -1,7 +1,7 @@
-"""WaveGAN's two networks: DCGAN, flattened to one dimension.
+"""Builds WaveGAN's two networks: DCGAN in one dimension.
 
-Square 5x5 kernels become lines of 25, strides of 2x2 become 4, and a picture of
-128x128 becomes 16384 samples.
+5x5 kernels become kernels of 25 taps, strides of 2x2 become 4, and an image of
+128x128 pixels becomes 16384 samples.
 
 Source: appendix D of the paper (tables 3 and 4).
 """
@@ -22,28 +22,34 @@ SLICE_LENS = tuple(2**k for k in range(6, 21))
 
 @dataclasses.dataclass(frozen=True)
 class WaveGANConfig:
-    """The shape of both networks; the defaults are the paper's.
+    """The architecture of both networks; the defaults are the paper's.
 
     Attributes:
-      slice_len: Samples the generator makes: a power of two, 64 to 2**20.
-      channels: Audio channels.
+      slice_len: Number of samples that the generator makes: a power of two from
+        64 to 2**20.
+      channels: Number of audio channels.
       latent_dim: Size of the latent vector z.
-      kernel_len: Taps of every (transposed) convolution.
-      dim: Channels of the critic's first layer; they double layer by layer.
-      batchnorm: Normalise the batch between layers, as DCGAN does.
-      upsample: How the generator's layers grow in time: by zeros between the
-        samples (a transposed convolution), or by nearest neighbour, linear or
-        cubic interpolation before a convolution. Table 1 has all four.
-      phaseshuffle: Radius of phase shuffle in the critic, in steps; 0: none.
-      phaseshuffle_per_example: Draw each example's shifts apart; the authors'
-        code draws one for a batch.
-      post_filter_len: Taps of the learned filter behind the generator's tanh;
-        0: none, 512 in the paper.
-      fade_len: Samples at the end of the generator's output that fade to
-        silence, for clips that end in it; 0: none, as in the paper.
-      dropout: Share of the critic's activations to drop; 0.5 in table 1.
-      num_labels: Classes of clips, one of which both networks are told with
-        each clip; 0: none, as in the paper.
+      kernel_len: Number of taps of every (transposed) convolution.
+      dim: Number of channels of the critic's first layer; it doubles with each
+        layer.
+      batchnorm: Whether to use batch normalisation between layers, as DCGAN
+        does.
+      upsample: Upsampling of the generator's layers: "zeros" between the
+        samples (a transposed convolution), or "nn" (nearest neighbour),
+        "linear" or "cubic" interpolation before a convolution. Table 1 has all
+        four.
+      phaseshuffle: Radius of phase shuffle in the critic in time steps; 0: no
+        phase shuffle.
+      phaseshuffle_per_example: Whether to draw one shift for each example; the
+        authors' code draws one for a batch.
+      post_filter_len: Number of taps of a learned filter after the generator's
+        tanh; 0: no filter; 512 in the paper.
+      fade_len: Number of samples at the end of the generator's output that fade
+        to silence, for data sets whose clips end in silence; 0: no fade, as in
+        the paper.
+      dropout: Share of the critic's feature maps to drop; 0.5 in table 1.
+      num_labels: Number of labels; both networks get the label of each clip.
+        0: no labels, as in the paper.
 
     Raises:
       ValueError: A field is out of its range.
@@ -64,13 +70,13 @@ class WaveGANConfig:
     num_labels: int = 0
 
     def __post_init__(self) -> None:
-        """Checks every field."""
+        """Checks the range of every field."""
         if self.slice_len not in SLICE_LENS:
             choices = ", ".join(map(str, SLICE_LENS))
             raise ValueError(
                 f"slice_len is {self.slice_len}: expected one of {choices}"
             )
-        # The shuffled map behind the last but one layer is the shortest.
+        # The shortest map that is shuffled follows the last but one layer.
         shortest = FIRST_LEN * self.strides[-1]
         dcgan.check(self, FIRST_LEN, self.kernel_len, shortest)
         if self.post_filter_len < 0:
@@ -86,9 +92,9 @@ class WaveGANConfig:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """Of each strided layer, generator or critic, in order of use.
+        """Strides of the layers, of generator or critic, in order of use.
 
-        All are 4, with a final 2 where `slice_len` needs it.
+        All are 4, with a final 2 if `slice_len` needs it.
         """
         growth = self.slice_len // FIRST_LEN
         num_fours = (growth.bit_length() - 1) // 2
@@ -104,12 +110,13 @@ def build_generator(config: WaveGANConfig) -> keras.Model:
     """Builds the generator G.
 
     Args:
-      config: The shape of the network.
+      config: Architecture of the network.
 
     Returns:
-      A model from latent vectors z, `[batch, latent_dim]`, to audio in [-1, 1],
-      `[batch, slice_len, channels]`. (A post filter may leave that range.) With
-      labels it takes `[z, label]`, where label is int32, `[batch]`.
+      Model from latent vectors z, `[batch, latent_dim]`, to audio in [-1, 1],
+      `[batch, slice_len, channels]`. (With a post filter, audio may exceed this
+      range.) With labels, its input is `[z, label]`, where label is int32,
+      `[batch]`.
 
     Source: table 3 of the paper.
     """
@@ -117,8 +124,8 @@ def build_generator(config: WaveGANConfig) -> keras.Model:
         config, (FIRST_LEN,), lambda x, width, i: _upconv(x, width, i, config)
     )
     if config.post_filter_len:
-        # Differs from the original: one filter for each channel. The original
-        # makes one channel of them all.
+        # Differs from the original: one filter for each channel. The original's
+        # filter combines all channels into one.
         x = keras.layers.DepthwiseConv1D(
             config.post_filter_len,
             padding="same",
@@ -134,15 +141,15 @@ def build_generator(config: WaveGANConfig) -> keras.Model:
 def build_discriminator(config: WaveGANConfig) -> keras.Model:
     """Builds the discriminator D, the critic of WGAN-GP.
 
-    Phase shuffle and dropout act when it is called with `training=True`.
+    Phase shuffle and dropout are active in calls with `training=True`.
 
     Args:
-      config: The shape of the network.
+      config: Architecture of the network.
 
     Returns:
-      A model from audio, `[batch, slice_len, channels]`, to raw scores,
-      `[batch]`; higher is more real. With labels it takes `[audio, label]` and
-      scores "real and of this label".
+      Model from audio, `[batch, slice_len, channels]`, to raw scores,
+      `[batch]`; higher scores mean more real. With labels, its input is
+      `[audio, label]`, and it scores whether audio is real and has this label.
 
     Source: table 4 of the paper.
     """
@@ -166,15 +173,16 @@ def build_discriminator(config: WaveGANConfig) -> keras.Model:
 
 @keras.saving.register_keras_serializable("wavegan")
 class FadeOut(keras.layers.Layer):
-    """Lets a signal fall to zero at its end, in a straight line.
+    """Fades a signal linearly to zero at its end.
 
     A transposed convolution cannot be silent there: fewer taps reach the last
-    samples, so that biases which cancel elsewhere do not. The click is faint,
-    and penalties on the critic's slope keep it from minding faint things.
+    samples, so that biases that cancel elsewhere do not cancel there. The click
+    is faint, and penalties on the critic's slope make it insensitive to faint
+    sounds.
 
     Args:
-      length: Of the fade, in samples.
-      **kwargs: Of `keras.layers.Layer`.
+      length: Length of the fade in samples.
+      **kwargs: Arguments of `keras.layers.Layer`.
     """
 
     def __init__(self, length: int, **kwargs: Any) -> None:
@@ -182,32 +190,42 @@ class FadeOut(keras.layers.Layer):
         self.length = length
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Maps `[batch, time, channels]` to the same shape."""
+        """Fades a signal, `[batch, time, channels]`."""
         return x * self._gain(x.shape[1])
 
     def stock(self, x: Any) -> Any:
-        """The same for a symbolic x, by a stock Keras layer."""
+        """Computes what `call` computes, by one of Keras's own layers."""
         return keras.layers.Rescaling(self._gain(x.shape[1]).tolist())(x)
 
     def _gain(self, time: int) -> np.ndarray:
-        """What each sample is multiplied by, `[time, 1]`."""
+        """Returns the factor of each sample, `[time, 1]`."""
         gain = np.ones((time, 1), np.float32)
         gain[-self.length :, 0] = np.linspace(1, 0, self.length + 1)[1:]
         return gain
 
     def get_config(self) -> dict[str, Any]:
-        """Everything that `from_config` needs."""
+        """Returns the arguments of the constructor, for `from_config`."""
         return {**super().get_config(), "length": self.length}
 
 
 def _upconv(x: Any, width: int, i: int, config: WaveGANConfig) -> Any:
-    """Layer i of the generator: a stride times as long, `width` channels."""
+    """Applies layer i of the generator, which upsamples by its stride.
+
+    Args:
+      x: Feature maps, `[batch, time, channels]`.
+      width: Number of output channels.
+      i: Index of the layer.
+      config: Architecture of the network.
+
+    Returns:
+      Feature maps, `[batch, stride * time, width]`.
+    """
     stride, name = config.strides[i], f"upconv_{i}"
     if config.upsample == "zeros":
         return fast_conv.StridedConv1DTranspose(
             width, config.kernel_len, strides=stride, padding="same", name=name
         )(x)
-    # Differs from the original: its code has zeros and nn alone.
+    # Differs from the original: its code has only "zeros" and "nn".
     x = upsampling.Interpolate(stride, config.upsample)(x)
     return keras.layers.Conv1D(
         width, config.kernel_len, padding="same", name=name

@@ -1,1 +1,1 @@
-"""Spoken digits made by arithmetic: data that needs no download."""
+"""Synthesises spoken digits: training data that needs no download."""

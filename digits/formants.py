@@ -1,9 +1,10 @@
-"""Speech out of arithmetic: a small formant synthesiser in NumPy.
+"""Synthesises speech: a small formant synthesiser in NumPy.
 
 Speech is modelled as a source and a filter. The source is a train of glottal
 pulses, or noise, or both; the filter is a cascade of resonances, the formants
 of the vocal tract, which glide from the target of one speech sound to the next.
-A `Speaker` fixes what belongs to a voice; the rest is drawn anew for each take.
+A `Speaker` holds the properties of a voice; all others are drawn at random for
+each word that is spoken.
 
 Source: D. H. Klatt, "Software for a cascade/parallel formant synthesizer",
 J. Acoust. Soc. Am. 67 (1980); G. Fant, "Acoustic Theory of Speech Production"
@@ -15,31 +16,31 @@ import dataclasses
 import numpy as np
 
 SAMPLE_RATE = 16000  # Hz
-FRAME_LEN = 80  # samples: the vocal tract moves in steps of 5 ms
+FRAME_LEN = 80  # samples: the vocal tract changes in steps of 5 ms
 WINDOW_LEN = 400  # samples: each step is filtered in a window of 25 ms
-FFT_LEN = 1024  # samples: room for a window and the ringing of its formants
+FFT_LEN = 1024  # samples: long enough for a window and its formants' decay
 
 Random = np.random.Generator
 
 
 @dataclasses.dataclass(frozen=True)
 class Phone:
-    """The target of one speech sound: three formants, three sources."""
+    """The target of one speech sound: three formants and three sources."""
 
-    f1_hz: float  # formants of an adult man
-    f2_hz: float
-    f3_hz: float
+    f1_hz: float  # first formant of an adult man
+    f2_hz: float  # second formant of an adult man
+    f3_hz: float  # third formant of an adult man
     voicing: float = 1.0  # amplitude of the glottal pulses
-    aspiration: float = 0.0  # of noise from the glottis, behind the formants
-    frication: float = 0.0  # of noise from a narrow place near the lips
-    noise_hz: float = 5000.0  # centre of the band where frication is heard
-    noise_width_hz: float = 2500.0  # its standard deviation
-    nasality: float = 0.0  # how far the nose is coupled in, 0 to 1
+    aspiration: float = 0.0  # amplitude of glottal noise, which formants filter
+    frication: float = 0.0  # amplitude of noise from a constriction at the lips
+    noise_hz: float = 5000.0  # centre of the frication's frequency band
+    noise_width_hz: float = 2500.0  # standard deviation of that band
+    nasality: float = 0.0  # coupling of the nasal tract, 0 to 1
 
 
-# In Hz and amplitudes, in the order of the fields above.
-# Names are ARPAbet's, with additions: of a diphthong, 1 is the start and 2 the
-# end; of a stop, CL is the closure; _END marks the weaker stop after a vowel.
+# Targets in Hz and amplitudes, in the order of the fields above. Names are
+# ARPAbet's, with additions: 1 is the start of a diphthong and 2 its end; CL is
+# the closure of a stop; _END marks the weaker stop after a vowel.
 # Source: vowels after G. E. Peterson and H. L. Barney, J. Acoust. Soc. Am. 24
 # (1952), and J. Hillenbrand et al., ibid. 97 (1995); consonants after Klatt
 # (1980), table III.
@@ -76,8 +77,8 @@ PHONES = {
     "K": Phone(310, 2050, 2400, 0.0, 0.0, 0.35, 2200, 800),
 }
 
-# Sounds with their lengths in ms. Where a word has two pronunciations, a
-# speaker keeps to one: the first is that of three speakers in five.
+# Phones with their durations in ms. If a word has two pronunciations, a speaker
+# always uses the same one; three speakers in five use the first.
 PRONUNCIATIONS = {
     "zero": (
         "Z:85 IY:90 R:85 OW1:100 OW2:130",
@@ -95,48 +96,48 @@ PRONUNCIATIONS = {
 }
 WORDS = tuple(PRONUNCIATIONS)
 
-# Formants relative to a man's; range of the mean fundamental frequency, Hz.
+# Formants relative to a man's; range of the mean fundamental frequency in Hz.
 GROUPS = {
     "man": (1.00, 75, 140),
     "woman": (1.16, 150, 230),
     "child": (1.30, 210, 290),
 }
 BANDWIDTHS_HZ = (60, 85, 130, 200, 260, 320)  # of six formants
-NASAL_ZERO_HZ = 950  # what the nose takes out of an adult man's N
-NASAL_ZERO_WIDTH_HZ = 120
-TRACT_GAIN = 2.4  # of the voice over consonant noise
+NASAL_ZERO_HZ = 950  # frequency that the nose absorbs in an adult man's N
+NASAL_ZERO_WIDTH_HZ = 120  # bandwidth of this absorption
+TRACT_GAIN = 2.4  # gain of the voice relative to consonant noise
 
 
 @dataclasses.dataclass(frozen=True)
 class Speaker:
-    """What belongs to a voice and stays through all that it says."""
+    """The properties of a voice, which are the same in all of its words."""
 
     group: str  # "man", "woman" or "child"
     formant_scale: float  # relative to an adult man's formants
     f0_hz: float  # mean fundamental frequency
-    f0_range: float  # how lively the pitch is, relative to its mean
+    f0_range: float  # range of the pitch, relative to its mean
     accent: dict[str, np.ndarray]  # phone: factors on its formants, [3]
-    upper_formants_hz: np.ndarray  # fourth to sixth, the same for all, [3]
+    upper_formants_hz: np.ndarray  # fourth to sixth, for all phones, [3]
     bandwidth_scale: float  # factor on the bandwidths of all formants
-    open_quotient: float  # part of a period for which the glottis is open
+    open_quotient: float  # share of a period in which the glottis is open
     slope_db: float  # tilt of the voiced spectrum, dB per octave
     breathiness: float  # noise in the voice, relative to its pulses
     jitter: float  # relative deviation of the pitch, from frame to frame
     shimmer: float  # relative deviation of amplitude, from pulse to pulse
     noise_scale: float  # factor on the frequency of consonant noise
     noise_gain: dict[str, float]  # phone: factor on its noise, 1 if left out
-    pronunciation: dict[str, str]  # word: which of its PRONUNCIATIONS
+    pronunciation: dict[str, str]  # word: one of its PRONUNCIATIONS
     tempo: float  # factor on all durations
 
 
 def draw_speaker(rng: Random) -> Speaker:
-    """Draws a man (one in two), a woman (two in five) or a child.
+    """Draws a random speaker: a man (50%), a woman (40%) or a child (10%).
 
     Args:
-      rng: where all chance comes from.
+      rng: Random number generator.
 
     Returns:
-      A speaker.
+      The speaker.
     """
     group = str(rng.choice(list(GROUPS), p=[0.5, 0.4, 0.1]))
     formant_scale, f0_low_hz, f0_high_hz = GROUPS[group]
@@ -171,18 +172,18 @@ def draw_speaker(rng: Random) -> Speaker:
 
 
 def render_word(word: str, speaker: Speaker, rng: Random) -> np.ndarray:
-    """Lets a speaker say a word once, in a silent room without echo.
+    """Synthesises a spoken word without noise and reverberation.
 
     Args:
-      word: one of `WORDS`.
-      speaker: whose voice.
-      rng: where all chance comes from: no two takes are the same.
+      word: One of `WORDS`.
+      speaker: Voice that speaks the word.
+      rng: Random number generator; it makes each repetition of a word differ.
 
     Returns:
-      The sound at 16 kHz, peak 1, [num_samples].
+      Audio at 16 kHz with a peak of 1, `[num_samples]`.
 
     Raises:
-      ValueError: if the word is none of the ten.
+      ValueError: The word is not one of `WORDS`.
     """
     if word not in PRONUNCIATIONS:
         raise ValueError(f"no word {word!r}: choose one of {', '.join(WORDS)}")
@@ -196,7 +197,11 @@ def render_word(word: str, speaker: Speaker, rng: Random) -> np.ndarray:
 def _draw_targets(
     word: str, speaker: Speaker, rng: Random
 ) -> dict[str, np.ndarray]:
-    """Returns the fields of `Phone`, one track each, [num_frames]."""
+    """Draws the course of each field of `Phone` over a word.
+
+    Returns:
+      Values in each frame, `[num_frames]`, by the name of the field.
+    """
     names, lengths = zip(
         *(p.split(":") for p in speaker.pronunciation[word].split()),
         strict=True,
@@ -204,7 +209,7 @@ def _draw_targets(
     secs = np.array([int(ms) / 1000 for ms in lengths]) * speaker.tempo
     secs *= np.exp(rng.normal(0, 0.1, len(names)))
     num_frames = np.round(secs * SAMPLE_RATE / FRAME_LEN).astype(int)
-    # A few more frames before and after, for the sound to swell and to ring.
+    # A few more frames before and after, for the audio to rise and to decay.
     num_frames = np.maximum(num_frames, 1)
     order = np.repeat(
         [0, *range(len(names)), len(names) - 1], [4, *num_frames, 6]
@@ -217,10 +222,10 @@ def _draw_targets(
     rows[:, 6] *= speaker.noise_scale
     fields = [field.name for field in dataclasses.fields(Phone)]
     tracks = dict(zip(fields, rows[order].T, strict=True))
-    tracks["voicing"] *= np.linspace(1.0, 0.8, len(order))  # a breath runs out
+    tracks["voicing"] *= np.linspace(1.0, 0.8, len(order))  # breath runs out
     for name in ("voicing", "aspiration", "frication"):
         tracks[name][:4] = tracks[name][-6:] = 0.0
-    # Articulators are slow, each in its way: smoothing makes the glides.
+    # Articulators move slowly, each at its own speed: smoothing makes glides.
     glide = int(rng.integers(11, 20))
     widths = dict.fromkeys(("f1_hz", "f2_hz", "f3_hz"), glide)
     widths |= {"voicing": 7, "aspiration": 5, "frication": 3, "nasality": 7}
@@ -230,14 +235,17 @@ def _draw_targets(
 
 
 def _smooth(track: np.ndarray, width: int) -> np.ndarray:
-    """Averages under a Hann window of `width` frames, made odd."""
+    """Smooths by a Hann window of `width` frames, or one more if even."""
     kernel = np.hanning((width | 1) + 2)[1:-1]
     padded = np.pad(track, len(kernel) // 2, mode="edge")
     return np.convolve(padded, kernel / kernel.sum(), "valid")
 
 
 def _draw_f0(num_frames: int, speaker: Speaker, rng: Random) -> np.ndarray:
-    """Draws a pitch contour in Hz, [num_frames]: a hump on a falling line."""
+    """Draws a pitch contour in Hz, `[num_frames]`.
+
+    Most contours fall, with a hump on the falling line.
+    """
     u = np.linspace(0, 1, num_frames)
     hump = np.sin(np.pi * (u * rng.uniform(0.6, 1.4) + rng.uniform(-0.2, 0.3)))
     fall = rng.uniform(-0.25, 0.9) * u
@@ -249,13 +257,14 @@ def _draw_f0(num_frames: int, speaker: Speaker, rng: Random) -> np.ndarray:
 def _excite(
     targets: dict[str, np.ndarray], speaker: Speaker, rng: Random
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Makes the sources: what enters the throat, and consonant noise.
+    """Synthesises the sources: glottal signal and consonant noise.
 
     The glottal pulse is the derivative of the flow u**2 - u**3 over the open
-    phase, u from 0 to 1: it ends in the jerk that excites the formants.
+    phase, u from 0 to 1: it ends in the jump that excites the formants.
 
     Returns:
-      Two signals, each [num_frames * FRAME_LEN].
+      Glottal signal, which the vocal tract filters, and consonant noise,
+      `[num_frames * FRAME_LEN]` each.
 
     Source: D. H. Klatt and L. C. Klatt, J. Acoust. Soc. Am. 87 (1990), the
     source named KLGLOTT88.
@@ -284,18 +293,18 @@ def _excite(
 
 
 def _resonance(centre_hz: np.ndarray, width_hz: np.ndarray) -> np.ndarray:
-    """Frequency response of a second-order resonator with gain 1 at 0 Hz.
+    """Computes the response of a second-order resonator with gain 1 at 0 Hz.
 
     Args:
-      centre_hz: its frequency, [num_frames].
-      width_hz: its bandwidth, [num_frames].
+      centre_hz: Centre frequency in Hz, `[num_frames]`.
+      width_hz: Bandwidth in Hz, `[num_frames]`.
 
     Returns:
-      Complex, [num_frames, FFT_LEN // 2 + 1].
+      Complex frequency response, `[num_frames, FFT_LEN // 2 + 1]`.
 
     Source: Klatt (1980), equation 1.
     """
-    centre_hz = np.minimum(centre_hz, 7200)  # 8 kHz and more would fold back
+    centre_hz = np.minimum(centre_hz, 7200)  # 8 kHz and more would alias
     delay = np.exp(-2j * np.pi * np.arange(FFT_LEN // 2 + 1) / FFT_LEN)
     r = np.exp(-np.pi * width_hz / SAMPLE_RATE)[:, None]
     b = 2 * r * np.cos(2 * np.pi * centre_hz / SAMPLE_RATE)[:, None]
@@ -306,7 +315,11 @@ def _resonance(centre_hz: np.ndarray, width_hz: np.ndarray) -> np.ndarray:
 def _tract_response(
     targets: dict[str, np.ndarray], speaker: Speaker
 ) -> np.ndarray:
-    """Returns the vocal tract's response, [num_frames, FFT_LEN // 2 + 1]."""
+    """Computes the frequency response of the vocal tract in each frame.
+
+    Returns:
+      Complex frequency response, `[num_frames, FFT_LEN // 2 + 1]`.
+    """
     f_hz = np.fft.rfftfreq(FFT_LEN, 1 / SAMPLE_RATE)
     octaves = np.log2(np.maximum(f_hz, 80) / 1000)
     response = TRACT_GAIN * 10 ** (speaker.slope_db * octaves / 20)
@@ -314,7 +327,8 @@ def _tract_response(
     nasality = targets["nasality"]
     centres_hz = [targets["f1_hz"], targets["f2_hz"], targets["f3_hz"]]
     centres_hz += [np.full_like(nasality, f) for f in speaker.upper_formants_hz]
-    damping = speaker.bandwidth_scale * (1 + 0.8 * nasality)  # by a soft nose
+    # The soft walls of the nasal tract damp the formants.
+    damping = speaker.bandwidth_scale * (1 + 0.8 * nasality)
     for centre_hz, width_hz in zip(centres_hz, BANDWIDTHS_HZ, strict=True):
         response = response * _resonance(centre_hz, width_hz * damping)
 
@@ -325,7 +339,13 @@ def _tract_response(
 
 
 def _noise_response(targets: dict[str, np.ndarray]) -> np.ndarray:
-    """Returns a Gaussian band a frame, [num_frames, FFT_LEN // 2 + 1]."""
+    """Computes the frequency response of consonant noise in each frame.
+
+    It is a Gaussian band.
+
+    Returns:
+      Real frequency response, `[num_frames, FFT_LEN // 2 + 1]`.
+    """
     f_hz = np.fft.rfftfreq(FFT_LEN, 1 / SAMPLE_RATE)
     offset_hz = f_hz - targets["noise_hz"][:, None]
     bell = np.exp(-((offset_hz / targets["noise_width_hz"][:, None]) ** 2) / 2)
@@ -333,14 +353,14 @@ def _noise_response(targets: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _filter(source: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """Filters a source by a response that changes from frame to frame.
+    """Filters a signal by a response that changes from frame to frame.
 
     Args:
-      source: [num_frames * FRAME_LEN].
-      response: [num_frames, FFT_LEN // 2 + 1].
+      source: Signal, `[num_frames * FRAME_LEN]`.
+      response: Frequency response, `[num_frames, FFT_LEN // 2 + 1]`.
 
     Returns:
-      The sum of the filtered windows, [num_frames * FRAME_LEN].
+      Sum of the filtered windows, `[num_frames * FRAME_LEN]`.
     """
     half = WINDOW_LEN // 2
     padded = np.pad(source, (half, 2 * half))

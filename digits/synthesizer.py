@@ -1,8 +1,8 @@
-"""A data set of spoken digits that nobody recorded.
+"""Writes a data set of synthesised spoken digits in the layout of SC09.
 
-Voices come from `formants`. A `Room` fixes what belongs to a recording; and
-`synthesize` writes many recordings in the layout of SC09, so that everything
-here runs with nothing downloaded.
+`formants` synthesises the voices, `record` adds the acoustics of a `Room` with
+its microphone, and `synthesize` writes a whole data set, so that this project
+runs without a download.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ from digits import formants
 SAMPLE_RATE = formants.SAMPLE_RATE
 CLIP_LEN = 16000  # samples: each clip of SC09 lasts one second
 SPLITS = ("train", "valid", "test")
-TEN_SPLITS = (*8 * ("train",), "valid", "test")  # where ten speakers go
-MIN_SPEAKERS = 100  # as long as there are as many clips
-MANIFEST = "manifest.json"  # says what a finished data set is made of
-VERSION = 1  # of the sound: another one makes other clips from a seed
+TEN_SPLITS = (*8 * ("train",), "valid", "test")  # splits of each ten speakers
+MIN_SPEAKERS = 100  # smallest number of speakers, if there are enough clips
+MANIFEST = "manifest.json"  # describes the contents of a complete data set
+VERSION = 1  # changes whenever the same seed gives other clips than before
 
 Random = np.random.Generator
 WORDS = formants.WORDS
@@ -37,17 +37,17 @@ render_word = formants.render_word
 
 @dataclasses.dataclass(frozen=True)
 class Room:
-    """What belongs to a recording: a room, its noise, a microphone."""
+    """The acoustics of a recording: reverberation, noise and microphone."""
 
-    reverb_secs: float  # in which an echo fades by 60 dB; 0: no echo
-    snr_db: float  # level of the word above the noise
+    reverb_secs: float  # time in which an echo decays by 60 dB; 0: no echo
+    snr_db: float  # signal-to-noise ratio
     noise_slope: float  # exponent of f: 0 is white noise, -0.5 pink, -1 brown
-    lowpass_hz: float  # upper edge of the microphone's band; infinity: none
+    lowpass_hz: float  # upper limit of the microphone's band; infinity: none
     peak: float  # largest amplitude of a clip, 0 to 1
 
 
 def draw_room(rng: Random) -> Room:
-    """Draws the place and the microphone of a speaker."""
+    """Draws the acoustics of a speaker's recordings at random."""
     return Room(
         reverb_secs=rng.choice([0, 1], p=[0.4, 0.6]) * rng.uniform(0.05, 0.5),
         snr_db=rng.uniform(12, 45),
@@ -60,24 +60,26 @@ def draw_room(rng: Random) -> Room:
 
 
 def record(sound: np.ndarray, room: Room, rng: Random) -> np.ndarray:
-    """Records a word: one second, with the word roughly in its middle.
+    """Simulates the recording of a word: one second, the word near its middle.
 
     Args:
-      sound: a word, peak 1, [num_samples]; what exceeds a second is cut off.
-      room: where, and by what.
-      rng: where all chance comes from.
+      sound: Audio of a word at 16 kHz with a peak of 1, `[num_samples]`; it is
+        cut to a second.
+      room: Acoustics of the recording.
+      rng: Random number generator.
 
     Returns:
-      A clip at 16 kHz in [-1, 1], [16000].
+      Clip at 16 kHz in [-1, 1], `[16000]`.
     """
-    heard = np.flatnonzero(np.abs(sound) > 0.01 * np.abs(sound).max())
-    sound = sound[heard[0] : heard[-1] + 1][:CLIP_LEN]
+    audible = np.flatnonzero(np.abs(sound) > 0.01 * np.abs(sound).max())
+    sound = sound[audible[0] : audible[-1] + 1][:CLIP_LEN]
     clip = np.zeros(CLIP_LEN)
     middle = np.clip(rng.normal(0.5, 0.18), 0, 1)
     start = int((CLIP_LEN - len(sound)) * middle)
     clip[start : start + len(sound)] = sound
 
-    # The microphone: a tilt, a low cut, a high cut. The room: an echo.
+    # The microphone tilts the spectrum and cuts low and high frequencies. The
+    # room adds an echo.
     f_hz = np.fft.rfftfreq(2 * CLIP_LEN, 1 / SAMPLE_RATE)
     octaves = np.log2(np.maximum(f_hz, 60) / 1000)
     gain = 10 ** (rng.normal(0, 1) * octaves / 20)
@@ -87,7 +89,7 @@ def record(sound: np.ndarray, room: Room, rng: Random) -> np.ndarray:
     if room.reverb_secs:
         secs = np.arange(int(0.4 * SAMPLE_RATE)) / SAMPLE_RATE
         echo = rng.normal(size=len(secs)) * rng.uniform(0.02, 0.12)
-        echo *= 10 ** (-3 * secs / room.reverb_secs)  # 60 dB in that time
+        echo *= 10 ** (-3 * secs / room.reverb_secs)  # decays by 60 dB
         echo[0] = 1.0
         spectrum *= np.fft.rfft(echo, 2 * CLIP_LEN)
     clip = np.fft.irfft(spectrum)[:CLIP_LEN]
@@ -106,20 +108,20 @@ def synthesize(
 ) -> None:
     """Writes a data set of spoken digits in the layout of SC09.
 
-    `{train,valid,test}/Seven_<speaker>_nohash_<n>.wav`, 16 kHz, 16-bit, mono:
-    the ten words equally often, spoken by num_clips / 10 speakers (at least
-    100, where there are as many clips), of whom eight in ten are in train/.
-    The folder appears whole or not at all; one that is already there, of the
-    same count and seed, is left as it is.
+    Files are `{train,valid,test}/Seven_<speaker>_nohash_<n>.wav`, at 16 kHz, 16
+    bits, mono. The ten words are equally frequent, and are spoken by num_clips
+    / 10 speakers (at least 100, if there are as many clips), of whom eight in
+    ten are in train/. The folder is written whole or not at all; an existing
+    one with the same number of clips and seed is left unchanged.
 
     Args:
-      data_dir: the folder to make.
-      num_clips: how many clips, at least 1.
-      seed: the same seed gives the same bytes.
+      data_dir: Folder to create.
+      num_clips: Number of clips, at least 1.
+      seed: Seed; the same seed gives the same bytes.
 
     Raises:
-      ValueError: if num_clips or seed is out of range, or if data_dir holds
-        anything else.
+      ValueError: `num_clips` or `seed` is out of range, or `data_dir` holds
+        something else.
     """
     if num_clips < 1:
         raise ValueError(f"num_clips is {num_clips}: ask for at least 1 clip")
@@ -134,14 +136,14 @@ def synthesize(
 
 
 def is_complete(data_dir: pathlib.Path, manifest: dict[str, Any]) -> bool:
-    """Returns whether a data set is there already.
+    """Returns whether a folder already holds a data set.
 
     Args:
-      data_dir: its folder.
-      manifest: what tells it from other data sets.
+      data_dir: Folder of the data set.
+      manifest: Description of the data set, which identifies it.
 
     Raises:
-      ValueError: if something else is there.
+      ValueError: The folder holds something else.
     """
     if not data_dir.exists() or (
         data_dir.is_dir() and not any(data_dir.iterdir())
@@ -163,14 +165,14 @@ def is_complete(data_dir: pathlib.Path, manifest: dict[str, Any]) -> bool:
 def new_folder(
     data_dir: pathlib.Path, manifest: dict[str, Any]
 ) -> Iterator[pathlib.Path]:
-    """Makes a data set that appears whole or, after any failure, not at all.
+    """Gives a folder to fill, and moves it to `data_dir` if nothing fails.
 
     Args:
-      data_dir: where it is to appear.
-      manifest: what `is_complete` will know it by.
+      data_dir: Final path of the data set.
+      manifest: Description by which `is_complete` identifies the data set.
 
     Yields:
-      A folder beside it, with empty train/, valid/ and test/, to be filled.
+      Temporary folder next to `data_dir`, with empty train/, valid/ and test/.
     """
     data_dir = data_dir.absolute()
     data_dir.parent.mkdir(parents=True, exist_ok=True)
@@ -211,7 +213,7 @@ def _write_clips(data_dir: pathlib.Path, num_clips: int, rng: Random) -> None:
     )
     for i, word in enumerate(bar):
         if i % clips_per_speaker == 0:
-            if not splits:  # of ten speakers the first is always in train/
+            if not splits:  # the first of each ten speakers is in train/
                 splits = [*rng.permutation(TEN_SPLITS[1:]), TEN_SPLITS[0]]
             split = str(splits.pop())
             speaker_id = _draw_speaker_id(split, used_ids, rng)
@@ -222,10 +224,13 @@ def _write_clips(data_dir: pathlib.Path, num_clips: int, rng: Random) -> None:
 
 
 def assign_split(speaker_id: str) -> str:
-    """Returns where Speech Commands puts a speaker: train, valid or test.
+    """Returns the split of Speech Commands that a speaker belongs to.
 
     Args:
-      speaker_id: as in the name of a clip, before `_nohash_`.
+      speaker_id: Part of a clip's name before `_nohash_`.
+
+    Returns:
+      "train", "valid" or "test".
 
     Source: which_set of TensorFlow's examples/speech_commands/input_data.py.
     """
@@ -235,7 +240,7 @@ def assign_split(speaker_id: str) -> str:
 
 
 def _draw_speaker_id(split: str, used_ids: set[str], rng: Random) -> str:
-    """Draws eight hex digits, not used yet, that belong into a split."""
+    """Draws an unused speaker ID, of eight hex digits, that is in a split."""
     while True:
         speaker_id = f"{rng.integers(2**32):08x}"
         if assign_split(speaker_id) == split and speaker_id not in used_ids:
@@ -244,6 +249,7 @@ def _draw_speaker_id(split: str, used_ids: set[str], rng: Random) -> str:
 
 
 def _write_wav(path: pathlib.Path, clip: np.ndarray) -> None:
+    """Writes a clip in [-1, 1], `[num_samples]`, as 16-bit WAV."""
     samples = np.clip(np.rint(clip * 32768), -32768, 32767).astype("<i2")
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)

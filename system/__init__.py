@@ -1,1 +1,1 @@
-"""What talks to the operating system: whole files, quiet consoles."""
+"""Talks to the operating system: atomic writes, argument parsing, stderr."""

@@ -1,4 +1,4 @@
-"""Files and folders whole or not at all, through a kill or a power cut."""
+"""Writes files and folders atomically, also across kills and power cuts."""
 
 import contextlib
 import os
@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 
 def write(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file whole or not at all.
+    """Writes a file atomically: whole or not at all.
 
     Raises:
-      OSError: It cannot be written; what was there still is.
+      OSError: The file cannot be written; an existing file is unchanged.
     """
     draft = path.with_name(path.name + ".part")
     try:
@@ -25,10 +25,14 @@ def write(path: pathlib.Path, content: bytes) -> None:
 
 
 def move(drafts: list[pathlib.Path], paths: list[pathlib.Path]) -> None:
-    """Moves files of one folder to their places in turn, flushed to disk.
+    """Moves files within a folder, one after the other, flushed to disk.
+
+    Args:
+      drafts: Files to move.
+      paths: New path of each file, in the same folder.
 
     Raises:
-      OSError: The disk refuses.
+      OSError: A file cannot be moved or flushed.
     """
     for draft in drafts:
         flush(draft)
@@ -39,16 +43,20 @@ def move(drafts: list[pathlib.Path], paths: list[pathlib.Path]) -> None:
 
 @contextlib.contextmanager
 def folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Within it, an empty folder may be filled; behind it, it is at its place.
+    """Gives an empty folder to fill, and moves it to `path` afterwards.
 
-    It replaces what was there. If it is not filled to the end, what was there
-    stays; a kill while they change places leaves it beside, till the next time.
+    The new folder replaces an existing one. If the context raises, the existing
+    folder stays; a kill while the two are exchanged leaves the existing folder
+    under another name, and the next call restores it.
 
     Args:
-      path: Its place; folders above are made.
+      path: Final path of the folder; its parents are created.
+
+    Yields:
+      Empty folder to fill.
 
     Raises:
-      OSError: The disk refuses.
+      OSError: A folder cannot be written or moved.
     """
     draft = path.with_name(path.name + ".part")
     old = path.with_name(path.name + ".old")
@@ -71,16 +79,16 @@ def folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def _give_back(old: pathlib.Path, path: pathlib.Path) -> None:
-    """Puts what was there back, if nothing took its place."""
+    """Moves the old folder back to `path` if there is no new one."""
     if old.exists() and not path.exists():
         old.rename(path)
 
 
 def flush(path: pathlib.Path) -> None:
-    """Waits until a file, or a folder's list of names, is on the disk.
+    """Waits until a file, or the list of a folder's names, is on the disk.
 
     Raises:
-      OSError: The disk refuses.
+      OSError: The disk reports an error.
     """
     number = os.open(path, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""How commands speak: quietly, and wrong in one line."""
+"""Runs argparse commands: errors are one line, and TensorFlow logs nothing."""
 
 import argparse
 import contextlib
@@ -9,10 +9,11 @@ from typing import NoReturn
 
 
 def quiet_tensorflow() -> None:
-    """Imports TensorFlow without its notes on processors and plugins.
+    """Imports TensorFlow without its log messages on processors and plugins.
 
-    From 2.19 on it writes some whatever the environment says, so that its
-    import has to do without stderr (tensorflow/tensorflow issue 100442).
+    From version 2.19 on, it logs some messages whatever the environment
+    variables are, so that stderr is closed during the import
+    (tensorflow/tensorflow issue 100442).
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with without_stderr():
@@ -22,7 +23,7 @@ def quiet_tensorflow() -> None:
 
 @contextlib.contextmanager
 def without_stderr() -> Iterator[None]:
-    """Lets nobody write to stderr: for code that heeds no level of logging."""
+    """Discards all output to stderr, for code that ignores logging levels."""
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -34,11 +35,11 @@ def without_stderr() -> Iterator[None]:
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that ends in one line where a command line is odd.
+    """Argument parser that reports an invalid command line in one line.
 
     Args:
-      prog: Its name.
-      description: As it stands at the head of the module.
+      prog: Name of the program.
+      description: Description in `--help`, such as the module's docstring.
     """
 
     def __init__(self, prog: str, description: str | None) -> None:
@@ -50,12 +51,12 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Says what is wrong and how to find out more; exit code 1."""
+        """Prints the error and how to get help; exits with code 1."""
         sys.exit(f"{self.prog}: {message} (--help lists what there is)")
 
 
 def run(parser: Parser, main: Callable[[argparse.Namespace], None]) -> None:
-    """Runs a command; what goes wrong is said in one line."""
+    """Runs a command and reports an error in one line."""
     arguments = parser.parse_args()
     try:
         main(arguments)
@@ -66,7 +67,7 @@ def run(parser: Parser, main: Callable[[argparse.Namespace], None]) -> None:
 
 
 def positive(text: str) -> int:
-    """A whole number above 0 of the command line."""
+    """Parses an integer above 0 of the command line."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return int(text)
