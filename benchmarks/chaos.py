@@ -1,15 +1,17 @@
-r"""Does a training survive being killed? Ends one again and again, compares.
+r"""Kills a training again and again and checks that it resumes bit-identically.
 
   python benchmarks/chaos.py --kills 30 --seed 0
 
-A tiny model learns noise and saves after each step, in some lives less often,
-so that steps come again. It is ended at random moments, most of them within or
-between saves, one in five anywhere from the process's start on, and started
-again. Another run is left in peace until the same step: what both know must be
-the same to the last bit. Exit code 1 if not.
+A tiny model learns noise and saves after each step; some of its processes save
+less often, so that the next one repeats steps. Processes are killed at random
+moments, most of them during or between saves, one in five at any time from the
+process's start on, and restarted. A second run trains to the same step without
+kills. The contents of both must be the same to the last bit; the exit code is 1
+if they are not.
 
---signal says how: KILL gives no time for anything, TERM asks for a last save,
-STOP freezes the process for a moment and asks when it steps again.
+--signal chooses the signal: KILL ends the process at once, TERM asks for a last
+save, STOP freezes the process for a moment and asks for a last save when it
+continues.
 """
 
 import argparse
@@ -42,27 +44,27 @@ TINY = (
     "--train_ema_decay=0.9",
 )
 ANYWHERE = 0.2  # share of kills that do not wait for a step
-SAVE_SECS = (0.0, 0.0, 0.3)  # between two saves, drawn for each life
-START_SECS = 5.0  # until a start has shown how long it takes
-STEPPING_SECS = 1.0  # at most, from the first step to a kill
-FROZEN_SECS = 1.0
-PATIENCE_SECS = 300.0  # a step, or an end, that takes longer never comes
-MORE_STEPS = 20  # after the last kill
-# A run that lost this script ends by itself, these steps after its start.
+SAVE_SECS = (0.0, 0.0, 0.3)  # time between saves, drawn for each process
+START_SECS = 5.0  # assumed duration of a start until one has been measured
+STEPPING_SECS = 1.0  # longest time from the first step to a kill
+FROZEN_SECS = 1.0  # time between SIGSTOP and SIGCONT
+PATIENCE_SECS = 300.0  # timeout for a step, or for the end of a process
+MORE_STEPS = 20  # steps after the last kill
+# Without this script, a training process ends by itself after so many steps.
 LONG_STEPS = 5000
 
 
 class ResumeError(Exception):
-    """A training did not go on, or not from where it must."""
+    """Error of a training that did not resume, or not from the right step."""
 
 
 @dataclasses.dataclass
 class Run:
-    """A training on disk.
+    """A training run on disk.
 
     Attributes:
-      path: Its train dir.
-      audio: What it learns.
+      path: Train dir of the run.
+      audio: Folder of the training data.
     """
 
     path: pathlib.Path
@@ -70,16 +72,16 @@ class Run:
 
     @property
     def checkpoints(self) -> pathlib.Path:
-        """Where its checkpoints are."""
+        """Folder of the run's checkpoints."""
         return self.path / "checkpoints"
 
     @property
     def log(self) -> pathlib.Path:
-        """What its newest process wrote to stderr."""
+        """File with the stderr of the run's newest process."""
         return self.path.with_suffix(".log")
 
     def start(self, max_steps: int, *flags: str) -> subprocess.Popen[bytes]:
-        """Starts a process that goes on with it."""
+        """Starts a process that continues the run."""
         command = [sys.executable, str(SCRIPT), "train", str(self.path), *TINY]
         flags += (f"--data_dir={self.audio}", f"--train_max_steps={max_steps}")
         with self.log.open("wb") as log:
@@ -88,22 +90,22 @@ class Run:
             )
 
     def finish(self, max_steps: int) -> None:
-        """Trains in peace, with the saves that are usual.
+        """Trains without kills, with the usual interval of saves.
 
         Raises:
-          ResumeError: It did not end well.
+          ResumeError: The process failed.
         """
         before = self.newest()
         process = self.start(max_steps, "--train_save_secs=300")
         self.check(process.wait(), {0}, before)
 
     def newest(self) -> int:
-        """Step of the newest checkpoint; 0: there is none."""
+        """Returns the step of the newest checkpoint, 0 if there is none."""
         names = (path.stem for path in self.checkpoints.glob("ckpt-*.index"))
         return max((int(name.split("-")[1]) for name in names), default=0)
 
     def leftovers(self) -> set[tuple[str, int]]:
-        """What in its checkpoints' folder is of none; names and times."""
+        """Returns names and times of files that belong to no checkpoint."""
         if not self.checkpoints.exists():
             return set()
         whole = {path.stem for path in self.checkpoints.glob("ckpt-*.index")}
@@ -114,10 +116,10 @@ class Run:
         }
 
     def wait_for(self, process: subprocess.Popen[bytes], step: int) -> None:
-        """Waits for a checkpoint of that step or later.
+        """Waits for a checkpoint of a step or later.
 
         Raises:
-          ResumeError: It does not come.
+          ResumeError: There is no such checkpoint before the timeout.
         """
         deadline = time.monotonic() + PATIENCE_SECS
         while self.newest() < step:
@@ -126,19 +128,20 @@ class Run:
             time.sleep(0.005)
 
     def check(self, code: int, good: set[int], before: int) -> None:
-        """Checks how a process ended that found a checkpoint of `before`.
+        """Checks the end of a process that started at checkpoint `before`.
 
         Raises:
-          ResumeError: By another exit code than the good ones, or with a
-            traceback, or it did not start from that checkpoint.
+          ResumeError: The exit code is not in `good`, stderr has a traceback,
+            or the process did not start from this checkpoint.
         """
         text = self.log.read_text()
         if code not in good or "Traceback" in text:
             raise ResumeError(f"ended with {code}: see {self.log}")
         resumed = re.search(r"^resuming .* at step (\d+)$", text, re.MULTILINE)
         start = int(resumed[1]) if resumed else 0
-        # Who made no step may have had no time to say where it started. And a
-        # save that was killed amid its last moves is ended by who comes next.
+        # A process without a step may have had no time to log where it started.
+        # And the next process completes a save that was killed in its last
+        # moves.
         if start < before and (resumed or self.newest() > before):
             raise ResumeError(
                 f"went on from step {start}, not {before}: see {self.log}"
@@ -147,12 +150,12 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Life:
-    """What became of one process.
+    """The result of one process.
 
     Attributes:
-      steps: How many it made and saved.
-      saving: Its end left a checkpoint half written.
-      start_secs: From its start to its first checkpoint; 0: not awaited.
+      steps: Number of steps that the process made and saved.
+      saving: Whether the kill left a partly written checkpoint.
+      start_secs: Seconds from the start to the first checkpoint; 0: unknown.
     """
 
     steps: int
@@ -167,17 +170,18 @@ def live(
     from_start: bool,
     save_secs: float,
 ) -> Life:
-    """Starts a process and ends it.
+    """Starts a process that continues a run, and kills it.
 
     Args:
-      run: To go on with.
-      how: SIGKILL, SIGTERM or SIGSTOP.
-      delay: When, in seconds.
-      from_start: Counted from its start on, not from its first checkpoint.
-      save_secs: Between two saves.
+      run: Run to continue.
+      how: Signal: SIGKILL, SIGTERM or SIGSTOP.
+      delay: Seconds until the kill.
+      from_start: Whether `delay` counts from the start of the process instead
+        of from its first checkpoint.
+      save_secs: Seconds between two saves.
 
     Raises:
-      ResumeError: Something went wrong.
+      ResumeError: The process did not resume or end as it should.
     """
     before, leftovers = run.newest(), run.leftovers()
     began, start_secs = time.monotonic(), 0.0
@@ -202,42 +206,42 @@ def live(
         process.wait()
     good = {-signal.SIGKILL} if how == signal.SIGKILL else {128 + asked}
     if asked == signal.SIGTERM and not steps:
-        good.add(-asked)  # it was not yet listening
+        good.add(-asked)  # it had not yet installed its signal handler
     run.check(code, good, before)
     saving = bool(run.leftovers() - leftovers)
     return Life(run.newest() - before, saving, start_secs)
 
 
 def content(run: Run) -> dict[str, Any]:
-    """What a run knows, by name: tensors to the bit, losses, its step."""
-    console.quiet_tensorflow()  # late, as only the end of it all needs it
+    """Returns a run's tensors, losses and step by name, for comparison."""
+    console.quiet_tensorflow()  # not earlier: only the comparison needs it
     import tensorflow as tf
 
     step = run.newest()
     found: dict[str, Any] = {"newest checkpoint": step}
     reader = tf.train.load_checkpoint(str(run.checkpoints / f"ckpt-{step}"))
     for name, shape in reader.get_variable_to_shape_map().items():
-        # TensorFlow's own notes on a checkpoint are no part of the run.
+        # TensorFlow's metadata of a checkpoint are not part of the run.
         if "OBJECT_GRAPH" not in name and "save_counter" not in name:
             tensor = reader.get_tensor(name)
             found[name] = str(tensor.dtype), shape, tensor.tobytes()
     for line in (run.path / "metrics.jsonl").read_text().splitlines():
         row = json.loads(line)
         losses = [row["d_loss"], row["g_loss"]]
-        # A step that comes twice has more of them.
+        # A step that was repeated has several rows.
         found.setdefault(f"losses of step {row['step']}", []).extend(losses)
     return found
 
 
 def differences(a: Run, b: Run) -> list[str]:
-    """Names of all in which two runs differ."""
+    """Returns the names of all contents in which two runs differ."""
     ours, theirs = content(a), content(b)
     names = sorted(ours.keys() | theirs.keys())
     return [name for name in names if ours.get(name) != theirs.get(name)]
 
 
 def make_audio(folder: pathlib.Path) -> pathlib.Path:
-    """Writes eleven short sounds into a new folder; returns it."""
+    """Writes eleven short clips to a new folder and returns its path."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     for i in range(11):
@@ -249,20 +253,20 @@ def make_audio(folder: pathlib.Path) -> pathlib.Path:
 def torment(
     folder: pathlib.Path, kills: int, how: signal.Signals, seed: int, steps: int
 ) -> list[str]:
-    """Trains with and without kills; tells how it goes.
+    """Trains with and without kills, and prints the progress.
 
     Args:
-      folder: Where to; new or empty.
-      kills: How many.
-      how: SIGKILL, SIGTERM or SIGSTOP.
-      seed: Of the moments.
-      steps: To train at least.
+      folder: Folder for both runs, new or empty.
+      kills: Number of kills.
+      how: Signal: SIGKILL, SIGTERM or SIGSTOP.
+      seed: Seed of the moments of the kills.
+      steps: Smallest number of steps to train.
 
     Returns:
-      Names of what differs between both runs.
+      Names of all contents in which both runs differ.
 
     Raises:
-      ResumeError: A process did not go on as it must, or ended badly.
+      ResumeError: A process did not resume or end as it should.
     """
     audio = make_audio(folder / "audio")
     killed, whole = Run(folder / "killed", audio), Run(folder / "whole", audio)
@@ -270,7 +274,7 @@ def torment(
     began, start_secs = time.monotonic(), START_SECS
     lives: list[Life] = []
     while len(lives) < kills:
-        # The first kill finds a train dir that is just being made.
+        # The first kill comes while the train dir is being created.
         from_start = not lives or rng.random() < ANYWHERE
         delay = rng.uniform(0, start_secs if from_start else STEPPING_SECS)
         save_secs = rng.choice(SAVE_SECS)
@@ -297,16 +301,27 @@ def torment(
 
 
 def main() -> None:
-    """Trains, kills, compares; what is found is kept if it is bad."""
+    """Trains, kills and compares; keeps the runs if they differ."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--signal", default="KILL", choices=list(SIGNALS))
-    parser.add_argument("--steps", type=int, default=0, help="at least")
+    parser.add_argument("--kills", type=int, default=30, help="number of kills")
     parser.add_argument(
-        "--work_dir", type=pathlib.Path, help="new folder, which is then kept"
+        "--seed", type=int, default=0, help="seed of the moments of the kills"
+    )
+    parser.add_argument(
+        "--signal",
+        default="KILL",
+        choices=list(SIGNALS),
+        help="signal that ends a process",
+    )
+    parser.add_argument(
+        "--steps", type=int, default=0, help="smallest number of steps"
+    )
+    parser.add_argument(
+        "--work_dir",
+        type=pathlib.Path,
+        help="new folder for the runs, which is kept",
     )
     args = parser.parse_args()
     folder = args.work_dir or pathlib.Path(tempfile.mkdtemp(prefix="chaos-"))

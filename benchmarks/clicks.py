@@ -1,13 +1,13 @@
-r"""How soon a click on a pad of the page of `play` sounds.
+r"""Measures the time from a click on a pad of the page of `play` to its sound.
 
   python benchmarks/clicks.py
   python benchmarks/clicks.py --picture docs/play.png
 
-In a headless Chromium (Debian: `apt-get install chromium`), with the weights
-that come with the program. From the click's own time stamp to the call that
-starts the sound are counted: pads whose clip is there, and new seeds, whose
-clip has to be asked for, made, sent and decoded. With `--picture` it saves what
-the page looks like while it plays, and measures nothing.
+It runs a headless Chromium (Debian: `apt-get install chromium`) with the
+weights that come with the program. Times are from the click's own time stamp to
+the call that starts the sound: for pads whose clip is loaded, and for new
+seeds, whose clip has to be requested, generated, sent and decoded. With
+`--picture` it saves a picture of the page while it plays, and measures nothing.
 """
 
 import argparse
@@ -34,7 +34,7 @@ from system import console
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 VIEW = sync_api.ViewportSize(width=1280, height=800)
-# Notes each start of a sound, beside the page and unknown to it.
+# Script that records each start of a sound without changing the page.
 HOOK = """
   window.starts = [];
   const start = AudioBufferSourceNode.prototype.start;
@@ -51,16 +51,16 @@ HOOK = """
 
 
 def find_browser() -> str | None:
-    """The browser's program, if this machine has one."""
+    """Returns the path of a Chromium browser, or None if there is none."""
     return next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 @contextlib.contextmanager
 def browse() -> Iterator[sync_api.Browser]:
-    """A headless browser.
+    """Runs a headless browser within the context.
 
     Raises:
-      FileNotFoundError: There is none.
+      FileNotFoundError: There is no browser.
     """
     program = find_browser()
     if program is None:
@@ -77,7 +77,7 @@ def browse() -> Iterator[sync_api.Browser]:
 
 @contextlib.contextmanager
 def serve() -> Iterator[str]:
-    """The command `play --pretrained`; yields its address."""
+    """Runs the command `play --pretrained` and yields its address."""
     command = [str(ROOT / "train_wavegan.py"), "play", "--pretrained"]
     with subprocess.Popen(
         [sys.executable, *command], stdout=subprocess.PIPE, text=True
@@ -92,7 +92,7 @@ def serve() -> Iterator[str]:
 def open_page(
     where: sync_api.Browser | sync_api.BrowserContext, url: str
 ) -> sync_api.Page:
-    """The page, once all its pads have their sounds."""
+    """Opens the page and waits until all pads have their clips."""
     page = where.new_page()
     page.add_init_script(HOOK)
     page.goto(url)
@@ -101,8 +101,9 @@ def open_page(
 
 
 def wait_for_start(page: sync_api.Page, count: int) -> None:
-    """Waits until so many sounds were started."""
-    # Not by wait_for_function, which evaluates text in the page: it must not.
+    """Waits until this number of sounds has started."""
+    # wait_for_function would evaluate text in the page, which the page's
+    # security policy forbids.
     deadline = time.monotonic() + 10
     while page.evaluate("window.starts.length") < count:
         if time.monotonic() > deadline:
@@ -110,7 +111,7 @@ def wait_for_start(page: sync_api.Page, count: int) -> None:
 
 
 def measure_cached(page: sync_api.Page, clicks: int) -> list[float]:
-    """Milliseconds from a click on a pad to its sound."""
+    """Measures milliseconds from a click on a pad to its sound."""
     delays = []
     for i in range(clicks):
         count = page.evaluate("window.starts.length")
@@ -121,7 +122,7 @@ def measure_cached(page: sync_api.Page, clicks: int) -> list[float]:
 
 
 def measure_fresh(page: sync_api.Page, clicks: int) -> list[float]:
-    """Milliseconds from a click on "New sound" to a sound nobody made yet."""
+    """Measures milliseconds from a click on "New sound" to the new sound."""
     delays = []
     for _ in range(clicks):
         count = page.evaluate("window.starts.length")
@@ -132,7 +133,7 @@ def measure_fresh(page: sync_api.Page, clicks: int) -> list[float]:
 
 
 def take_picture(page: sync_api.Page, path: pathlib.Path) -> None:
-    """Saves what the page looks like while it plays."""
+    """Saves a picture of the page while it plays."""
     page.locator(".pad").nth(2).click()
     page.locator("#keep").click()
     page.locator("#run").click()
@@ -143,7 +144,7 @@ def take_picture(page: sync_api.Page, path: pathlib.Path) -> None:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Measures, or takes a picture."""
+    """Measures and prints the times, or saves a picture."""
     with serve() as url, browse() as browser:
         page = open_page(browser.new_context(viewport=VIEW), url)
         if arguments.picture:

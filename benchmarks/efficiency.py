@@ -1,18 +1,19 @@
-r"""Which options learn fastest? Trains variants at equal compute, scores each.
+r"""Compares how fast variants learn, by their scores at equal compute.
 
   python benchmarks/efficiency.py --data_dir fsdd --classifier clf \
       --out efficiency.jsonl
 
-Compute is processor time of the training steps alone, which a busy machine
-does not stretch as it does the clock. Generators are scored at each mark, as
-they are and averaged (EMA). Pairs of variant and seed that --out holds already
-are left out, so a stopped study goes on, and several may work side by side on
-shares of the variants. --report prints the table of what --out holds, with the
-probability that each variant differs from the first of its study by chance
-(Welch's t-test over the seeds).
+Compute is the processor time of the training steps only, which other load on
+the machine does not lengthen as it does wall-clock time. Generators are scored
+at each mark, with their own weights and with averaged ones (EMA). Pairs of
+variant and seed that --out holds already are skipped, so that an interrupted
+study can be resumed, and several processes can share the variants. --report
+prints the table of the results in --out, with the probability that each variant
+differs from the first of its study by chance (Welch's t-test over the seeds).
 
-There are two studies: what learns faster than the paper's settings, and what
-learns faster than the fastest of those.
+There are two studies: one searches for variants that learn faster than the
+paper's settings, the other for variants that learn faster than the best of the
+first.
 """
 
 import argparse
@@ -55,9 +56,10 @@ DATA: dict[str, Any] = {
 EMA_DECAY = 0.999
 MARKS = (0.25, 0.5, 1.0)  # shares of the budget at which to score
 
-# What differs from the paper, in the words of the flags' fields. Of the data:
-# `labels` has both networks told the words; `synthetic` is the share of the
-# budget that is spent on synthesised digits first.
+# Settings of each variant that differ from the paper's, by fields' names. There
+# are two for the data: with `labels`, both networks get the words as labels;
+# `synthetic` is the share of the budget for training on synthesised digits
+# first.
 RATE = {"learning_rate": 5e-4}
 R1 = {"loss": "r1", "critic_steps": 1, "penalty_weight": 0.1, **RATE}
 R3GAN = {**R1, "loss": "r3gan"}
@@ -156,28 +158,31 @@ def train(
     seed: int,
     minutes: float,
     folders: dict[str, str],
-    judge: classifier.Judge,
+    word_classifier: classifier.Classifier,
     scorer: incept.Scorer,
 ) -> list[dict[str, Any]]:
-    """Trains one variant; returns its scores at each mark.
+    """Trains one variant and returns its scores at each mark.
 
     Args:
-      variant: In `STUDIES`.
-      seed: Of the run.
-      minutes: Of processor time.
-      folders: Of audio: "real", and "synthetic" where a variant needs it.
-      judge: Whose words are the labels.
-      scorer: Of generators.
+      variant: Settings from `STUDIES`.
+      seed: Seed of the run.
+      minutes: Budget of processor time in minutes.
+      folders: Folders of audio: "real", and "synthetic" if the variant needs
+        it.
+      word_classifier: Classifier whose words are the labels.
+      scorer: Scorer of generators.
     """
-    gan = build(variant, seed, len(judge.words))
-    batches = stream(folders["real"], variant, seed, judge.words)
+    gan = build(variant, seed, len(word_classifier.words))
+    batches = stream(folders["real"], variant, seed, word_classifier.words)
     step = tf.function(gan.train_step)
-    step.get_concrete_function(batches.element_spec)  # traced off the clock
+    step.get_concrete_function(batches.element_spec)  # not timed
     budget = 60 * minutes
     spent, marks, rows = 0.0, [budget * mark for mark in MARKS], []
     phases = [(budget, batches)]
     if share := variant.get("synthetic"):
-        first = stream(folders["synthetic"], variant, seed, judge.words)
+        first = stream(
+            folders["synthetic"], variant, seed, word_classifier.words
+        )
         phases.insert(0, (budget * share, first))
     for end, stretch in phases:
         for batch in stretch:
@@ -211,7 +216,7 @@ def train(
 def _generate(
     network: keras.Model, z: np.ndarray, label: np.ndarray | None = None
 ) -> tf.Tensor:
-    """Audio of latent vectors, with labels if the network takes any."""
+    """Generates audio, with labels if the network takes labels."""
     if len(network.inputs) == 1:
         label = None
     return network(critics.with_label(z, label), training=False)
@@ -229,9 +234,10 @@ COLUMNS = {  # key of the scores at the end: heading, digits
 
 
 def report(rows: list[dict[str, Any]], study: str) -> str:
-    """A Markdown table of a study: means and ranges over seeds, best IS first.
+    """Makes a Markdown table of a study: means and ranges over seeds.
 
-    The p beside the inception score is Welch's, against the first variant.
+    The best inception score comes first. The p next to it is that of Welch's
+    t-test against the first variant.
     """
     runs = {
         name: [row["scores"] for row in rows if row["variant"] == name]
@@ -261,7 +267,7 @@ def report(rows: list[dict[str, Any]], study: str) -> str:
 
 
 def _range(values: list[float], digits: int) -> str:
-    """The mean of some values, and from where to where they reach."""
+    """Formats the mean of values with their minimum and maximum."""
     if not values:
         return "—"
     text = f"{statistics.mean(values):,.{digits}f}"
@@ -271,20 +277,20 @@ def _range(values: list[float], digits: int) -> str:
 
 
 def main() -> None:
-    """Trains what is not there yet, then prints the table."""
+    """Trains the variants without results, then prints the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--data_dir", help="folder of spoken digits")
-    parser.add_argument("--classifier", help="of eval.train_classifier")
-    parser.add_argument("--out", required=True, help="rows, JSON lines")
+    parser.add_argument("--classifier", help="folder of a classifier")
+    parser.add_argument("--out", required=True, help="results, JSON")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--n", type=int, default=1000, help="clips to score")
     parser.add_argument("--study", choices=STUDIES, default="fast")
-    parser.add_argument("--variants", nargs="+", help="of the study; all")
-    parser.add_argument("--synthetic_dir", help="of `sc09.py synthesize`")
-    parser.add_argument("--report", action="store_true", help="table alone")
+    parser.add_argument("--variants", nargs="+", help="all if left out")
+    parser.add_argument("--synthetic_dir", help="from `sc09.py`")
+    parser.add_argument("--report", action="store_true", help="only print")
     args = parser.parse_args()
     out = pathlib.Path(args.out)
 
@@ -294,9 +300,9 @@ def main() -> None:
 
     study = STUDIES[args.study]
     if not args.report:
-        judge = classifier.load(pathlib.Path(args.classifier))
+        word_classifier = classifier.load(pathlib.Path(args.classifier))
         scorer = incept.Scorer(
-            judge,
+            word_classifier,
             latents.sample_z(
                 args.n, wavegan.WaveGANConfig().latent_dim, seed=0
             ),
@@ -305,7 +311,7 @@ def main() -> None:
                 {"data": {"dir": args.data_dir, **DATA}, "model": SHAPE},
                 incept.MAX_REAL_CLIPS,
             ),
-            words=judge.words,
+            words=word_classifier.words,
         )
         folders = {"real": args.data_dir, "synthetic": args.synthetic_dir}
         for seed in args.seeds:
@@ -315,7 +321,12 @@ def main() -> None:
                     continue
                 print(name, flush=True)
                 scores = train(
-                    study[name], seed, args.minutes, folders, judge, scorer
+                    study[name],
+                    seed,
+                    args.minutes,
+                    folders,
+                    word_classifier,
+                    scorer,
                 )
                 row = {"variant": name, "seed": seed, "scores": scores}
                 with out.open("a") as file:

@@ -1,12 +1,13 @@
-r"""Does a long training grow? Watches one, and a preview beside it.
+r"""Checks that a long training and its preview do not leak memory or files.
 
   python benchmarks/endurance.py --steps 30000 --out endurance.jsonl
 
 A tiny model learns noise, with a save and a summary every five seconds, while
-the command `preview` follows it in a process of its own. Every other second
-both processes' memory, open files and threads are counted, and in the trainer
-TensorFlow's graphs. The first fifth of the steps is left out as warm-up. Exit
-code 1 unless all is flat: memory by less than 1 MiB in 1,000 steps.
+the command `preview` follows it in a process of its own. Every two seconds,
+memory, open files and threads of both processes are counted, and in the trainer
+also TensorFlow's graphs. The first fifth of the steps is left out as warm-up.
+The exit code is 1 unless nothing grows; memory may grow by less than 1 MiB in
+1,000 steps.
 """
 
 import argparse
@@ -31,22 +32,22 @@ from benchmarks import chaos
 from system import console
 
 SAMPLE_SECS = 2.0
-WARM_UP = 0.2  # share of the steps
+WARM_UP = 0.2  # share of the steps that is left out
 PROCESSES = ("trainer", "preview")
-# What is counted, and by how much it may grow: memory, in MiB, in 1,000 steps,
-# the others from the first half to the second.
+# Limits of growth: of memory in MiB for 1,000 steps, of other counts from the
+# first half of the steps to the second.
 LIMITS = {"rss_mib": 1.0, "files": 0, "threads": 2, "graphs": 0}
 
 
 @dataclasses.dataclass
 class Watch:
-    """Samples this process, which trains, and a preview of what it trains.
+    """Samples the resources of this process, which trains, and of a preview.
 
     Attributes:
-      train_dir: Where the training lives.
-      out: Where samples go, JSON lines.
-      graphs: TensorFlow's that are alive.
-      lost: The preview ended by itself.
+      train_dir: Train dir of the training.
+      out: File for the samples, in JSON lines.
+      graphs: TensorFlow's graphs that are alive.
+      lost: Whether the preview ended by itself.
     """
 
     train_dir: pathlib.Path
@@ -55,7 +56,7 @@ class Watch:
     lost: bool = False
 
     def run(self, stop: threading.Event) -> None:
-        """Samples until it is told to stop; the preview dies with it."""
+        """Samples until it is asked to stop, then ends the preview."""
         command = [sys.executable, str(chaos.SCRIPT), "preview"]
         while not (self.train_dir / "config.json").exists():
             if stop.wait(0.1):
@@ -85,9 +86,9 @@ class Watch:
 
 
 def note_graphs() -> weakref.WeakSet[Any]:
-    """Lets TensorFlow's graphs be counted, those to come."""
+    """Returns a set of the TensorFlow graphs that are created from now on."""
     # gc.get_objects() in a thread finds them too, but it breaks tuples that
-    # other threads are just making.
+    # other threads are creating at that moment.
     console.quiet_tensorflow()
     from tensorflow.python.framework import func_graph
 
@@ -103,14 +104,14 @@ def note_graphs() -> weakref.WeakSet[Any]:
 
 
 def newest_step(train_dir: pathlib.Path) -> int:
-    """The last that metrics.jsonl tells of."""
+    """Returns the last step in metrics.jsonl."""
     path = train_dir / "metrics.jsonl"
     whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
     return json.loads(whole.splitlines()[-1])["step"] if whole else 0
 
 
 def count(process: int) -> dict[str, Any]:
-    """What the system knows of a process."""
+    """Counts memory, open files and threads of a process."""
     folder = pathlib.Path("/proc") / str(process)
     pages = int((folder / "statm").read_text().split()[1])
     return {
@@ -121,9 +122,9 @@ def count(process: int) -> dict[str, Any]:
 
 
 def growth(rows: list[dict[str, Any]], key: str) -> float:
-    """How something grew: memory in 1,000 steps, a number between halves.
+    """Computes growth: memory in 1,000 steps, other counts between halves.
 
-    Numbers of files and threads go up and down; it is their lowest that tells.
+    Numbers of files and threads fluctuate, so that their minima are compared.
     """
     values = np.array([row[key] for row in rows], float)
     if key == "rss_mib":
@@ -134,10 +135,10 @@ def growth(rows: list[dict[str, Any]], key: str) -> float:
 
 
 def report(rows: list[dict[str, Any]]) -> tuple[str, bool]:
-    """A Markdown table, and whether all is flat.
+    """Makes a Markdown table, and returns it and whether nothing grows.
 
     Raises:
-      ValueError: There are too few samples to tell.
+      ValueError: There are too few samples.
     """
     lines = ["| process | | first | last | lowest | highest | growth |"]
     lines.append("|---|---|--:|--:|--:|--:|--:|")
@@ -165,7 +166,7 @@ def report(rows: list[dict[str, Any]]) -> tuple[str, bool]:
 
 
 def train(folder: pathlib.Path, steps: int) -> None:
-    """Trains in this process, by the command line that everyone uses."""
+    """Trains in this process, by the project's command line."""
     sys.argv = [str(chaos.SCRIPT), "train", str(folder / "train"), *chaos.TINY]
     sys.argv += [f"--data_dir={chaos.make_audio(folder / 'audio')}"]
     sys.argv += [f"--train_max_steps={steps}"]
@@ -178,13 +179,13 @@ def train(folder: pathlib.Path, steps: int) -> None:
 
 
 def main() -> None:
-    """Trains and watches, then prints the table."""
+    """Trains, samples resources and prints the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=30000)
     parser.add_argument(
-        "--out", type=pathlib.Path, required=True, help="samples, JSON lines"
+        "--out", type=pathlib.Path, required=True, help="JSON lines of samples"
     )
     args = parser.parse_args()
     args.out.write_text("")

@@ -1,15 +1,16 @@
-"""How big exports are, and how soon a clip comes out of each.
+"""Measures the size of exports and the time that each takes for a clip.
 
   python benchmarks/exports.py
 
-The weights are untrained, which takes the same time. One latent vector at a
-time; formats and `gan.generate` of this process take turns, clip by clip, each
-by its own runtime, with the threads that it chooses. Prints a Markdown table:
+The weights are untrained, which takes the same time. Formats and `gan.generate`
+of this process take turns, clip by clip, with one latent vector at a time, each
+by its own runtime with its default number of threads. Prints a Markdown table:
 median milliseconds for a clip, and the interval that holds half of them.
 
-Then a second one: how far SpecGAN's way back to sound by stock Keras layers is
-from `spectrogram.to_audio`, at most, and how far that is from itself if its
-input is 1e-7 times larger, which is a matter of rounding. A few minutes.
+A second table compares two largest differences of SpecGAN's audio: that between
+Keras's own layers and `spectrogram.to_audio`, and that of the latter if its
+input is 1e-7 times larger, which is the effect of rounding. Takes a few
+minutes.
 """
 
 import argparse
@@ -37,8 +38,8 @@ from digits import synthesizer
 from modes import export
 from networks import spectrogram, spectrogram_keras
 
-Generate = Callable[..., np.ndarray]  # of z, or z and label
-WARM_UP = 3  # clips of each that are not counted
+Generate = Callable[..., np.ndarray]  # from z, or z and label
+WARM_UP = 3  # first clips of each format, which are not timed
 
 
 def build(dim: int, num_labels: int = 0) -> gan.GAN:
@@ -54,7 +55,7 @@ def build(dim: int, num_labels: int = 0) -> gan.GAN:
 def open_all(
     model: gan.GAN, folder: pathlib.Path
 ) -> dict[str, tuple[Generate, float]]:
-    """Exports in all formats: how each generates, and its size in MB."""
+    """Exports in all formats; returns each one's function and size in MB."""
     ways: dict[str, tuple[Generate, float]] = {
         "`gan.generate` in Python": (
             lambda *inputs: model.generate(*inputs).numpy(),
@@ -74,7 +75,7 @@ def open_all(
 
 
 def measure(dim: int, clips: int, num_labels: int = 0) -> list[str]:
-    """Rows of the table for networks of a size."""
+    """Returns the rows of the table for networks of one size."""
     keras.utils.set_random_seed(0)
     model = build(dim, num_labels)
     rng = np.random.default_rng(0)
@@ -102,7 +103,7 @@ def measure(dim: int, clips: int, num_labels: int = 0) -> list[str]:
 
 
 def spectrograms_of(kind: str) -> tuple[np.ndarray, spectrogram.Moments]:
-    """16 spectrograms, of spoken digits or noise, and the digits' moments."""
+    """Makes 16 spectrograms of digits or noise, and the digits' moments."""
     with tempfile.TemporaryDirectory() as folder:
         synthesizer.synthesize(folder, 120)
         paths = loader.find_audio(folder)[:16]
@@ -119,7 +120,7 @@ def spectrograms_of(kind: str) -> tuple[np.ndarray, spectrogram.Moments]:
 
 
 def measure_rounding(kind: str, rounds: int) -> str:
-    """A row of the second table."""
+    """Returns a row of the second table."""
     spectrograms, moments = spectrograms_of(kind)
     x = keras.Input(spectrograms.shape[1:])
     model = keras.Model(x, spectrogram_keras.to_audio(x, moments, rounds))
@@ -132,14 +133,18 @@ def measure_rounding(kind: str, rounds: int) -> str:
 
 
 def main() -> None:
-    """Measures, prints."""
+    """Measures and prints both tables."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--dims", type=int, nargs="+", default=[64, 16])
-    parser.add_argument("--clips", type=int, default=50, help="of each way")
-    parser.add_argument("--labels", type=int, default=0, help="words it knows")
+    parser.add_argument(
+        "--clips", type=int, default=50, help="clips to time for each format"
+    )
+    parser.add_argument(
+        "--labels", type=int, default=0, help="number of labels; 0: none"
+    )
     args = parser.parse_args()
     rows = [
         row

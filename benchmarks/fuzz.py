@@ -1,18 +1,18 @@
-"""What the loader makes of audio files that chance has damaged.
+"""Fuzzes the loader: reads randomly damaged audio files.
 
   python benchmarks/fuzz.py DIR --count 20000 --seed 0
 
 Takes short audio files from a folder, writes them in all codecs, and makes
-mutants: bytes flipped or set to extremes, most of them in headers, runs
-inserted, doubled and taken out, ends cut off. Child processes with an address
-space of limited growth scan, decode and stream the mutants by the loader's own
-functions, some hundreds at a time, beside one good file.
+mutants: bytes are flipped or set to extremes, most of them in headers; runs of
+bytes are inserted, doubled and removed; ends are cut off. Child processes with
+a limited address space scan, decode and stream the mutants by the loader's own
+functions, some hundreds at a time, together with one good file.
 
 Each mutant should be used, skipped by the scan, or dropped from the stream.
-What must not be: a crash, a hang, memory out of bounds, another error than the
-loader's own, a sample that is not finite or beyond 1. Such mutants are named
-and kept, and the exit code is 1. A mutant is a function of folder, seed and
-number. About six minutes.
+Failures are a crash, a hang, too much memory, an error other than the loader's
+own, and a sample that is not finite or beyond 1. Such mutants are printed and
+kept, and the exit code is 1. A mutant is a function of folder, seed and number.
+Takes about six minutes.
 """
 
 import argparse
@@ -51,7 +51,7 @@ KINDS = (
 )
 GOOD = ("used", "skipped", "dropped")
 GROUP = 400  # mutants in one stream
-LIFE = 4000  # mutants in the life of a child
+LIFE = 4000  # mutants after which a child process is replaced
 MOST_BATCHES = 100
 HEADER_LEN = 128
 EXTREMES = (
@@ -67,7 +67,11 @@ LIMIT_SECS = 120.0
 def read_sources(
     folder: pathlib.Path, count: int = 8
 ) -> list[tuple[str, bytes]]:
-    """Reads some files and writes them in all codecs: ending, contents."""
+    """Reads some files and encodes them in all codecs.
+
+    Returns:
+      Pairs of file ending and contents.
+    """
     paths = sorted(p for p in folder.rglob("*") if p.suffix == ".wav")
     sources = []
     for path in paths[:: max(1, len(paths) // count)][:count]:
@@ -106,9 +110,10 @@ def mutate(contents: bytes, rng: np.random.Generator) -> bytes:
 
 
 class Mutants:
-    """The mutants of a folder, by their number.
+    """The mutants of a folder's audio files, by number.
 
-    `sources`: what they are made of, pairs of file ending and contents.
+    Attributes:
+      sources: Pairs of file ending and contents that mutants are made from.
     """
 
     def __init__(self, folder: pathlib.Path, seed: int) -> None:
@@ -116,7 +121,7 @@ class Mutants:
         self.sources = read_sources(folder)
 
     def write(self, number: int, folder: pathlib.Path) -> str:
-        """Writes one; returns its path."""
+        """Writes a mutant and returns its path."""
         rng = np.random.default_rng([self._seed, number])
         ending, contents = self.sources[rng.integers(len(self.sources))]
         path = folder / f"mutant_{self._seed}_{number}.{ending}"
@@ -124,13 +129,13 @@ class Mutants:
         return str(path)
 
 
-def judge(paths: list[str], good: str) -> dict[str, str]:
-    """Scans, decodes and streams files beside a good one.
+def read_files(paths: list[str], good: str) -> dict[str, str]:
+    """Scans, decodes and streams files together with a good one.
 
     Returns:
-      {path: what became of it}.
+      Outcome of each file by its path.
     """
-    import loader  # here, since it takes seconds, and the parent needs none
+    import loader  # here, because it takes seconds and the parent needs none
 
     outcomes = dict.fromkeys(paths, "used")
     infos, skipped = loader.scan_audio([*paths, good])
@@ -142,7 +147,7 @@ def judge(paths: list[str], good: str) -> dict[str, str]:
                 outcomes[info.path] = "not finite"
         except loader.BadAudioError:
             outcomes[info.path] = "dropped"
-    # Only then: of a damaged file, some slices may still be good.
+    # Streaming comes last: some slices of a damaged file may still be good.
     batches = loader.make_dataset(
         [info.path for info in infos],
         slice_len=2048,
@@ -166,25 +171,25 @@ def work(
     seed: int,
     scratch: pathlib.Path,
 ) -> None:
-    """Judges groups of mutants, as a child, until the parent ends it."""
+    """Reads groups of mutants in a child process, until the parent ends it."""
     from audio import reader
 
     reader.RETRY_SECS = 0.0
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)  # decoders chatter
+    os.dup2(null, 2)  # decoders log to stderr
     mutants = Mutants(folder, seed)
     good = scratch / "good.wav"
     good.write_bytes(mutants.sources[1][1])
-    judge([], str(good))  # loads what there is to load
+    read_files([], str(good))  # loads all libraries
     size = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     limit = size * os.sysconf("SC_PAGE_SIZE") + SPARE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     while True:
         paths = [mutants.write(n, scratch) for n in pipe.recv()]
         try:
-            outcomes = judge(paths, str(good))
+            outcomes = read_files(paths, str(good))
             pipe.send([outcomes[path] for path in paths])
-        except Exception as error:  # none is right but the loader's own
+        except Exception as error:  # any but the loader's own is a failure
             text = f"{type(error).__name__}: {error}"
             pipe.send([" ".join(text.split())[:200]] * len(paths))
         for path in paths:
@@ -192,7 +197,7 @@ def work(
 
 
 class Child:
-    """A process that judges mutants, and may die of it."""
+    """A child process that reads mutants, and that they may crash."""
 
     def __init__(self, folder: pathlib.Path, seed: int) -> None:
         context = multiprocessing.get_context("spawn")
@@ -206,8 +211,8 @@ class Child:
         self._process.start()
         end.close()
 
-    def judge(self, numbers: list[int]) -> list[str]:
-        """Returns what became of each: if the child dies, that of all."""
+    def read(self, numbers: list[int]) -> list[str]:
+        """Returns the outcome of each mutant, the same for all in a crash."""
         try:
             self._pipe.send(numbers)
             if self._pipe.poll(LIMIT_SECS):
@@ -218,14 +223,18 @@ class Child:
         return ["hang"] * len(numbers)
 
     def end(self) -> None:
-        """Ends it, whatever it does."""
+        """Ends the process."""
         self._process.kill()
         self._process.join()
         self._scratch.cleanup()
 
 
-def judge_all(folder: pathlib.Path, seed: int, count: int) -> dict[int, str]:
-    """Judges all mutants by groups; a group that failed, by its halves."""
+def read_all(folder: pathlib.Path, seed: int, count: int) -> dict[int, str]:
+    """Reads all mutants in groups; splits groups that failed in halves.
+
+    Returns:
+      Outcome of each mutant by its number.
+    """
     outcomes: dict[int, str] = {}
     groups = [
         list(range(first, min(first + GROUP, count)))
@@ -235,7 +244,7 @@ def judge_all(folder: pathlib.Path, seed: int, count: int) -> dict[int, str]:
     while groups:
         group = groups.pop(0)
         child = child or Child(folder, seed)
-        found = child.judge(group)
+        found = child.read(group)
         failed = not set(found) <= set(GOOD)
         if failed and len(group) > 1:
             half = len(group) // 2
@@ -252,7 +261,7 @@ def judge_all(folder: pathlib.Path, seed: int, count: int) -> dict[int, str]:
 
 
 def main() -> None:
-    """Counts outcomes; keeps the mutants that should not be."""
+    """Prints the numbers of outcomes, and keeps the mutants that failed."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -263,7 +272,7 @@ def main() -> None:
     parser.add_argument("--keep", type=pathlib.Path, default="fuzz_failures")
     args = parser.parse_args()
     start = time.monotonic()
-    outcomes = judge_all(args.dir, args.seed, args.count)
+    outcomes = read_all(args.dir, args.seed, args.count)
     counts = collections.Counter(outcomes.values())
     for outcome in sorted({*GOOD, *counts}):
         print(f"{outcome:12}{counts[outcome]:8,}")

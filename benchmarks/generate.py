@@ -1,11 +1,11 @@
-"""How fast clips are generated, and how soon there is the first one.
+"""Measures how fast clips are generated, and the time to the first clip.
 
   python benchmarks/generate.py
 
 The weights are untrained, which takes the same time. The stock generator has
 the same weights in Keras's own layers; both take turns, batch by batch. A cold
 start is the whole command `train_wavegan.py generate TRAIN_DIR --n 1`, from the
-start of Python to its end. A few minutes.
+start of Python to its end. Takes a few minutes.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def measure_rates(dim: int, batch_size: int, clips: int) -> tuple[float, float]:
         shape = batch_size, config.latent_dim
         return rng.uniform(-1, 1, shape).astype(np.float32)
 
-    z = draw_z()  # the first call is slower, and not counted
+    z = draw_z()  # the first call is slower and not timed
     np.testing.assert_allclose(
         generate(ours, z), generate(stock, z), rtol=0, atol=1e-4
     )
@@ -60,7 +60,7 @@ def measure_rates(dim: int, batch_size: int, clips: int) -> tuple[float, float]:
 
 
 def run(*args: object) -> float:
-    """Runs the command line of the project; returns its seconds."""
+    """Runs the command line of the project and returns its seconds."""
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, str(ROOT / "train_wavegan.py"), *map(str, args)],
@@ -75,7 +75,7 @@ def run(*args: object) -> float:
 
 
 def measure_cold_start(dim: int, repeats: int) -> float:
-    """Trains for a step; returns the median seconds of the first clip."""
+    """Trains for a step and returns the median seconds of the first clip."""
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         data, train_dir = pathlib.Path(folder, "data"), f"{folder}/train"
@@ -96,7 +96,7 @@ def measure_cold_start(dim: int, repeats: int) -> float:
 
 
 def main() -> None:
-    """Measures both; prints a table."""
+    """Measures rates and cold starts, and prints a table."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -104,9 +104,11 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument(
-        "--clips", type=int, default=1000, help="rounded up to whole batches"
+        "--clips", type=int, default=1000, help="clips, in whole batches"
     )
-    parser.add_argument("--repeats", type=int, default=3, help="of cold starts")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="number of cold starts"
+    )
     args = parser.parse_args()
     cold_secs = measure_cold_start(args.dim, args.repeats)
     ours, stock = measure_rates(args.dim, args.batch, args.clips)

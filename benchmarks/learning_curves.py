@@ -1,10 +1,10 @@
-"""Draws how a run learnt: scores and losses, over updates and over hours.
+"""Plots scores and losses of training runs over updates and over hours.
 
   python benchmarks/learning_curves.py TRAIN_DIR --out curves.png
 
-Losses are those of `metrics.jsonl`, scores those of `incept/scores.jsonl`.
-Hours are the trainer's own, its pauses left out. Several train dirs are drawn
-into the same picture.
+Losses are from `metrics.jsonl`, scores from `incept/scores.jsonl`. Hours are
+hours of training, without pauses. Several train dirs are plotted into the same
+figure.
 """
 
 import argparse
@@ -25,10 +25,10 @@ PANELS = {
 
 
 def read(path: pathlib.Path) -> list[dict[str, Any]]:
-    """The rows of a file of JSON lines.
+    """Reads the rows of a file of JSON lines.
 
     Raises:
-      SystemExit: There is no such file, or it is damaged.
+      SystemExit: The file does not exist, or is damaged.
     """
     try:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -38,7 +38,7 @@ def read(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def smooth(values: np.ndarray, window: int) -> np.ndarray:
-    """The mean of each value and its neighbours."""
+    """Smooths values by the mean of each value and its neighbours."""
     weights = np.ones(window)
     counts = np.convolve(np.ones(len(values)), weights, "same")
     return np.convolve(values, weights, "same") / counts
@@ -47,7 +47,7 @@ def smooth(values: np.ndarray, window: int) -> np.ndarray:
 def draw(
     axes: np.ndarray, name: str, metrics: list[dict], scores: list[dict]
 ) -> None:
-    """Draws one run into its axes, `[len(PANELS), 2]`."""
+    """Plots one run into the axes, `[len(PANELS), 2]`."""
     steps, seconds = np.array(
         [(row["step"], row["seconds"]) for row in metrics], float
     ).T
@@ -70,14 +70,16 @@ def draw(
 
 
 def main() -> None:
-    """Draws the picture."""
+    """Writes the figure."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument(
         "train_dirs", type=pathlib.Path, nargs="+", metavar="TRAIN_DIR"
     )
-    parser.add_argument("--out", type=pathlib.Path, required=True, help="PNG")
+    parser.add_argument(
+        "--out", type=pathlib.Path, required=True, help="figure"
+    )
     args = parser.parse_args()
     figure = matplotlib.figure.Figure(figsize=(9, 9), layout="constrained")
     axes = figure.subplots(len(PANELS), 2, sharex="col", squeeze=False)

@@ -1,12 +1,12 @@
-"""How fast audio files become batches, alone or while a GAN trains.
+"""Measures how fast the loader makes batches, alone or while a GAN trains.
 
   python benchmarks/loader.py [--while_training]
 
 Writes clips of one second, 16-bit, mono, 16 kHz, into a temporary folder, and
 pulls batches of them from `loader.make_dataset`: with no cache, where each clip
 is decoded each time, and with every clip in a cache already. Files are new to
-the process but not to the system, which has just written them: no disk is
-measured. A few minutes.
+the process but not to the system, which has just written them, so that the disk
+is not measured. Takes a few minutes.
 """
 
 import argparse
@@ -46,12 +46,12 @@ CODECS: dict[str, dict[str, Any]] = {
     },
 }
 CACHES = ("none", "memory", "disk")
-SPAN_SECS = 2.0  # in which batches are counted
-IN_FLIGHT = 16  # batches: more than the stream begins ahead of its reader
+SPAN_SECS = 2.0  # time in which batches are counted
+IN_FLIGHT = 16  # batches; more than the stream prefetches
 
 
 def write_clips(folder: pathlib.Path, kind: str, count: int) -> list[str]:
-    """Writes clips, 64 different ones over and over; returns their paths."""
+    """Writes copies of 64 different clips and returns their paths."""
     rng = np.random.default_rng(0)
     seconds = np.arange(RATE) / RATE
     contents = []
@@ -70,13 +70,13 @@ def write_clips(folder: pathlib.Path, kind: str, count: int) -> list[str]:
 def measure(
     paths: list[str], cache: str, batch_size: int, slice_len: int
 ) -> tuple[float, float]:
-    """Reads a fresh stream once.
+    """Reads a new stream once and measures its speed.
 
     Returns:
       Clips per second, and seconds from the call to the first batch.
     """
     for path in paths:
-        os.utime(path)  # else the loader still knows the headers
+        os.utime(path)  # or the loader would not read the headers again
     start = time.perf_counter()
     batches = iter(
         loader.make_dataset(
@@ -102,11 +102,11 @@ def measure(
 
 @contextlib.contextmanager
 def training(batch_size: int, slice_len: int) -> Iterator[list[float]]:
-    """Trains a small GAN in a thread, on noise, as long as the context lasts.
+    """Trains a small GAN on noise in a thread, until the context ends.
 
     Yields:
-      Seconds of each step: the first is from before the context, the others
-      come as training goes on.
+      List of the seconds of each step, which grows while training goes on; the
+      first step is from before the context.
     """
     config = wavegan.WaveGANConfig(slice_len=slice_len, dim=16)
     model = plain.build("ours", config)
@@ -155,7 +155,7 @@ def read_arguments() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measures every format with every cache; prints the medians."""
+    """Measures every format with every cache and prints the medians."""
     args = read_arguments()
     rows = []
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The machine that a benchmark ran on: figures without it mean nothing."""
+"""Describes the machine that a benchmark runs on."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def describe() -> str:
-    """Names the processor, its cores, GPUs if there are any, TensorFlow."""
+    """Returns the processor, its cores, any GPUs and TensorFlow's version."""
     gpus = [
         tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
         for gpu in tf.config.list_physical_devices("GPU")

@@ -1,8 +1,8 @@
-"""The same GAN as a good Keras user writes it: what the fast step is held to.
+"""Builds the same GAN in plain Keras, as the baseline of benchmarks.
 
-Stock layers, stock Adam, three calls of the critic on one tape, phase shuffle
-by padding and slicing. Weights, random draws and results are those of
-`gan.GAN`, up to rounding.
+It has Keras's own layers and Adam, three calls of the critic on one tape, and
+phase shuffle by padding and slicing. Weights, random draws and results are
+those of `gan.GAN`, up to rounding.
 """
 
 import dataclasses
@@ -19,10 +19,10 @@ from networks import fast_conv, precision
 
 
 class PlainPhaseShuffle(phaseshuffle.PhaseShuffle):
-    """Pads by reflection and slices at the shift."""
+    """Phase shuffle by padding with reflection and slicing at the shift."""
 
     def call(self, x: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        """Maps `[batch, time, channels]` to the same shape."""
+        """Moves feature maps, `[batch, time, channels]`, by random shifts."""
         if not training:
             return x
         radius = self.radius
@@ -42,7 +42,7 @@ STOCK = {
 
 
 def plain_network(network: keras.Model) -> keras.Model:
-    """The same network, weights included, of stock layers."""
+    """Rebuilds a network, with its weights, from Keras's own layers."""
 
     def plain_layer(layer: keras.layers.Layer) -> keras.layers.Layer:
         kind = STOCK.get(type(layer), type(layer))
@@ -54,7 +54,7 @@ def plain_network(network: keras.Model) -> keras.Model:
 
 
 def plain_objective(name: str) -> losses.Objective:
-    """An objective whose Adam is Keras's own."""
+    """Returns an objective with Keras's own Adam."""
     objective = losses.OBJECTIVES[name]
     return dataclasses.replace(
         objective,
@@ -65,7 +65,7 @@ def plain_objective(name: str) -> losses.Objective:
 
 
 class PlainGAN(gan.GAN):
-    """Trains as `gan.GAN` does, in the way of a textbook."""
+    """A GAN that trains as `gan.GAN` does, with plain TensorFlow code."""
 
     def _update_discriminator(
         self, real: tf.Tensor, label: None, update: tf.Tensor
@@ -98,9 +98,9 @@ def build(
     """Builds a GAN with the weights of seed 0, compiled for "wgan-gp".
 
     Args:
-      kind: "ours" or "plain".
-      config: The shape of the networks.
-      bits: One of `precision.POLICIES`.
+      kind: Implementation: "ours" or "plain".
+      config: Architecture of the networks.
+      bits: Precision, a key of `precision.POLICIES`.
     """
     keras.utils.set_random_seed(0)
     with precision.of_layers(bits):

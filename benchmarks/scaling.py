@@ -1,17 +1,18 @@
-"""What several GPUs should bring: a calculation on paper, not a measurement.
+"""Estimates the speed of training on several GPUs, without measuring it.
 
   python benchmarks/scaling.py
   python benchmarks/scaling.py --tflops 60 --dim 32
 
-A step is compute, then communication:
+A step consists of computation and then communication:
 
   compute       = clips of a GPU x operations of a clip / --tflops
   communication = 2 (N - 1) / N x bytes / speed of the ring's slowest link
 
-Bytes are four for each trainable weight: the critic's once for each of its
-updates, the generator's once. Operations are those that `train_step.py` counts:
-25 taps, nothing twice. Left out: latency, optimizers, loading, overlap of the
-two, and that a GPU with few clips is slower for each.
+There are four bytes for each trainable weight: the critic's are sent once for
+each of its updates, the generator's once. Operations are those that
+`train_step.py` counts: 25 taps, nothing twice. The estimate leaves out latency,
+optimizers, loading, overlap of computation and communication, and that a GPU
+with few clips takes longer for each.
 """
 
 import argparse
@@ -28,10 +29,11 @@ from benchmarks import train_step
 
 BATCH = 64
 TFLOPS = 20.0
-# Bytes a second, one way: within a machine, and between machines.
+# Speed of links in bytes per second in one direction, within a machine and
+# between machines.
 NVLINK = {"NVLink": 450e9}
 NETWORKS = {f"{gbit} Gbit/s": gbit * 1e9 / 8 for gbit in (200, 100, 25)}
-# GPUs, and what the slowest link of their ring may be.
+# Numbers of GPUs, and the possible slowest links of their ring.
 RINGS: dict[int, dict[str, float]] = {
     1: {"none": math.inf},
     8: {**NVLINK, **NETWORKS},
@@ -50,30 +52,30 @@ COLUMNS = (
 
 
 def count_bytes(network: keras.Model) -> int:
-    """Bytes of a network's gradients in float32."""
+    """Returns the bytes of a network's gradients in float32."""
     return 4 * sum(math.prod(w.shape) for w in network.trainable_weights)
 
 
 def bytes_per_step(config: wavegan.WaveGANConfig) -> int:
-    """What a GPU has to add to the others' in a step, all updates together."""
+    """Returns the bytes of all gradients that a GPU exchanges in a step."""
     critic = count_bytes(wavegan.build_discriminator(config))
     generator = count_bytes(wavegan.build_generator(config))
     return train_step.CRITIC_STEPS * critic + generator
 
 
 def operations_per_clip(config: wavegan.WaveGANConfig) -> int:
-    """Operations of a step for each clip of its batch."""
+    """Returns the number of operations of a step for each clip."""
     critic, generator = train_step.count_flops(config)
     return train_step.CRITIC_STEPS * critic + generator
 
 
 def communication(num_gpus: int, num_bytes: float, link: float) -> float:
-    """Seconds in which a ring adds up so many bytes of each of its GPUs."""
+    """Returns the seconds of a ring all-reduce of `num_bytes` on each GPU."""
     return 2 * (num_gpus - 1) / num_gpus * num_bytes / link
 
 
 def rows(config: wavegan.WaveGANConfig, tflops: float) -> list[tuple[str, ...]]:
-    """The table, by batch, number of GPUs and link."""
+    """Returns the rows of the table, by batch, number of GPUs and link."""
     num_bytes = bytes_per_step(config)
     clip_seconds = operations_per_clip(config) / (tflops * 1e12)
     table: list[tuple[str, ...]] = []
@@ -102,7 +104,7 @@ def rows(config: wavegan.WaveGANConfig, tflops: float) -> list[tuple[str, ...]]:
 
 
 def markdown(config: wavegan.WaveGANConfig, tflops: float) -> str:
-    """The table and what it is made of."""
+    """Formats the table and its assumptions in Markdown."""
     num_bytes = bytes_per_step(config)
     operations = operations_per_clip(config)
     lines = [
@@ -126,7 +128,7 @@ def main() -> None:
     )
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument(
-        "--tflops", type=float, default=TFLOPS, help="that a GPU sustains"
+        "--tflops", type=float, default=TFLOPS, help="TFLOPS of a GPU"
     )
     args = parser.parse_args()
     print(markdown(wavegan.WaveGANConfig(dim=args.dim), args.tflops))

@@ -1,14 +1,14 @@
-"""Times a training step, ours and plain Keras's in turn.
+"""Times a training step of this project and of plain Keras code in turn.
 
   python benchmarks/train_step.py --dim 64 --batch 64
   python benchmarks/train_step.py --dim 64 --batch 64 --precision bf16
 
-Each variant lives in a process of its own, so that memory can be told apart;
-they take turns, so that a busy machine is busy for all. An iteration is five
-updates of the critic and one of the generator. "of peak" compares the
-multiplications that the definition of the networks needs (25 taps, nothing
-twice) with the fastest matrix product seen in the same run, float32: more than
-1 means that a variant gets by with fewer.
+Each variant runs in a process of its own, so that its memory can be measured;
+they take turns, so that other load on the machine slows all of them. An
+iteration is five updates of the critic and one of the generator. "of peak"
+compares the multiplications that the definition of the networks needs (25 taps,
+nothing twice) with the fastest float32 matrix product measured in the same run:
+more than 1 means that a variant needs fewer multiplications.
 """
 
 import argparse
@@ -32,12 +32,12 @@ CRITIC_STEPS = 5
 
 
 def count_flops(config: wavegan.WaveGANConfig) -> tuple[int, int]:
-    """Operations of one critic and one generator update, for each example.
+    """Counts operations of a critic and a generator update for each example.
 
-    Two for each tap and pair of channels, padding not discounted. The critic's:
+    There are two for each tap and pair of channels, also in padding. Critic:
     G forward; D forward three times, and backward to the weights and to the
     activations for real and fake (not to the audio); for the penalty, backward
-    to the audio, the tangent forward, and that one's weights. The generator's:
+    to the audio, the tangent forward, and that one's weights. Generator:
     G and D forward, D backward to the audio, G backward to both.
     """
     steps, channels, convs = config.slice_len, config.channels, []
@@ -54,7 +54,7 @@ def count_flops(config: wavegan.WaveGANConfig) -> tuple[int, int]:
 
 
 def measure_peak(size: int = 2048, repeats: int = 15) -> float:
-    """Operations a second in the fastest of some float32 matrix products."""
+    """Returns operations per second of the fastest float32 matrix product."""
     a = tf.random.normal([size, size])
     product = tf.function(lambda: tf.linalg.trace(tf.matmul(a, a)))
     product()
@@ -69,7 +69,7 @@ def measure_peak(size: int = 2048, repeats: int = 15) -> float:
 def work(kind: str, dim: int, batch: int, precision: str, jit: bool) -> None:
     """Makes an update of each network for each line on stdin.
 
-    Answers with the seconds of both, and the process's peak memory in bytes.
+    It prints the seconds of both, and the peak memory of the process in bytes.
     """
     model = plain.build(kind, wavegan.WaveGANConfig(dim=dim), precision)
     critic = tf.function(model._update_discriminator, jit_compile=jit)
@@ -93,7 +93,7 @@ def work(kind: str, dim: int, batch: int, precision: str, jit: bool) -> None:
 
 
 def start(kind: str, args: argparse.Namespace) -> subprocess.Popen[str]:
-    """Starts a worker and waits until it is warm."""
+    """Starts a worker process and waits until it has warmed up."""
     command = [sys.executable, __file__, "--worker", kind]
     command += ["--dim", str(args.dim), "--batch", str(args.batch)]
     if kind == "ours":
@@ -110,7 +110,7 @@ def start(kind: str, args: argparse.Namespace) -> subprocess.Popen[str]:
 def take_turns(
     workers: dict[str, subprocess.Popen[str]], repeats: int
 ) -> dict[str, list[list[float]]]:
-    """Lets each worker step in turn; returns all their answers."""
+    """Lets each worker make steps in turn and returns all of their results."""
     answers: dict[str, list[list[float]]] = {kind: [] for kind in workers}
     for _ in range(repeats):
         for kind, worker in workers.items():
@@ -129,8 +129,12 @@ def main() -> None:
     )
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--precision", default="fp32", help="of ours")
-    parser.add_argument("--jit", action="store_true", help="ours by XLA")
+    parser.add_argument(
+        "--precision", default="fp32", help="precision of our variant"
+    )
+    parser.add_argument(
+        "--jit", action="store_true", help="compile our variant by XLA"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     args = parser.parse_args()
