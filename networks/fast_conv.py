@@ -19,8 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 SEGMENT_LEN = 16  # steps of a segment, which are transformed together
-# At these sizes and above, the transforms cost less than the products that they
-# save.
+# At these sizes and above, transforms cost less than the products they save.
 MIN_CHANNELS = 64  # input (after the split into phases) and output channels
 MIN_ROWS = 16  # rows of a matrix product: segments of the whole batch
 BIG = 2**21  # elements of tensors that should not be in memory together
@@ -115,7 +114,7 @@ def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
 def with_dependency(first: list[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
     """Returns x, to be used only after the tensors in `first` are computed.
 
-    This saves memory if tensors are big; x is returned as it is if not.
+    It saves memory if tensors are big, and returns x as it is if not.
     """
     if max(_size(tensor) for tensor in [*first, x]) < BIG:
         return x
@@ -252,11 +251,7 @@ class _Filter:
         return tf.reshape(tf.transpose(x, [2, 1, 0, 3]), shape)
 
     def _spectrum(self, kernel: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """Returns the planes of a kernel in the type of x.
-
-        Returns:
-          Planes, `[rank, stride * in, out]`.
-        """
+        """Computes planes of a kernel, `[rank, stride * in, out]`."""
         kernel = with_dependency([x], tf.convert_to_tensor(kernel))
         planes = _times(self._to_kernel, kernel)
         shape = [self.rank, self.stride * kernel.shape[1], kernel.shape[2]]
@@ -307,15 +302,9 @@ def _bilinear(
     transform (Gauss's product of complex numbers), and one row for each real
     frequency.
 
-    Args:
-      period: Length of the Fourier transform in steps.
-      x_steps: Steps i of x, `[num_x]`.
-      lags: Lags m of the taps, `[num_lags]`.
-      y_steps: Steps i of y, `[num_y]`.
-
     Returns:
-      The matrices to_x, `[rank, num_x]`, to_taps, `[rank, num_lags]`, and to_y,
-      `[rank, num_y]`.
+      The matrices to_x, `[rank, x_steps]`, to_taps, `[rank, lags]`, and to_y,
+      `[rank, y_steps]`.
     """
     rows = []
     for frequency in range(period // 2 + 1):
