@@ -1,8 +1,8 @@
-// What is played, and by which weights: asked once, told at the top.
+// Asks the server which weights it plays, and shows them at the top of the page.
 
 import { ask } from "./clips.js";
 
-/** Shows it; gives all that the program tells, the words it knows included. */
+/** Shows the weights; returns the server's whole answer, with its words. */
 export async function introduce() {
   const about = await (await ask("about")).json();
   document.title = `${about.name}: play`;

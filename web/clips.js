@@ -1,27 +1,27 @@
-// Clips by what they are made of: fetched, decoded, kept ready to sound.
+// Fetches clips by their queries, decodes them and keeps them ready to play.
 
 import { decode } from "./wav.js";
 
-const SPARE = 24; // clips that are kept though nobody wants them now
+const SPARE = 24; // clips that are kept although they are not wanted now
 
 /**
  * @typedef {object} Clip
- * @property {string} query what it is made of
+ * @property {string} query seeds, words and mix that it is generated from
  * @property {ArrayBuffer} file the WAV file
- * @property {number} rate in Hz
+ * @property {number} rate sampling rate in Hz
  * @property {Float32Array} mono mean of the channels
  * @property {AudioBuffer} buffer for the loudspeakers
- * @property {number} speed by which the buffer is played
- * @property {number} seconds
+ * @property {number} speed playback rate of the buffer
+ * @property {number} seconds duration
  */
 
 export class Clips {
-  #ready = new Map(); // query -> clip, the one used last at the end
-  #coming = new Map(); // query -> promise of it
+  #ready = new Map(); // query -> clip, the most recently used at the end
+  #coming = new Map(); // query -> promise of the clip
   #wanted = new Set();
-  #working = null; // promise that all that is wanted is ready
+  #working = null; // promise that all wanted clips are ready
 
-  /** The clip if it can sound at once, else nothing. */
+  /** Returns the clip if it is ready to play, else undefined. */
   ready(query) {
     const clip = this.#ready.get(query);
     if (clip) {
@@ -31,7 +31,7 @@ export class Clips {
     return clip;
   }
 
-  /** A promise of the clip. */
+  /** Returns a promise of the clip. */
   get(query) {
     const clip = this.ready(query);
     if (clip) return Promise.resolve(clip);
@@ -45,8 +45,8 @@ export class Clips {
   }
 
   /**
-   * Names all that should be ready. One after the other is fetched, so that a
-   * pad that is struck meanwhile waits for one of them at most.
+   * Sets which clips should be ready. They are fetched one after the other, so
+   * that a pad that is struck meanwhile waits for one of them at most.
    */
   want(queries, arrived) {
     this.#wanted = new Set(queries);
@@ -74,7 +74,7 @@ export class Clips {
   }
 }
 
-/** The program's answer; what it refuses is an error. */
+/** Returns the server's answer, or throws the error that it reports. */
 export async function ask(address) {
   let response;
   try {
@@ -90,7 +90,7 @@ async function fetchClip(query) {
   const file = await (await ask(`clip?${query}`)).arrayBuffer();
   const { rate, channels } = decode(file);
   const mono = channels.length > 1 ? mean(channels) : channels[0];
-  // Loudspeakers are two at most, and not every rate is a browser's.
+  // At most two channels are played, and browsers do not support all rates.
   const heard = channels.length > 2 ? [mono] : channels;
   const sampleRate = Math.min(Math.max(rate, 8000), 96000);
   const buffer = new AudioBuffer({
@@ -109,7 +109,7 @@ function mean(channels) {
     channels.reduce((sum, channel) => sum + channel[i], 0) / channels.length);
 }
 
-/** Does what was asked last; what comes meanwhile but the last is left out. */
+/** Runs one task at a time; of those asked meanwhile, only the last one. */
 export class Latest {
   #next = null;
   #busy = false;

@@ -1,16 +1,16 @@
-// The two rows of buttons, pads and steps, and the ways of a keyboard.
+// Makes the buttons of pads and steps, and handles the keyboard.
 
 import { STEPS } from "./sequencer.js";
 import { KEYS, PADS, nameOf } from "./state.js";
 
-// Places on the keyboard, four by four, whatever is printed there.
+// Physical keys, four by four, whatever the keyboard's layout is.
 const CODES = KEYS.map((key) => (/\d/.test(key) ? `Digit${key}` : `Key${key}`));
 
 /**
- * Makes one stop of the Tab key of a group of buttons; arrow keys move on.
+ * Makes a group of buttons one stop of the Tab key; arrow keys move in it.
  * @param {HTMLElement} group
- * @param {HTMLElement[]} buttons in it
- * @param {HTMLElement[]} mates what belongs to each, a stop of its own if any
+ * @param {HTMLElement[]} buttons buttons of the group
+ * @param {HTMLElement[]} mates element next to each button, if any, a stop of its own
  */
 function rove(group, buttons, mates = []) {
   const stop = (chosen) => [buttons, mates].forEach((all) => {
@@ -41,7 +41,7 @@ const columnsOf = (group) =>
  * Makes the pads.
  * @param {HTMLElement} group
  * @param {function(number)} strike called as soon as a pad goes down
- * @param {string[]} words to choose from for each; none: no choice
+ * @param {string[]} words choice of words for each pad; empty: no choice
  * @param {function(number, string)} choose called with a pad and its word
  * @returns {{pads: HTMLElement[], pickers: HTMLSelectElement[]}}
  */
@@ -60,7 +60,7 @@ export function makePads(group, strike, words, choose) {
     button.addEventListener("pointerdown", (event) => {
       if (event.button === 0) strike(pad);
     });
-    // Keys, and what speaks or switches for people, click without a pointer.
+    // Keys and assistive technology click without a pointer.
     button.addEventListener("click", (event) => {
       if (event.detail === 0) strike(pad);
     });
@@ -79,7 +79,7 @@ export function makePads(group, strike, words, choose) {
   return { pads, pickers };
 }
 
-/** Makes the choice of a pad's word. */
+/** Makes the menu for a pad's word. */
 function makePicker(button, pad, words, choose) {
   const picker = document.createElement("select");
   picker.setAttribute("aria-label", `Word of ${nameOf(pad)}`);
@@ -89,7 +89,7 @@ function makePicker(button, pad, words, choose) {
   picker.addEventListener("keydown", () => { pointed = false; });
   picker.addEventListener("change", () => {
     choose(pad, picker.value);
-    // A hand that came from the mouse wants to play on by keys.
+    // After a choice by mouse, keys play pads again.
     if (pointed) button.focus();
   });
   return picker;
@@ -111,10 +111,10 @@ export function makeSteps(group, toggle) {
 }
 
 /**
- * Lets keys play, but not those that somebody types or that are commands.
- * @param {function(): boolean} on whether they shall
+ * Lets keys play pads, except while typing and in keyboard shortcuts.
+ * @param {function(): boolean} on returns whether keys play
  * @param {function(number)} strike called with the number of a pad
- * @param {Object<string, function()>} others what else a key does, by code
+ * @param {Object<string, function()>} others actions of other keys, by code
  */
 export function listenToKeys(on, strike, others) {
   document.addEventListener("keydown", (event) => {

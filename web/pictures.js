@@ -1,17 +1,17 @@
-// What a clip looks like: its waveform, its spectrogram.
+// Draws the waveform and the spectrogram of a clip.
 
 import { spectrogram } from "./spectrum.js";
 
 const WAVE = "#f4b95a";
 const FAINT = "#353b45";
-// Silence to loudest: red, green, blue.
+// Colours from silence to the loudest level: red, green, blue.
 const HEAT = [
   [17, 20, 25], [38, 48, 84], [108, 62, 128], [205, 92, 92], [244, 185, 90],
   [255, 246, 214],
 ];
 const drawn = new WeakMap(); // clip -> its spectrogram, on a canvas
 
-/** Fits a canvas to its place on the screen; returns what draws on it. */
+/** Fits a canvas to its size on the screen; returns its drawing context. */
 function prepare(canvas) {
   const scale = window.devicePixelRatio || 1;
   const width = Math.max(1, Math.round(canvas.clientWidth * scale));
@@ -55,7 +55,7 @@ export function drawSpectrogram(canvas, clip) {
 
 function paint(clip) {
   const frames = 240;
-  // About 30 ms: short enough for clicks, long enough for the voice's tones.
+  // About 30 ms: short enough for clicks, long enough for a voice's harmonics.
   const size = 2 ** Math.round(Math.log2(clip.rate * 0.03));
   const rows = spectrogram(clip.mono, frames, size);
   const bins = size / 2;

@@ -1,4 +1,4 @@
-// The page: what its buttons do, and what it shows.
+// Connects the controls of the page with its state, audio and pictures.
 
 import { introduce } from "./about.js";
 import { Clips, Latest } from "./clips.js";
@@ -20,10 +20,10 @@ const state = read(location.hash, words);
 const clips = new Clips();
 const player = new Player();
 const morphing = new Latest();
-const due = []; // what was scheduled and is to be shown: {time, step, voices}
-let pad = 0; // the one that the tools are for
-let voice = 0; // the one whose steps are shown
-let shown = null; // {voice, clip} in the pictures
+const due = []; // scheduled steps that are to be shown: {time, step, voices}
+let pad = 0; // the selected pad, which the tools act on
+let voice = 0; // the selected voice, whose steps are shown
+let shown = null; // {voice, clip} that the pictures show
 let animating = false;
 let saving = 0;
 
@@ -41,7 +41,7 @@ const sequencer = new Sequencer(() => player.now, (step, time) => {
 
 // Sounding ---------------------------------------------------------------
 
-/** Plays a voice now, or as soon as its clip is there. */
+/** Plays a voice now, or as soon as its clip has loaded. */
 async function strike(struck) {
   player.wake();
   if (struck < PADS) selectPad(struck);
@@ -57,7 +57,7 @@ function sound(struck, clip) {
   animate();
 }
 
-/** Morphs as far as the slider is; what sounds goes on from where it is. */
+/** Morphs to the slider's position; playback continues at its position. */
 function morph() {
   player.wake();
   changed();
@@ -71,13 +71,13 @@ function morph() {
 
 // Changing ---------------------------------------------------------------
 
-/** Keeps the state, shows it, and gets ready what it may need. */
+/** Saves and shows the state, and loads the clips that it may need. */
 function changed() {
   clearTimeout(saving);
-  saving = setTimeout(keep, 300); // browsers refuse a hundred in a row
+  saving = setTimeout(keep, 300); // browsers limit the rate of changes
   render();
   const voices = [...Array(PADS + 1).keys()];
-  // The pad at hand comes first.
+  // The selected pad comes first.
   voices.sort((a, b) => (b === pad) - (a === pad));
   $("pads").setAttribute("aria-busy", "true");
   clips.want(voices.map((v) => query(state, v)), arrived)
@@ -171,7 +171,7 @@ async function copySeed() {
 
 // Showing ----------------------------------------------------------------
 
-/** Tells in a line, or why something failed. */
+/** Shows a message or an error in the status line. */
 function say(words) {
   $("status").textContent = words instanceof Error ? words.message : words;
 }
@@ -233,7 +233,7 @@ function markStep(now) {
   });
 }
 
-/** Follows the sound while there is any. */
+/** Updates the page while sounds play. */
 function animate() {
   if (animating) return;
   animating = true;

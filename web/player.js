@@ -1,27 +1,27 @@
-// Loudspeakers: each voice sounds once at a time.
+// Plays clips; each voice plays one clip at a time.
 
 const FADE = 0.008; // seconds; shorter ones click
 
 export class Player {
-  // Made at once, it need not be when the first pad is struck: that takes long.
+  // Created early, because it would delay the first pad that is struck.
   #context = new AudioContext({ latencyHint: "interactive" });
   #master = new GainNode(this.#context, { gain: 0.8 });
   #voices = new Map(); // voice -> {source, gain, clip, start}
 
   constructor() {
-    // Sixteen pads at once shall not clip.
+    // Keeps sixteen pads at the same time from clipping.
     const limiter = new DynamicsCompressorNode(this.#context, {
       threshold: -3, knee: 0, ratio: 20, attack: 0.002, release: 0.1,
     });
     this.#master.connect(limiter).connect(this.#context.destination);
   }
 
-  /** Browsers start no sound before a key or a click: call it in those. */
+  /** Starts audio; browsers allow it only in handlers of keys and clicks. */
   wake() {
     if (this.#context.state !== "running") this.#context.resume();
   }
 
-  /** Seconds on the loudspeakers' clock. */
+  /** Time of the audio clock in seconds. */
   get now() {
     return this.#context.currentTime;
   }
@@ -34,7 +34,7 @@ export class Player {
     this.#master.gain.setTargetAtTime(gain, this.now, 0.02);
   }
 
-  /** What sounds on a voice, and since when; else nothing. */
+  /** Returns a voice's current clip and its start, or undefined. */
   sounding(voice) {
     return this.#voices.get(voice);
   }
@@ -64,14 +64,14 @@ export class Player {
     };
   }
 
-  /** Goes on with another clip where the voice is in the one it plays. */
+  /** Switches to another clip at the same position. */
   slide(voice, clip) {
     const sound = this.#voices.get(voice);
     const offset = sound ? this.now - sound.start : 0;
     this.play(voice, clip, 0, offset < clip.seconds - 0.05 ? offset : 0);
   }
 
-  /** Silences what sounds and what is to sound. */
+  /** Stops all current and scheduled clips. */
   hush() {
     for (const voice of [...this.#voices.keys()]) {
       this.#fade(voice, this.now);

@@ -1,8 +1,8 @@
-// A clock of sixteen steps that is always a little ahead of the loudspeakers.
+// Schedules sixteen steps, always a little ahead of the audio clock.
 
 export const STEPS = 16;
 const AHEAD = 0.15; // seconds that are scheduled in advance
-const TICK = 25; // milliseconds between two looks at the clock
+const TICK = 25; // milliseconds between two checks of the clock
 const LEAD = 0.06; // seconds from start to the first step
 
 export class Sequencer {
@@ -13,8 +13,8 @@ export class Sequencer {
   #trigger;
 
   /**
-   * @param {function(): number} now the loudspeakers' clock, in seconds
-   * @param {function(number, number)} trigger told each step and its time
+   * @param {function(): number} now returns the audio clock in seconds
+   * @param {function(number, number)} trigger called with each step and its time
    */
   constructor(now, trigger) {
     this.#now = now;
@@ -41,7 +41,7 @@ export class Sequencer {
   #schedule() {
     const now = this.#now();
     while (this.#next < now + AHEAD) {
-      // What a sleeping tab missed is left out, not made up for at once.
+      // Steps that a sleeping tab missed are skipped, not played all at once.
       if (this.#next >= now) this.#trigger(this.#step, this.#next);
       this.#next += 60 / this.tempo / 4;
       this.#step = (this.#step + 1) % STEPS;

@@ -1,9 +1,9 @@
-// Spectrograms: a Fourier transform, frame by frame.
+// Computes spectrograms by a Fourier transform of each frame.
 
-export const FLOOR = -75; // dB below the loudest bin that are shown
+export const FLOOR = -75; // lowest level that is shown, in dB relative to the loudest bin
 
 /**
- * Transforms in place; radix 2, so the length is a power of two.
+ * Computes a Fourier transform in place; the length is a power of two.
  * @param {Float64Array} real
  * @param {Float64Array} imag
  */
@@ -38,10 +38,10 @@ export function fft(real, imag) {
 }
 
 /**
- * Levels of a clip in time and frequency.
+ * Returns the levels of a clip in time and frequency.
  * @param {Float32Array} samples
- * @param {number} frames how many
- * @param {number} size samples in one, a power of two
+ * @param {number} frames number of frames
+ * @param {number} size samples in a frame, a power of two
  * @returns {Float32Array[]} for each frame, `size / 2` levels, 0 (`FLOOR` or
  *   below) to 1 (the loudest), the lowest frequency first
  */

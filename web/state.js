@@ -1,26 +1,26 @@
-// What the page is set to, kept in its address: a reload or a bookmark brings
-// it back.
+// The state of the page, kept in its address, so that a reload or a bookmark
+// restores it.
 
-export const KEYS = [..."1234QWERASDFZXCV"]; // what plays each pad
+export const KEYS = [..."1234QWERASDFZXCV"]; // the key of each pad
 export const PADS = KEYS.length;
-export const MORPH = PADS; // the voice behind the pads'
+export const MORPH = PADS; // the voice after those of the pads
 const LARGEST_SEED = 2 ** 31 - 1;
 const FIRST_STEPS = { 0: 0x1111, 1: 0x1010, 2: 0x4444, 5: 0x0240 };
 
-/** What a new page starts with; words, if there are any, take turns. */
+/** Returns the state of a new page; words, if any, are assigned in turn. */
 export function initial(words) {
   return {
     pads: Array.from({ length: PADS }, (_, seed) => ({
       seed, kept: false, word: words[seed % words.length],
     })),
-    // Bit i: step i sounds.
+    // Bit i: whether step i plays.
     steps: Array.from({ length: PADS + 1 }, (_, v) => FIRST_STEPS[v] ?? 0),
     tempo: 110,
     morph: { from: 0, to: 1, mix: 50, path: "straight" },
   };
 }
 
-/** The fragment of an address. */
+/** Returns the fragment of an address that holds the state. */
 export function write({ pads, steps, tempo, morph }) {
   const { from, to, mix, path } = morph;
   const words = pads.map(({ word }) => encodeURIComponent(word)).join("/");
@@ -33,7 +33,7 @@ export function write({ pads, steps, tempo, morph }) {
   ].join("&");
 }
 
-/** Reads it; what is odd in it is as on a new page. */
+/** Reads a fragment; invalid parts are as on a new page. */
 export function read(fragment, words) {
   const state = initial(words);
   const given = new URLSearchParams(fragment.replace(/^#/, ""));
@@ -63,50 +63,50 @@ export function read(fragment, words) {
   return state;
 }
 
-/** A seed as people type it; null if it is none. */
+/** Parses a typed seed; null if it is invalid. */
 export function readSeed(text) {
   return /^\d{1,10}$/.test(text) && Number(text) <= LARGEST_SEED
     ? Number(text) : null;
 }
 
-/** Beats a minute as people type them; null if out of bounds. */
+/** Parses a typed tempo in beats per minute; null if it is out of range. */
 export function readTempo(text) {
   const tempo = Math.round(Number(text));
   return tempo >= 30 && tempo <= 300 ? tempo : null;
 }
 
-/** A seed that is easy to read out. */
+/** Draws a random seed of at most six digits. */
 export function randomSeed() {
   return Math.floor(Math.random() * 1e6);
 }
 
-/** What the clip of a voice is made of, as the server wants it told. */
+/** Returns the server's query for the clip of a voice. */
 export function query(state, voice) {
-  const said = (name, { word }) =>
+  const wordQuery = (name, { word }) =>
     word === undefined ? "" : `&${name}=${encodeURIComponent(word)}`;
   if (voice < PADS) {
     const pad = state.pads[voice];
-    return `seed=${pad.seed}${said("word", pad)}`;
+    return `seed=${pad.seed}${wordQuery("word", pad)}`;
   }
   const { mix, path } = state.morph;
   const [from, to] = [state.morph.from, state.morph.to].map((i) => state.pads[i]);
   return `seed=${from.seed}&to=${to.seed}&mix=${mix / 100}&path=${path}`
-    + said("word", from) + said("to_word", to);
+    + wordQuery("word", from) + wordQuery("to_word", to);
 }
 
-/** Where the morph is, in words. */
+/** Describes the position of the morph. */
 export function wayOf({ pads, morph }) {
   const [from, to] = [morph.from, morph.to].map((i) =>
     nameOf(i) + (pads[i].word === undefined ? "" : ` (${pads[i].word})`));
   return `${morph.mix} % of the way from ${from} to ${to}`;
 }
 
-/** What a pad plays, in words. */
+/** Describes the clip of a pad. */
 export function contentsOf({ seed, word }) {
   return word === undefined ? `seed ${seed}` : `${word}, seed ${seed}`;
 }
 
-/** What a file of it is called: a word comes first, where `eval` reads it. */
+/** Returns the name of a clip's file; `eval` reads the word at its start. */
 export function fileNameOf(state, voice) {
   const { seed, word } = state.pads[voice] ?? {};
   if (word !== undefined) return `${word}_seed-${seed}.wav`;
@@ -114,14 +114,14 @@ export function fileNameOf(state, voice) {
   return `${name.replace(/[=&]/g, "-")}.wav`;
 }
 
-/** The command that writes what a pad plays. */
+/** Returns the command that writes the clip of a pad. */
 export function commandOf({ seed, word }) {
-  const said = /^[\w-]+$/.test(word) ? word : `'${word}'`;
-  return `generate --seed ${seed}${word === undefined ? "" : ` --word ${said}`}`
+  const quoted = /^[\w-]+$/.test(word) ? word : `'${word}'`;
+  return `generate --seed ${seed}${word === undefined ? "" : ` --word ${quoted}`}`
     + " --n 1";
 }
 
-/** How people call a voice: as the key that plays it. */
+/** Returns the name of a voice: the key that plays it. */
 export function nameOf(voice) {
   return voice < PADS ? `Pad ${KEYS[voice]}` : "Morph";
 }
