@@ -1,4 +1,4 @@
-// Asks the server which weights it plays, and shows them at the top of the page.
+// Asks the server which weights it plays, and shows them.
 
 import { ask } from "./clips.js";
 

@@ -10,7 +10,7 @@ const CODES = KEYS.map((key) => (/\d/.test(key) ? `Digit${key}` : `Key${key}`));
  * Makes a group of buttons one stop of the Tab key; arrow keys move in it.
  * @param {HTMLElement} group
  * @param {HTMLElement[]} buttons buttons of the group
- * @param {HTMLElement[]} mates element next to each button, if any, a stop of its own
+ * @param {HTMLElement[]} mates element next to each button, if any
  */
 function rove(group, buttons, mates = []) {
   const stop = (chosen) => [buttons, mates].forEach((all) => {

@@ -14,7 +14,7 @@ export class Sequencer {
 
   /**
    * @param {function(): number} now returns the audio clock in seconds
-   * @param {function(number, number)} trigger called with each step and its time
+   * @param {function(number, number)} trigger called with step and time
    */
   constructor(now, trigger) {
     this.#now = now;

@@ -1,6 +1,6 @@
 // Computes spectrograms by a Fourier transform of each frame.
 
-export const FLOOR = -75; // lowest level that is shown, in dB relative to the loudest bin
+export const FLOOR = -75; // lowest level shown, in dB re the loudest bin
 
 /**
  * Computes a Fourier transform in place; the length is a power of two.

@@ -116,8 +116,8 @@ export function fileNameOf(state, voice) {
 
 /** Returns the command that writes the clip of a pad. */
 export function commandOf({ seed, word }) {
-  const quoted = /^[\w-]+$/.test(word) ? word : `'${word}'`;
-  return `generate --seed ${seed}${word === undefined ? "" : ` --word ${quoted}`}`
+  const name = /^[\w-]+$/.test(word) ? word : `'${word}'`;
+  return `generate --seed ${seed}${word === undefined ? "" : ` --word ${name}`}`
     + " --n 1";
 }
 
