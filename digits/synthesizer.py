@@ -194,7 +194,7 @@ def new_folder(
 
 def _write_clips(data_dir: pathlib.Path, num_clips: int, rng: Random) -> None:
     """Fills train/, valid/ and test/."""
-    # Shuffled tens: a speaker says no word twice, and all words are as common.
+    # Shuffled tens: no speaker has a word twice; words are equally frequent.
     words = [
         str(word)
         for _ in range(0, num_clips, len(WORDS))

@@ -152,8 +152,8 @@ class _Filter:
         first, last = -padding // stride, (kernel_len - 1 - padding) // stride
         lags = np.arange(first, last + 1)
         before = -first * stride - padding
-        behind = len(lags) * stride - kernel_len - before
-        self._padding = [(before, behind), (0, 0), (0, 0)]
+        after = len(lags) * stride - kernel_len - before
+        self._padding = [(before, after), (0, 0), (0, 0)]
         # Numbers of steps before and after a segment that its samples act on.
         self.reach = (last, -first) if self.segments > 1 else (0, 0)
         outputs = np.arange(-self.reach[0], self.length + self.reach[1])
@@ -268,23 +268,23 @@ class _Filter:
 
     def _of_y(self, y: tf.Tensor) -> tf.Tensor:
         """Computes planes of y with its overlaps: the adjoint of `_from_y`."""
-        before, behind = self.reach
-        if before or behind:
+        before, after = self.reach
+        if before or after:
             last = y[self.length - before :]
-            y = tf.concat([_shift(last, 1), y, _shift(y[:behind], -1)], 0)
+            y = tf.concat([_shift(last, 1), y, _shift(y[:after], -1)], 0)
         return tf.reshape(_times(self._to_y, y), [self.rank, -1, y.shape[3]])
 
     def _from_y(self, planes: tf.Tensor) -> tf.Tensor:
         """Transforms planes back, and adds segments where they overlap."""
-        before, behind = self.reach
+        before, after = self.reach
         length = self.length
-        shape = [before + length + behind, self.segments, -1, planes.shape[2]]
+        shape = [before + length + after, self.segments, -1, planes.shape[2]]
         y = tf.reshape(_times(self._to_y.T, planes), shape)
-        if not (before or behind):
+        if not (before or after):
             return y
-        head = y[before : before + behind] + _shift(y[before + length :], 1)
+        head = y[before : before + after] + _shift(y[before + length :], 1)
         tail = y[length : length + before] + _shift(y[:before], -1)
-        return tf.concat([head, y[before + behind : length], tail], 0)
+        return tf.concat([head, y[before + after : length], tail], 0)
 
 
 @functools.cache

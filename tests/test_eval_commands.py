@@ -68,7 +68,7 @@ def tones(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 def rows_of(markdown: str) -> dict[str, dict[str, str]]:
-    """Cells of a table by row and column."""
+    """Returns the cells of a table by row and column."""
     lines = [line for line in markdown.splitlines() if line.startswith("|")]
     cells = [
         [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
@@ -102,7 +102,7 @@ def test_all_clips_are_brought_to_one_peak_or_none(
 
 
 @pytest.mark.slow
-def test_all_metrics_tell_real_clips_from_noise_silence_and_copies(
+def test_all_metrics_separate_real_clips_noise_silence_and_copies(
     tones: pathlib.Path,
 ) -> None:
     done = run(
@@ -152,7 +152,7 @@ def test_all_metrics_tell_real_clips_from_noise_silence_and_copies(
     assert rate == 16000 and len(samples) == 16384
 
 
-def test_a_script_and_a_module_say_the_same_from_anywhere(
+def test_script_and_module_print_the_same_from_any_folder(
     tones: pathlib.Path,
 ) -> None:
     args = [
@@ -220,7 +220,7 @@ def test_a_broken_file_is_named_counted_and_left_out(
         ),
     ],
 )
-def test_an_odd_score_command_ends_in_one_line(
+def test_an_invalid_score_command_ends_in_one_line(
     tones: pathlib.Path, args: str, words: tuple[str, ...]
 ) -> None:
     refuse(score, args, tones, *words)
@@ -236,7 +236,7 @@ def test_an_odd_score_command_ends_in_one_line(
         ("tones --out clf/card.json", ("card.json", "--out")),
     ],
 )
-def test_an_odd_training_command_ends_in_one_line(
+def test_an_invalid_training_command_ends_in_one_line(
     tones: pathlib.Path, args: str, words: tuple[str, ...]
 ) -> None:
     (tones / "songs").mkdir(exist_ok=True)
@@ -245,7 +245,7 @@ def test_an_odd_training_command_ends_in_one_line(
 
 
 def scores_json(folder: pathlib.Path, fingerprint: str) -> pathlib.Path:
-    """A folder as eval.score leaves it."""
+    """Makes a folder such as eval.score writes."""
     folder.mkdir()
     row = {
         "name": "ours",
@@ -284,7 +284,7 @@ def test_the_table_has_the_papers_rows_and_ours(tmp_path: pathlib.Path) -> None:
     assert "classifiers scored" not in done.stdout
 
 
-def test_the_table_says_when_classifiers_differ(tmp_path: pathlib.Path) -> None:
+def test_the_table_notes_different_classifiers(tmp_path: pathlib.Path) -> None:
     folders = [scores_json(tmp_path / name, name) for name in ("abcd", "ef01")]
     done = run("table", *folders, cwd=tmp_path, as_module=True)
     assert "2 classifiers scored the other rows" in done.stdout
@@ -297,7 +297,9 @@ def test_a_table_of_nothing_ends_in_one_line(tmp_path: pathlib.Path) -> None:
     refuse(table, "", tmp_path, "DIR")
 
 
-def test_a_refusal_is_all_that_a_process_says(tmp_path: pathlib.Path) -> None:
+def test_a_refusal_is_the_only_output_of_a_process(
+    tmp_path: pathlib.Path,
+) -> None:
     done = run("train_classifier", "nowhere", "--out", "x", cwd=tmp_path)
     assert done.returncode == 1
     assert not done.stdout

@@ -65,7 +65,7 @@ def penalty_of(critic: Critic, **options: Any) -> tuple[Any, list[Any]]:
     )
 
 
-def test_critic_gradient_is_the_twin(critic: Critic) -> None:
+def test_critic_gradient_equals_the_reference(critic: Critic) -> None:
     model, config, real, _, _ = critic
     x = tf.constant(real)
     with tf.GradientTape() as tape:
@@ -75,7 +75,7 @@ def test_critic_gradient_is_the_twin(critic: Critic) -> None:
     assert reference.relative_error(tape.gradient(total, x), twin) < 1e-5
 
 
-def test_penalty_is_the_twin(critic: Critic) -> None:
+def test_penalty_equals_the_reference(critic: Critic) -> None:
     model, config, real, fake, alpha = critic
     twin = reference_training.gradient_penalty(
         model.get_weights(), config, between(real, fake, alpha), ()
@@ -87,7 +87,7 @@ def test_penalty_is_the_twin(critic: Critic) -> None:
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_second_order_gradients_are_the_twins(
+def test_second_order_gradients_equal_the_reference(
     critic: Critic, jit_compile: bool
 ) -> None:
     model, config, real, fake, alpha = critic
@@ -197,7 +197,7 @@ def test_drawn_alphas_are_uniform_one_for_each_example() -> None:
     [(losses.real_slope_penalty, "real"), (losses.slope_penalty, "both")],
     ids=["r1", "r1+r2"],
 )
-def test_slope_penalties_and_their_gradients_are_the_twins(
+def test_slope_penalties_and_gradients_equal_the_reference(
     critic: Critic, penalty: Any, points: str, rng: Random
 ) -> None:
     model, config, real, fake, alpha = critic

@@ -22,7 +22,7 @@ INCEPT = ("--once", "--incept_n=40", "--incept_k=2")
 
 
 def rows_of(train_dir: pathlib.Path) -> list[dict[str, float]]:
-    """What scores.jsonl says."""
+    """Reads the rows of scores.jsonl."""
     lines = (train_dir / "incept/scores.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
@@ -100,7 +100,7 @@ def test_clips_are_compared_with_the_words_that_were_asked_for(
 def nameless(
     tmp_path_factory: pytest.TempPathFactory, audio: pathlib.Path
 ) -> train_dir_lib.TrainDir:
-    """A train dir whose files' names tell nothing."""
+    """Makes a train dir of files whose names hold no labels."""
     path = tmp_path_factory.mktemp("nameless") / "t"
     command_runner.run(
         *("train", path, f"--data_dir={audio}", *TINY), "--train_max_steps=1"
@@ -132,7 +132,7 @@ def test_a_refusal_is_one_line(nameless: train_dir_lib.TrainDir) -> None:
     )
 
 
-def test_a_judge_is_trained_on_the_spot_once(
+def test_a_missing_classifier_is_trained_once(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hasty = dataclasses.replace(

@@ -63,7 +63,7 @@ def test_the_cases_reach_both_forms() -> None:
 
 
 @pytest.mark.parametrize("case", SPECTRAL + DIRECT)
-def test_strided_convolution_and_its_gradients_are_the_twins(
+def test_strided_convolution_and_its_gradients_equal_the_reference(
     rng: Random, case: tuple[int, ...]
 ) -> None:
     x, kernel, dy = random_case(rng, case)
@@ -83,7 +83,7 @@ def test_strided_convolution_and_its_gradients_are_the_twins(
 
 
 @pytest.mark.parametrize("case", SPECTRAL + DIRECT)
-def test_transposed_convolution_and_its_gradients_are_the_twins(
+def test_transposed_convolution_and_its_gradients_equal_the_reference(
     rng: Random, case: tuple[int, ...]
 ) -> None:
     dx, kernel, y = random_case(rng, case)

@@ -18,7 +18,7 @@ from networks import replicas
 
 
 def ramp(batch: int = 3, time: int = 16, channels: int = 2) -> np.ndarray:
-    """x[t] = t in every example and channel: an inner sample tells a shift."""
+    """x[t] = t in every example and channel: an inner sample shows the shift."""
     line = np.arange(time, dtype=np.float32)
     return np.tile(line[None, :, None], (batch, 1, channels))
 
@@ -44,7 +44,7 @@ def test_radius_zero_is_identity(rng: np.random.Generator) -> None:
     radius=st.integers(1, 5),
     data=st.data(),
 )
-def test_a_given_shift_is_the_twins(
+def test_a_given_shift_equals_the_reference(
     batch: int, time: int, channels: int, radius: int, data: st.DataObject
 ) -> None:
     x = np.random.default_rng(time).normal(size=(batch, time, channels))
@@ -124,7 +124,7 @@ def test_equal_seeds_draw_equal_shifts() -> None:
 
 
 @pytest.mark.parametrize("shift", [-2, 0, 1])
-def test_gradient_is_the_adjoint_of_the_twin(
+def test_gradient_is_the_adjoint_of_the_reference(
     shift: int, rng: np.random.Generator
 ) -> None:
     x = tf.constant(rng.normal(size=(2, 8, 3)), tf.float32)
@@ -140,7 +140,7 @@ def test_gradient_is_the_adjoint_of_the_twin(
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("per_example", [False, True])
-def test_graphs_of_unknown_batch_shuffle_alike(
+def test_graphs_of_unknown_batch_give_the_same_shuffle(
     jit_compile: bool, per_example: bool
 ) -> None:
     shapes = []

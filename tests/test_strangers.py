@@ -53,7 +53,7 @@ def trap(tmp_path: pathlib.Path) -> Trap:
 
 
 def sections() -> dict[str, dict]:
-    """A sound config."""
+    """Returns a valid config."""
     kinds = {
         "model": wavegan.WaveGANConfig,
         "data": train_dir.DataConfig,
@@ -74,7 +74,7 @@ def sections() -> dict[str, dict]:
         ("train", "unheard", 1),
     ],
 )
-def test_a_config_with_odd_values_is_refused(
+def test_a_config_with_invalid_values_is_refused(
     tmp_path: pathlib.Path, section: str, field: str, value: Any
 ) -> None:
     config = sections()
@@ -85,7 +85,7 @@ def test_a_config_with_odd_values_is_refused(
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"data": NaN}', "\x00"])
-def test_a_config_that_is_none_is_refused(
+def test_a_file_that_is_no_config_is_refused(
     tmp_path: pathlib.Path, text: str
 ) -> None:
     (tmp_path / "config.json").write_text(text)
@@ -97,7 +97,7 @@ def test_a_config_that_is_none_is_refused(
     ("field", "value"),
     [("dim", 10**6), ("latent_dim", 10**9), ("kernel_len", 10**9)],
 )
-def test_networks_that_no_memory_holds_are_refused(
+def test_networks_too_big_for_memory_are_refused(
     field: str, value: Any
 ) -> None:
     with pytest.raises(ValueError, match="weights, more than"):
@@ -122,7 +122,7 @@ def test_the_count_of_weights_is_about_right() -> None:
         dcgan.MAX_WEIGHTS = limit
 
 
-def test_odd_latent_vectors_are_drawn_anew(
+def test_invalid_latent_vectors_are_drawn_anew(
     tmp_path: pathlib.Path, trap: Trap
 ) -> None:
     path = tmp_path / "z.npy"
@@ -145,7 +145,9 @@ def test_odd_latent_vectors_are_drawn_anew(
         assert not trap.path.exists()
 
 
-def test_odd_weights_are_refused(tmp_path: pathlib.Path, trap: Trap) -> None:
+def test_invalid_weights_are_refused(
+    tmp_path: pathlib.Path, trap: Trap
+) -> None:
     network = small_gan.build().generator
     path = tmp_path / "generator.npz"
     good = weights.pack(network, 7)
@@ -173,7 +175,9 @@ def test_odd_weights_are_refused(tmp_path: pathlib.Path, trap: Trap) -> None:
         assert not trap.path.exists()
 
 
-def test_a_judge_that_brings_code_is_refused(tmp_path: pathlib.Path) -> None:
+def test_a_classifier_that_brings_code_is_refused(
+    tmp_path: pathlib.Path,
+) -> None:
     inputs = keras.Input((2,))
     model = keras.Model(inputs, keras.layers.Lambda(lambda x: x + 1)(inputs))
     model.save(tmp_path / classifier.MODEL_NAME)

@@ -91,12 +91,12 @@ async function fetchClip(query) {
   const { rate, channels } = decode(file);
   const mono = channels.length > 1 ? mean(channels) : channels[0];
   // At most two channels are played, and browsers do not support all rates.
-  const heard = channels.length > 2 ? [mono] : channels;
+  const played = channels.length > 2 ? [mono] : channels;
   const sampleRate = Math.min(Math.max(rate, 8000), 96000);
   const buffer = new AudioBuffer({
-    length: mono.length, numberOfChannels: heard.length, sampleRate,
+    length: mono.length, numberOfChannels: played.length, sampleRate,
   });
-  heard.forEach((channel, i) => buffer.copyToChannel(channel, i));
+  played.forEach((channel, i) => buffer.copyToChannel(channel, i));
   return {
     query, file, rate, mono, buffer,
     speed: rate / sampleRate,

@@ -13,7 +13,7 @@ import {
 
 const $ = (id) => document.getElementById(id);
 const { words = [] } = await introduce().catch((error) => {
-  say(error);
+  announce(error);
   throw error;
 });
 const state = read(location.hash, words);
@@ -81,7 +81,7 @@ function changed() {
   voices.sort((a, b) => (b === pad) - (a === pad));
   $("pads").setAttribute("aria-busy", "true");
   clips.want(voices.map((v) => query(state, v)), arrived)
-    .then(() => $("pads").setAttribute("aria-busy", "false")).catch(say);
+    .then(() => $("pads").setAttribute("aria-busy", "false")).catch(announce);
 }
 
 function keep() {
@@ -99,29 +99,29 @@ function arrived(clip) {
 function setSeed(seed) {
   state.pads[pad].seed = seed;
   changed();
-  say(`${nameOf(pad)}: seed ${seed}.`);
-  strike(pad).catch(say);
+  announce(`${nameOf(pad)}: seed ${seed}.`);
+  strike(pad).catch(announce);
 }
 
 function setWord(chosen, word) {
   state.pads[chosen].word = word;
   changed();
-  say(`${nameOf(chosen)}: ${contentsOf(state.pads[chosen])}.`);
-  strike(chosen).catch(say);
+  announce(`${nameOf(chosen)}: ${contentsOf(state.pads[chosen])}.`);
+  strike(chosen).catch(announce);
 }
 
 function toggleKept() {
   const chosen = state.pads[pad];
   chosen.kept = !chosen.kept;
   changed();
-  say(`${nameOf(pad)} is ${chosen.kept ? "kept" : "free"}.`);
+  announce(`${nameOf(pad)} is ${chosen.kept ? "kept" : "free"}.`);
 }
 
 function randomiseAll() {
   const free = state.pads.filter((one) => !one.kept);
   free.forEach((one) => { one.seed = randomSeed(); });
   changed();
-  say(`${free.length} new sounds; ${PADS - free.length} kept.`);
+  announce(`${free.length} new sounds; ${PADS - free.length} kept.`);
 }
 
 function toggleRun() {
@@ -155,24 +155,24 @@ async function save(saved) {
   link.download = fileNameOf(state, saved);
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  say(`Saved ${link.download}.`);
+  announce(`Saved ${link.download}.`);
 }
 
 async function copySeed() {
   const { seed } = state.pads[pad];
   try {
     await navigator.clipboard.writeText(String(seed));
-    say(`Copied ${seed}.`);
+    announce(`Copied ${seed}.`);
   } catch {
     $("seed").select();
-    say("The browser lets no page copy: press Ctrl-C.");
+    announce("The browser lets no page copy: press Ctrl-C.");
   }
 }
 
 // Showing ----------------------------------------------------------------
 
 /** Shows a message or an error in the status line. */
-function say(words) {
+function announce(words) {
   $("status").textContent = words instanceof Error ? words.message : words;
 }
 
@@ -249,12 +249,13 @@ function frame() {
     if (top && top.clip !== shown?.clip) show(top.voice, top.clip);
   }
   pads.forEach((button, i) => {
-    const heard = player.sounding(i);
-    button.classList.toggle("sounding", Boolean(heard)
-      && heard.start <= player.now);
+    const playing = player.sounding(i);
+    button.classList.toggle("sounding", Boolean(playing)
+      && playing.start <= player.now);
   });
-  const heard = shown && player.sounding(shown.voice);
-  const place = heard ? (player.now - heard.start) / heard.clip.seconds : -1;
+  const playing = shown && player.sounding(shown.voice);
+  const place = playing
+    ? (player.now - playing.start) / playing.clip.seconds : -1;
   $("head").hidden = place < 0 || place > 1;
   $("head").style.left = `${Math.min(place, 1) * 100}%`;
   animating = player.busy || sequencer.running;
@@ -264,7 +265,7 @@ function frame() {
 // Wiring -----------------------------------------------------------------
 
 const { pads, pickers } = makePads(
-  $("pads"), (struck) => strike(struck).catch(say), words, setWord);
+  $("pads"), (struck) => strike(struck).catch(announce), words, setWord);
 const steps = makeSteps($("steps"), (step) => {
   state.steps[voice] ^= 1 << step;
   changed();
@@ -286,30 +287,30 @@ const onClick = {
   morph: () => strike(MORPH),
   "save-morph": () => save(MORPH),
   run: toggleRun,
-  clear: () => { state.steps.fill(0); changed(); say("No step is set."); },
+  clear: () => { state.steps.fill(0); changed(); announce("No step is set."); },
   keys: () => {
     const on = $("keys").getAttribute("aria-pressed") !== "true";
     $("keys").setAttribute("aria-pressed", String(on));
   },
 };
 for (const [id, act] of Object.entries(onClick)) {
-  $(id).addEventListener("click", () => act()?.catch?.(say));
+  $(id).addEventListener("click", () => act()?.catch?.(announce));
 }
 $("seed").addEventListener("change", () => {
   const seed = readSeed($("seed").value.trim());
   if (seed !== null) return setSeed(seed);
   $("seed").setAttribute("aria-invalid", "true");
-  return say("A seed is a whole number from 0 to 2147483647.");
+  return announce("A seed is a whole number from 0 to 2147483647.");
 });
 for (const id of ["from", "to", "mix"]) {
   $(id).addEventListener("input", () => {
     state.morph[id] = Number($(id).value);
-    morph().catch(say);
+    morph().catch(announce);
   });
 }
 $("path").addEventListener("input", () => {
   state.morph.path = $("path").value;
-  morph().catch(say);
+  morph().catch(announce);
 });
 $("tempo").addEventListener("change", () => {
   state.tempo = readTempo($("tempo").value) ?? state.tempo;
@@ -323,11 +324,11 @@ $("volume").addEventListener("input", () => {
 });
 listenToKeys(
   () => $("keys").getAttribute("aria-pressed") === "true",
-  (struck) => strike(struck).catch(say),
+  (struck) => strike(struck).catch(announce),
   {
     KeyN: onClick.fresh,
     KeyK: onClick.keep,
-    KeyM: () => onClick.morph().catch(say),
+    KeyM: () => onClick.morph().catch(announce),
     KeyP: onClick.run,
   },
 );
