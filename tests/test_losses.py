@@ -85,7 +85,7 @@ def test_the_table_holds_the_papers_settings() -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 @hypothesis.settings(max_examples=25, deadline=None)
 @hypothesis.given(real=scores, fake=scores)
-def test_losses_and_their_gradients_are_the_twins(
+def test_losses_and_their_gradients_equal_the_reference(
     name: str, real: np.ndarray, fake: np.ndarray
 ) -> None:
     of_generator, of_discriminator = FUNCTIONS[name]
@@ -132,7 +132,7 @@ def test_non_saturating_losses_stay_finite(size: float) -> None:
 
 @hypothesis.settings(max_examples=25, deadline=None)
 @hypothesis.given(real=scores, fake=scores)
-def test_relativistic_losses_are_the_twins_and_each_others_mirror(
+def test_relativistic_losses_equal_the_reference_and_mirror(
     real: np.ndarray, fake: np.ndarray
 ) -> None:
     x, y = tf.constant(real), tf.constant(fake)

@@ -18,7 +18,7 @@ from networks import replicas
 
 
 def ramp(batch: int = 3, time: int = 16, channels: int = 2) -> np.ndarray:
-    """x[t] = t in every example and channel: an inner sample shows the shift."""
+    """x[t] = t in every example and channel, so that samples show the shift."""
     line = np.arange(time, dtype=np.float32)
     return np.tile(line[None, :, None], (batch, 1, channels))
 

@@ -45,7 +45,7 @@ def log_magnitude(audio: np.ndarray, frame_len: int) -> np.ndarray:
 
 @pytest.mark.parametrize("frame_len", spectral_critic.FRAME_LENS)
 @pytest.mark.parametrize("channels", [1, 2])
-def test_log_magnitudes_are_the_twins(
+def test_log_magnitudes_equal_the_reference(
     rng: Random, frame_len: int, channels: int
 ) -> None:
     audio = rng.normal(0, 0.1, (3, 2048, channels)).astype(np.float32)

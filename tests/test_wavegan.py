@@ -249,7 +249,7 @@ def test_discriminator_is_the_twin(
 
 
 @pytest.mark.parametrize("slice_len", [16384, 32768, 65536])
-def test_long_slices_are_the_twins(
+def test_long_slices_equal_the_reference(
     slice_len: int, rng: Random, randomize: Randomize
 ) -> None:
     config = config_of(slice_len=slice_len, dim=1)
