@@ -45,7 +45,8 @@ from eval import classifier
 from eval import labels as labels_lib
 from modes import incept, latents
 from networks import critics
-from training import dataset, train_dir
+from training import config as config_lib
+from training import dataset
 
 SHAPE: dict[str, Any] = {"slice_len": 8192, "dim": 16, "fade_len": 256}
 DATA: dict[str, Any] = {
@@ -115,13 +116,13 @@ def build(variant: dict[str, Any], seed: int, num_words: int) -> gan_lib.GAN:
     if variant.get("labels"):
         shape["num_labels"] = num_words
     model = wavegan.WaveGANConfig(**shape)
-    train = {field.name for field in dataclasses.fields(train_dir.TrainConfig)}
-    settings = train_dir.TrainConfig(
+    train = {field.name for field in dataclasses.fields(config_lib.TrainConfig)}
+    settings = config_lib.TrainConfig(
         ema_decay=EMA_DECAY,
         seed=seed,
         **{k: v for k, v in variant.items() if k in train},
     )
-    gan = train_dir.build_gan(
+    gan = config_lib.build_gan(
         settings,
         lambda: (
             wavegan.build_generator(model),
@@ -129,7 +130,7 @@ def build(variant: dict[str, Any], seed: int, num_words: int) -> gan_lib.GAN:
         ),
         model.latent_dim,
     )
-    train_dir.compile_gan(gan, settings)
+    config_lib.compile_gan(gan, settings)
     return gan
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 import gan
+from training import config as config_lib
 from training import dataset, train_dir
 
 Config = dict[str, dict[str, Any]]  # what config.json holds
@@ -159,9 +160,9 @@ class Face:
     def sections(self) -> dict[str, type]:
         """Kinds of what config.json holds."""
         return {
-            "data": train_dir.DataConfig,
+            "data": config_lib.DataConfig,
             "model": self.config,
-            "train": train_dir.TrainConfig,
+            "train": config_lib.TrainConfig,
         }
 
     @property

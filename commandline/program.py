@@ -26,8 +26,10 @@ from modes import generate as generate_lib
 from modes import import_original as import_original_lib
 from modes import incept as incept_lib
 from modes import play as play_lib
-from modes import render
+from modes import preview as preview_lib
+from modes import release as release_lib
 from training import checkpoints, dataset, distributed, loop, train_dir, weights
+from training import config as config_lib
 
 FLAGS = flags.FLAGS
 HERE = pathlib.Path(__file__).resolve().parents[1]
@@ -101,15 +103,15 @@ def train(face: Face, directory: train_dir.TrainDir) -> None:
                 if released and shipped and new:
                     step = weights.load_shared(gan, released, shipped, config)
                     logging.info("starting from %s, step %d", released, step)
-                train_dir.compile_gan(
-                    gan, train_dir.TrainConfig(**config["train"])
+                config_lib.compile_gan(
+                    gan, config_lib.TrainConfig(**config["train"])
                 )
             loop.train(gan, directory, config, found)
 
 
 def preview(face: Face, directory: train_dir.TrainDir) -> None:
     """Makes checkpoints heard and seen as they come."""
-    render.preview(
+    preview_lib.preview(
         run_config.build(face, directory),
         directory,
         num_clips=FLAGS.preview_n,
@@ -207,7 +209,7 @@ def infer(face: Face, directory: train_dir.TrainDir) -> None:
 
 def release(face: Face, directory: train_dir.TrainDir) -> None:
     """Writes weights that travel."""
-    render.release(
+    release_lib.release(
         run_config.build(face, directory),
         directory,
         num_clips=FLAGS.preview_n,
@@ -244,7 +246,7 @@ def import_original(face: Face, directory: train_dir.TrainDir) -> None:
             "authors' networks take none"
         )
     gan = run_config.build(face, directory, config, gan_lib.GAN)
-    train_dir.compile_gan(gan, train_dir.TrainConfig(**config["train"]))
+    config_lib.compile_gan(gan, config_lib.TrainConfig(**config["train"]))
     missing = import_original_lib.restore(gan, checkpoint)
     with directory.lock():
         face.prepare(directory, config, None)

@@ -7,6 +7,7 @@ from typing import Any
 
 import gan as gan_lib
 from commandline import flags as flags_lib
+from training import config as config_lib
 from training import train_dir
 
 Face = flags_lib.Face
@@ -62,7 +63,7 @@ def read_flags(
         if (
             config[section][field] != before
             and section in fixed
-            and (section, field) not in train_dir.RESUMABLE
+            and (section, field) not in config_lib.RESUMABLE
         ):
             raise ValueError(
                 f"--{flag.name} is {value!r}, but that run has {before!r}: "
@@ -86,7 +87,7 @@ def read_config(face: Face, directory: train_dir.TrainDir) -> Config:
     """
     config = directory.read_config()
     try:
-        train_dir.from_json(face.config, config["model"])
+        config_lib.from_json(face.config, config["model"])
     except TypeError as error:
         raise ValueError(
             f"{directory.path} is not of {face.program}, or damaged ({error}): "
@@ -112,8 +113,8 @@ def build(
     """
     config = config or read_config(face, directory)
     model = face.config(**config["model"])
-    return train_dir.build_gan(
-        train_dir.TrainConfig(**config["train"]),
+    return config_lib.build_gan(
+        config_lib.TrainConfig(**config["train"]),
         lambda: (face.build_generator(model), face.build_discriminator(model)),
         model.latent_dim,
         kind or face.gan_of(directory, model),

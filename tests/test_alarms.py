@@ -12,6 +12,7 @@ import tensorflow as tf
 
 import losses
 from training import collapse, train_dir
+from training import config as config_lib
 from training import log as log_lib
 
 SHAPE = (4, 4096, 1)
@@ -87,7 +88,7 @@ def test_an_alarm_warns_once_until_it_was_well_again(
 ) -> None:
     model = small_gan.build()
     directory = train_dir.TrainDir(tmp_path)
-    settings = train_dir.TrainConfig(
+    settings = config_lib.TrainConfig(
         critic_steps=2, batch_size=4, summary_secs=0
     )
     log = log_lib.Journal(model, directory, 16000, settings, 0)

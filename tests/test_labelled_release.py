@@ -18,7 +18,9 @@ import wavs
 import gan as gan_lib
 import train_wavegan
 from commandline import run_config
-from modes import export, render
+from modes import export
+from modes import release as release_lib
+from training import config as config_lib
 from training import train_dir
 from training import weights as weights_lib
 
@@ -56,7 +58,7 @@ def trained(
     gan = run_config.build(FACE, directory, config)
     weights = gan.generator.get_weights()
     gan.ema_generator.set_weights([3 * weight for weight in weights])
-    train_dir.compile_gan(gan, train_dir.TrainConfig(**config["train"]))
+    config_lib.compile_gan(gan, config_lib.TrainConfig(**config["train"]))
     with directory.lock():
         directory.write_config(config)
         directory.checkpoints.save(gan, 3)
@@ -72,7 +74,7 @@ def released(
     directory, _ = trained
     folder = tmp_path_factory.mktemp("released") / "r"
     gan = run_config.build(FACE, directory)
-    render.release(gan, directory, num_clips=3, out_dir=folder)
+    release_lib.release(gan, directory, num_clips=3, out_dir=folder)
     return train_dir.TrainDir(
         shutil.copytree(folder, folder.with_name("moved"))
     )

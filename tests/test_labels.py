@@ -18,7 +18,8 @@ import losses
 import specgan
 import wavegan
 from networks import augmentation, dcgan
-from training import checkpoints, train_dir
+from training import checkpoints
+from training import config as config_lib
 from training import weights as weights_lib
 
 Random = np.random.Generator
@@ -239,10 +240,10 @@ def test_labels_make_a_difference_that_is_learnt() -> None:
 
 @pytest.mark.usefixtures("eagerly")
 def test_labels_are_learnt_in_bfloat16() -> None:
-    settings = train_dir.TrainConfig(
+    settings = config_lib.TrainConfig(
         precision="bf16", spectral_critics=1, critic_steps=1
     )
-    model = train_dir.build_gan(
+    model = config_lib.build_gan(
         settings,
         lambda: (
             wavegan.build_generator(SMALL),
@@ -250,7 +251,7 @@ def test_labels_are_learnt_in_bfloat16() -> None:
         ),
         SMALL.latent_dim,
     )
-    train_dir.compile_gan(model, settings)
+    config_lib.compile_gan(model, settings)
     layer = model.generator.get_layer("label_project")
     assert layer.compute_dtype == "bfloat16"
     before = layer.get_weights()[0]

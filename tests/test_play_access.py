@@ -17,6 +17,7 @@ import specgan
 import wavegan
 from modes import latents
 from networks import spectrogram
+from training import config as config_lib
 from training import train_dir, weights
 
 pytestmark = pytest.mark.slow
@@ -103,8 +104,12 @@ def release(
 ) -> None:
     """Writes untrained weights as a train dir that others can play."""
     path.mkdir()
-    data = train_dir.DataConfig(sample_rate=sample_rate)
-    sections = {"data": data, "model": config, "train": train_dir.TrainConfig()}
+    data = config_lib.DataConfig(sample_rate=sample_rate)
+    sections = {
+        "data": data,
+        "model": config,
+        "train": config_lib.TrainConfig(),
+    }
     train_dir.TrainDir(path).write_config(
         {name: vars(section) for name, section in sections.items()}
     )

@@ -16,9 +16,10 @@ import tensorflow as tf
 import gan
 import losses
 import wavegan
-from modes import render
+from modes import release as release_lib
 from networks import spectral_critic
 from training import checkpoints, train_dir
+from training import config as config_lib
 from training import weights as weights_lib
 
 CONFIG = dataclasses.replace(small_gan.SMALL, slice_len=256)
@@ -197,11 +198,11 @@ def test_they_hear_what_the_waveforms_discriminator_hears() -> None:
 
 def build(**settings: Any) -> gan.GAN:
     """A compiled GAN as the settings of a run say."""
-    train = train_dir.TrainConfig(
+    train = config_lib.TrainConfig(
         critic_steps=2,
         **{"spectral_critics": 2, "spectral_dim": 1, **settings},
     )
-    model = train_dir.build_gan(
+    model = config_lib.build_gan(
         train,
         lambda: (
             wavegan.build_generator(CONFIG),
@@ -209,7 +210,7 @@ def build(**settings: Any) -> gan.GAN:
         ),
         CONFIG.latent_dim,
     )
-    train_dir.compile_gan(model, train)
+    config_lib.compile_gan(model, train)
     return model
 
 
@@ -255,16 +256,18 @@ def test_a_release_holds_them(tmp_path: pathlib.Path) -> None:
     config = {
         "model": dataclasses.asdict(CONFIG),
         "data": dataclasses.asdict(
-            train_dir.DataConfig(dir=str(tmp_path / "x"))
+            config_lib.DataConfig(dir=str(tmp_path / "x"))
         ),
-        "train": dataclasses.asdict(train_dir.TrainConfig()),
+        "train": dataclasses.asdict(config_lib.TrainConfig()),
     }
     directory = train_dir.TrainDir(tmp_path / "t")
     directory.path.mkdir()
     directory.write_config(config)
     model, other = build(), build(seed=1)
     directory.checkpoints.save(model, 1)
-    render.release(model, directory, num_clips=2, out_dir=tmp_path / "release")
+    release_lib.release(
+        model, directory, num_clips=2, out_dir=tmp_path / "release"
+    )
     assert weights_lib.load(other, tmp_path / "release") == 1
     for ours, theirs in zip(
         model.spectral_critics, other.spectral_critics, strict=True
@@ -276,6 +279,6 @@ def test_a_release_holds_them(tmp_path: pathlib.Path) -> None:
 
 def test_their_number_is_checked() -> None:
     with pytest.raises(ValueError, match="spectral_critics is 4: expected 0"):
-        train_dir.TrainConfig(spectral_critics=4)
+        config_lib.TrainConfig(spectral_critics=4)
     with pytest.raises(ValueError, match="spectral_dim is 0: expected 1"):
-        train_dir.TrainConfig(spectral_dim=0)
+        config_lib.TrainConfig(spectral_dim=0)

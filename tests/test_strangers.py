@@ -21,6 +21,7 @@ from eval import classifier
 from modes import render
 from networks import dcgan
 from training import checkpoints, train_dir, weights
+from training import config as config_lib
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SOURCES = [*ROOT.glob("*.py"), *ROOT.glob("eval/*.py")]
@@ -56,8 +57,8 @@ def sections() -> dict[str, dict]:
     """Returns a valid config."""
     kinds = {
         "model": wavegan.WaveGANConfig,
-        "data": train_dir.DataConfig,
-        "train": train_dir.TrainConfig,
+        "data": config_lib.DataConfig,
+        "train": config_lib.TrainConfig,
     }
     return {name: dataclasses.asdict(kind()) for name, kind in kinds.items()}
 
@@ -103,7 +104,7 @@ def test_networks_too_big_for_memory_are_refused(
     with pytest.raises(ValueError, match="weights, more than"):
         dataclasses.replace(wavegan.WaveGANConfig(), **{field: value})
     with pytest.raises(ValueError, match=f"{field} is '64'"):
-        train_dir.from_json(wavegan.WaveGANConfig, {field: "64"})
+        config_lib.from_json(wavegan.WaveGANConfig, {field: "64"})
 
 
 def test_the_count_of_weights_is_about_right() -> None:

@@ -10,12 +10,13 @@ import tensorflow as tf
 
 import specgan
 import wavegan
+from training import config as config_lib
 from training import train_dir
 
 CONFIG = {
     "model": dataclasses.asdict(wavegan.WaveGANConfig()),
-    "data": dataclasses.asdict(train_dir.DataConfig()),
-    "train": dataclasses.asdict(train_dir.TrainConfig()),
+    "data": dataclasses.asdict(config_lib.DataConfig()),
+    "train": dataclasses.asdict(config_lib.TrainConfig()),
 }
 
 OF_SPECGAN = {"model": dataclasses.asdict(specgan.SpecGANConfig())}
@@ -47,7 +48,7 @@ def test_a_missing_config_names_the_next_mode(
 
 
 def test_resumable_fields_exist() -> None:
-    for section, field in train_dir.RESUMABLE:
+    for section, field in config_lib.RESUMABLE:
         assert field in {**OF_SPECGAN.get(section, {}), **CONFIG[section]}
 
 

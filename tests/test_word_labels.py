@@ -16,6 +16,7 @@ from test_corpus import Replicas, config_of
 import loader
 from eval import labels
 from training import checkpoints, train_dir
+from training import config as config_lib
 from training import dataset as dataset_lib
 
 WORDS = ("cat", "dog", "owl")
@@ -285,8 +286,8 @@ def test_damaged_words_are_named(
 
 
 def test_words_from_json_are_a_tuple() -> None:
-    data = train_dir.from_json(train_dir.DataConfig, {"words": ["a", "b"]})
-    assert data == train_dir.DataConfig(words=("a", "b"))
+    data = config_lib.from_json(config_lib.DataConfig, {"words": ["a", "b"]})
+    assert data == config_lib.DataConfig(words=("a", "b"))
 
 
 # The command line ------------------------------------------------------------

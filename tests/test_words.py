@@ -18,6 +18,9 @@ from commandline import program, run_config
 from eval import labels
 from modes import generate as generate_lib
 from modes import latents, phrase, render
+from modes import preview as preview_lib
+from modes import release as release_lib
+from training import config as config_lib
 from training import dataset, train_dir
 
 WORDS = ("hi_hat", "nine", "zero")
@@ -49,7 +52,7 @@ def make_train_dir(
     gan = run_config.build(train_wavegan.FACE, directory, config)
     # As loud as after a training.
     gan.generator.set_weights([3 * w for w in gan.generator.get_weights()])
-    train_dir.compile_gan(gan, train_dir.TrainConfig())
+    config_lib.compile_gan(gan, config_lib.TrainConfig())
     with directory.lock():
         directory.write_config(config)
         directory.checkpoints.save(gan, 3)
@@ -268,10 +271,10 @@ def test_pictures_and_samples_have_a_row_for_each_word(
 ) -> None:
     gan = run_config.build(train_wavegan.FACE, trained)
     if mode == "preview":
-        render.preview(gan, trained, num_clips=7, once=True)
+        preview_lib.preview(gan, trained, num_clips=7, once=True)
         name = "preview/00000003"
     else:
-        render.release(gan, trained, num_clips=7, out_dir=tmp_path / "r")
+        release_lib.release(gan, trained, num_clips=7, out_dir=tmp_path / "r")
         trained = train_dir.TrainDir(tmp_path / "r")
         name = "samples"
     audio = soundfile.read(trained.path / f"{name}.wav", dtype="int16")[0]
@@ -295,8 +298,8 @@ def test_pictures_and_samples_have_a_row_for_each_word(
 
 
 def test_few_clips_are_one_of_each_word() -> None:
-    assert render._columns(2, WORDS) == render._columns(5, WORDS) == 1
-    assert render._columns(32, ()) == 32
+    assert render.num_vectors(2, WORDS) == render._columns(5, WORDS) == 1
+    assert render.num_vectors(32, ()) == 32
     assert render._shown_columns(10, WORDS) == 4
     assert render._shown_columns(10, 30 * ("a",)) == 1
     z = latents.sample_z(2, 4, seed=0)

@@ -11,7 +11,7 @@ import gan
 import specgan
 import wavegan
 from networks import spectrogram
-from training import train_dir
+from training import config as config_lib
 
 LATENT_DIM = 5
 MOMENTS = spectrogram.Moments(
@@ -43,8 +43,8 @@ def build(bits: str = "fp32", **fields: Any) -> gan.GAN:
         kind = functools.partial(
             specgan.SpecGAN, moments=MOMENTS, iterations=config.iterations
         )
-    return train_dir.build_gan(
-        train_dir.TrainConfig(precision=bits, ema_decay=0.9),
+    return config_lib.build_gan(
+        config_lib.TrainConfig(precision=bits, ema_decay=0.9),
         lambda: (of.build_generator(config), of.build_discriminator(config)),
         LATENT_DIM,
         kind,

@@ -17,6 +17,7 @@ from absl import logging
 import loader
 from eval import labels as labels_lib
 from system import atomic
+from training import config as config_lib
 from training import train_dir
 
 PASS_SIZE = 64  # slices at once
@@ -60,7 +61,7 @@ def find(
         names tell no words, or not those of the run, and labels are to be
         learnt.
     """
-    data = train_dir.DataConfig(**config["data"])
+    data = config_lib.DataConfig(**config["data"])
     paths = loader.find_audio(data.dir)
     known = _recall(directory)
     infos, skipped = loader.scan_audio(paths, known, _show_progress)
@@ -102,7 +103,7 @@ def find(
 
 
 def _label(
-    infos: list[loader.AudioInfo], data: train_dir.DataConfig
+    infos: list[loader.AudioInfo], data: config_lib.DataConfig
 ) -> tuple[tuple[str, ...], list[int]]:
     """Returns the words of a run, and the label of each file."""
     root = loader.audio_root(data.dir)
@@ -171,7 +172,7 @@ def _show_progress(names: Iterable[str]) -> Iterable[str]:
 
 def _slicing(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """How files are cut, in the words of `loader`."""
-    data = train_dir.DataConfig(**config["data"])
+    data = config_lib.DataConfig(**config["data"])
     return {
         "slice_len": config["model"]["slice_len"],
         "channels": config["model"]["channels"],
@@ -199,7 +200,7 @@ def pass_once(
     Returns:
       Audio, `[batch, slice_len, channels]`.
     """
-    data = train_dir.DataConfig(**config["data"])
+    data = config_lib.DataConfig(**config["data"])
     return loader.make_dataset(
         corpus.paths,
         batch_size=PASS_SIZE,
@@ -238,8 +239,8 @@ def stream(
     Raises:
       ValueError: Replicas cannot share a batch equally.
     """
-    data = train_dir.DataConfig(**config["data"])
-    settings = train_dir.TrainConfig(**config["train"])
+    data = config_lib.DataConfig(**config["data"])
+    settings = config_lib.TrainConfig(**config["train"])
     replicas = strategy.num_replicas_in_sync
     share, rest = divmod(settings.batch_size, replicas)
     if rest:
@@ -294,7 +295,7 @@ def files_of_step(
       config: Of the run.
       step: Its number; the first is 1.
     """
-    settings = train_dir.TrainConfig(**config["train"])
+    settings = config_lib.TrainConfig(**config["train"])
     count = settings.critic_steps * settings.batch_size
     index = loader.index_slices(corpus.infos, **_slicing(config))
     positions = tf.range((step - 1) * count, step * count, dtype=tf.int64)
@@ -374,7 +375,7 @@ def _load(
     Returns:
       Mono audio, `[num_clips, slice_len, 1]`.
     """
-    data = train_dir.DataConfig(**config["data"])
+    data = config_lib.DataConfig(**config["data"])
     length = config["model"]["slice_len"]
     clips: list[np.ndarray] = []
     for path in paths:

@@ -15,6 +15,7 @@ import gan as gan_lib
 from audio import plots
 from system import atomic
 from training import collapse, train_dir
+from training import config as config_lib
 from training import dataset as dataset_lib
 
 REPORT_STEPS = 10  # steps between two lines of metrics.jsonl
@@ -63,7 +64,7 @@ class Journal:
         gan: gan_lib.GAN,
         directory: train_dir.TrainDir,
         sample_rate: int,
-        settings: train_dir.TrainConfig,
+        settings: config_lib.TrainConfig,
         step: int,
     ) -> None:
         self._gan = gan

@@ -13,6 +13,7 @@ from absl import logging
 import gan as gan_lib
 from networks import replicas
 from system import atomic
+from training import config as config_lib
 from training import dataset as dataset_lib
 from training import distributed, train_dir
 from training import log as log_lib
@@ -42,8 +43,8 @@ def train(
       OSError: The disk refuses; the last checkpoint is as it was.
       SystemExit: A signal came; its code is 128 + the signal's number.
     """
-    data = train_dir.DataConfig(**config["data"])
-    settings = train_dir.TrainConfig(**config["train"])
+    data = config_lib.DataConfig(**config["data"])
+    settings = config_lib.TrainConfig(**config["train"])
     strategy = gan.distribute_strategy
     chief = distributed.is_chief(strategy)
     with distributed.chief_first(strategy):

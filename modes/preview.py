@@ -1,0 +1,54 @@
+"""The mode preview: audio and a picture of each new checkpoint."""
+
+import tensorflow as tf
+
+import gan as gan_lib
+from modes import render
+from training import train_dir
+
+
+def preview(
+    gan: gan_lib.GAN,
+    directory: train_dir.TrainDir,
+    *,
+    num_clips: int = 32,
+    once: bool = False,
+) -> None:
+    """Makes every new checkpoint heard and seen, by the same latent vectors.
+
+    Writes `preview/00000200.wav` (all clips, half a second apart), a picture
+    of them (beside real ones, while the data are there) and TensorBoard audio.
+    If the model knows words, the picture has a row for each, the same latent
+    vector in all rows of a column; the WAV holds row after row.
+
+    Args:
+      gan: Built as the train dir's config says.
+      directory: A train dir; it may be training.
+      num_clips: Clips in a preview; with words, as many columns as fit in, at
+        least one. Latent vectors are drawn once and kept.
+      once: Stop after the newest checkpoint there is.
+
+    Raises:
+      FileNotFoundError: `once`, and there is no checkpoint.
+
+    Source: the mode `preview` of the authors' code.
+    """
+    folder = directory.path / "preview"
+    config = directory.read_config()
+    words = config["data"].get("words", ())
+    num_z = render.num_vectors(num_clips, words)
+    real = None
+    for step in render.watch(gan, directory, once):
+        folder.mkdir(exist_ok=True)
+        z = render.fixed_z(folder / "z.npy", num_z, gan.latent_dim)
+        if real is None:
+            real = render.real_clips(config, num_z)
+        wav = folder / f"{step:08d}.wav"
+        clips = render.generate_rows(gan, z, words)
+        rate = config["data"]["sample_rate"]
+        render.write_clips(clips, real, step, rate, wav, words)
+        writer = tf.summary.create_file_writer(str(wav.with_name("logs")))
+        with writer.as_default(step=step):
+            tf.summary.audio("preview", clips, rate, max_outputs=len(clips))
+        writer.close()
+        print(f"step {step}: {wav} {wav.with_suffix('.png')}", flush=True)
