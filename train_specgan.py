@@ -31,12 +31,13 @@ from absl import logging
 
 import specgan
 from commandline import flags, program, run_config
+from modes import train
 from networks import spectrogram
-from training import dataset, train_dir
+from training import dataset, model, train_dir
 
 
 def measure(
-    path: pathlib.Path, config: flags.Config, found: dataset.Corpus
+    path: pathlib.Path, config: model.Config, found: dataset.Corpus
 ) -> None:
     """Measures what is normal in the audio of a run, and writes it down."""
     batches = dataset.pass_once(
@@ -49,7 +50,7 @@ def measure(
 
 def prepare(
     directory: train_dir.TrainDir,
-    config: flags.Config,
+    config: model.Config,
     found: dataset.Corpus | None,
 ) -> None:
     """Makes sure that a train dir has moments.
@@ -77,23 +78,25 @@ def prepare(
         measure(own, config, found)
 
 
-def moments(face: flags.Face, directory: train_dir.TrainDir) -> None:
+def moments(
+    command_line: flags.CommandLine, directory: train_dir.TrainDir
+) -> None:
     """Measures moments alone.
 
     Raises:
       ValueError: A run learns by those that are there.
     """
-    saved = (
-        run_config.read_config(face, directory) if directory.exists() else None
-    )
+    saved = None
+    if directory.exists():
+        saved = MODEL.read_config(directory)
     path = pathlib.Path(program.FLAGS.data_moments_fp or directory.moments)
     if saved and directory.moments.exists() and path == directory.moments:
         raise ValueError(
             f"the run in {directory.path} learns by {path}: name another train "
             "dir, or another file by --data_moments_fp"
         )
-    config = run_config.read_flags(face, program.FLAGS, saved)
-    found = program.find_audio(config, directory)
+    config = run_config.read_flags(command_line, program.FLAGS, saved)
+    found = train.find_audio(config, directory)
     with directory.lock():
         measure(path, config, found)
 
@@ -109,11 +112,16 @@ def gan_of(
     )
 
 
-FACE = flags.Face(
-    model="specgan",
+MODEL = model.Model(
+    name="specgan",
     config=specgan.SpecGANConfig,
     build_generator=specgan.build_generator,
     build_discriminator=specgan.build_discriminator,
+    gan_of=gan_of,
+    prepare=prepare,
+)
+COMMAND_LINE = flags.CommandLine(
+    MODEL,
     own_settings=(
         ("specgan_ngl", "model", "iterations", "of Griffin and Lim, from "
          "spectrogram to sound"),
@@ -123,9 +131,7 @@ FACE = flags.Face(
          "to copy at the start; TRAIN_DIR/moments.npz if left out"),
     ),
     own_modes={"moments": moments},
-    gan_of=gan_of,
-    prepare=prepare,
 )  # fmt: skip
 
 if __name__ == "__main__":
-    program.run(FACE)
+    program.run(COMMAND_LINE)

@@ -23,13 +23,17 @@ console.quiet_tensorflow()  # its notes would bury ours
 
 import wavegan
 from commandline import flags, program
-from training import weights
+from training import model, weights
 
-FACE = flags.Face(
-    model="wavegan",
+MODEL = model.Model(
+    name="wavegan",
     config=wavegan.WaveGANConfig,
     build_generator=wavegan.build_generator,
     build_discriminator=wavegan.build_discriminator,
+    pretrained=weights.FOLDER,
+)
+COMMAND_LINE = flags.CommandLine(
+    MODEL,
     own_settings=(
         ("data_slice_len", "model", "slice_len", "samples in a clip, 64 to "
          "2**20"),
@@ -53,8 +57,7 @@ FACE = flags.Face(
          "--data_labels asks for words"),
     ),
     switches={"post_filter_len": ("wavegan_genr_pp", "wavegan_genr_pp_len")},
-    pretrained=weights.FOLDER,
 )  # fmt: skip
 
 if __name__ == "__main__":
-    program.run(FACE)
+    program.run(COMMAND_LINE)

@@ -47,6 +47,7 @@ from modes import incept, latents
 from networks import critics
 from training import config as config_lib
 from training import dataset
+from training import model as model_lib
 
 SHAPE: dict[str, Any] = {"slice_len": 8192, "dim": 16, "fade_len": 256}
 DATA: dict[str, Any] = {
@@ -122,7 +123,7 @@ def build(variant: dict[str, Any], seed: int, num_words: int) -> gan_lib.GAN:
         seed=seed,
         **{k: v for k, v in variant.items() if k in train},
     )
-    gan = config_lib.build_gan(
+    gan = model_lib.build_gan(
         settings,
         lambda: (
             wavegan.build_generator(model),
@@ -130,7 +131,7 @@ def build(variant: dict[str, Any], seed: int, num_words: int) -> gan_lib.GAN:
         ),
         model.latent_dim,
     )
-    config_lib.compile_gan(gan, settings)
+    model_lib.compile_gan(gan, settings)
     return gan
 
 

@@ -1,17 +1,12 @@
-"""What the command lines of all models share, and what one of them is."""
+"""The flags that all models share, and the command line of one model."""
 
 import dataclasses
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
-import keras
+from training import model as model_lib
+from training import train_dir
 
-import gan
-from training import config as config_lib
-from training import dataset, train_dir
-
-Config = dict[str, dict[str, Any]]  # what config.json holds
 Setting = tuple[str, str, str, str]  # flag, section and field of it, help
 Option = tuple[str, Any, str]  # flag that is no field, default, help
 
@@ -113,68 +108,42 @@ OPTIONS: tuple[Option, ...] = (
 
 
 @dataclasses.dataclass(frozen=True)
-class Face:
+class CommandLine:
     """The command line of a model.
 
     Attributes:
-      model: Its name in flags, as in `--wavegan_dim`, and in the program's.
-      config: Kind of the section "model"; a dataclass.
-      build_generator: Makes the generator from such a section.
-      build_discriminator: Likewise.
+      model: The model.
       own_settings: Flags of fields of the config that this model alone has.
-      own_options: Flags that are no fields, likewise.
+      own_options: Flags of this model alone that are not fields.
       switches: Fields that one of those turns on, and another sizes.
-      own_modes: Likewise.
-      gan_of: Gives the class that trains, from train dir and such a section.
-      prepare: Makes what `gan_of` needs of a train dir, which is locked, from
-        the config and the audio of a run; from what is there if that is None.
-      pretrained: Folder of weights that come with the program.
+      own_modes: Modes of this model alone.
     """
 
-    model: str
-    config: type
-    build_generator: Callable[[Any], keras.Model]
-    build_discriminator: Callable[[Any], keras.Model]
+    model: model_lib.Model
     own_settings: tuple[Setting, ...] = ()
     own_options: tuple[Option, ...] = ()
     switches: dict[str, tuple[str, str]] = dataclasses.field(
         default_factory=dict
     )
-    own_modes: dict[str, Callable[["Face", train_dir.TrainDir], None]] = (
-        dataclasses.field(default_factory=dict)
-    )
-    gan_of: Callable[[train_dir.TrainDir, Any], Callable[..., gan.GAN]] = (
-        lambda directory, model: gan.GAN
-    )
-    prepare: Callable[
-        [train_dir.TrainDir, Config, dataset.Corpus | None], None
-    ] = lambda directory, config, found: None
-    pretrained: pathlib.Path | None = None
+    own_modes: dict[
+        str, Callable[["CommandLine", train_dir.TrainDir], None]
+    ] = dataclasses.field(default_factory=dict)
 
     @property
     def program(self) -> str:
         """The file that people start."""
-        return f"train_{self.model}.py"
-
-    @property
-    def sections(self) -> dict[str, type]:
-        """Kinds of what config.json holds."""
-        return {
-            "data": config_lib.DataConfig,
-            "model": self.config,
-            "train": config_lib.TrainConfig,
-        }
+        return f"train_{self.model.name}.py"
 
     @property
     def settings(self) -> list[Setting]:
-        """Flags of fields of the config, all there are."""
+        """All flags of fields of the config."""
         shared = (
-            (name.replace("*", self.model), section, field, text)
+            (name.replace("*", self.model.name), section, field, text)
             for name, section, field, text in SETTINGS
         )
         return [*shared, *self.own_settings]
 
     @property
     def options(self) -> list[Option]:
-        """Flags that are no fields, all there are."""
+        """All flags that are not fields."""
         return [*OPTIONS, *self.own_options]

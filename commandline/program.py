@@ -1,12 +1,10 @@
 """The command line of a model: its flags, its modes, and how it ends."""
 
-import contextlib
 import errno
 import functools
 import os
 import pathlib
 import re
-import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -15,28 +13,24 @@ from typing import Any
 import tensorflow as tf
 from absl import app, flags, logging
 
-import gan as gan_lib
 from audio import write
 from commandline import flags as flags_lib
 from commandline import run_config
-from digits import synthesizer
-from eval import classifier
 from modes import export as export_lib
 from modes import generate as generate_lib
 from modes import import_original as import_original_lib
 from modes import incept as incept_lib
+from modes import original_checkpoint
 from modes import play as play_lib
 from modes import preview as preview_lib
 from modes import release as release_lib
-from training import checkpoints, dataset, distributed, loop, train_dir, weights
-from training import config as config_lib
+from modes import train as train_lib
+from training import checkpoints, distributed, train_dir
 
 FLAGS = flags.FLAGS
 HERE = pathlib.Path(__file__).resolve().parents[1]
-DIGITS_DIR = "sc09_synthetic"  # what is learnt without --data_dir
 
-Face = flags_lib.Face
-Config = flags_lib.Config
+CommandLine = flags_lib.CommandLine
 
 _DEFINE: dict[type, Any] = {
     bool: flags.DEFINE_boolean,
@@ -50,93 +44,77 @@ _DEFINE: dict[type, Any] = {
 flags.disclaim_key_flags()
 
 
-def define(face: Face, values: flags.FlagValues = FLAGS) -> None:
+def define(command_line: CommandLine, values: flags.FlagValues = FLAGS) -> None:
     """Defines the flags of a model's command line."""
-    defaults = {name: kind() for name, kind in face.sections.items()}
-    for name, section, field, text in face.settings:
+    defaults = {
+        name: kind() for name, kind in command_line.model.sections.items()
+    }
+    for name, section, field, text in command_line.settings:
         default = getattr(defaults[section], field)
         _DEFINE[type(default)](name, default, text, flag_values=values)
-    for name, default, text in face.options:
+    for name, default, text in command_line.options:
         _DEFINE[type(default)](name, default, text, flag_values=values)
 
 
-def find_audio(config: Config, directory: train_dir.TrainDir) -> dataset.Corpus:
-    """Finds what a run learns from; makes digits if it has no folder."""
-    data = config["data"]
-    if not data["dir"]:
-        logging.info("no --data_dir: learning digits made in %s", DIGITS_DIR)
-        synthesizer.synthesize(DIGITS_DIR)
-        data["dir"] = str(pathlib.Path(DIGITS_DIR).resolve())
-    return dataset.find(config, directory)
-
-
-def train(face: Face, directory: train_dir.TrainDir) -> None:
+def train(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Trains, or goes on training."""
-    released = _released(face)
+    model = command_line.model
+    released = _released(command_line)
     resuming = directory.exists()
-    saved = shipped = None
-    if released:
-        shipped = run_config.read_config(face, train_dir.TrainDir(released))
+    saved = None
     if resuming:
-        saved = run_config.read_config(face, directory)
-    elif shipped:
+        saved = model.read_config(directory)
+    elif released:
+        shipped = model.read_config(train_dir.TrainDir(released))
         # Whether files tell words, and which, is up to the data of the new run.
         unlabelled = {**shipped["data"], "labels": "", "words": ()}
         saved = {**shipped, "data": unlabelled}
     config = run_config.read_flags(
-        face, FLAGS, saved, run_config.SECTIONS if resuming else ("model",)
+        command_line,
+        FLAGS,
+        saved,
+        run_config.SECTIONS if resuming else ("model",),
     )
-    with distributed.guard():
-        strategy = distributed.join(FLAGS.num_gpus)
-        chief = distributed.is_chief(strategy)
-        with distributed.chief_first(strategy):
-            found = find_audio(config, directory)
-        config["data"]["words"] = found.words
-        config["model"]["num_labels"] = len(found.words)
-        with directory.lock() if chief else contextlib.nullcontext():
-            if chief:
-                face.prepare(directory, config, found)
-            distributed.agree(strategy)
-            with strategy.scope():
-                gan = run_config.build(face, directory, config)
-                new = directory.checkpoints.latest_step() is None
-                if released and shipped and new:
-                    step = weights.load_shared(gan, released, shipped, config)
-                    logging.info("starting from %s, step %d", released, step)
-                config_lib.compile_gan(
-                    gan, config_lib.TrainConfig(**config["train"])
-                )
-            loop.train(gan, directory, config, found)
+    train_lib.train(
+        model,
+        config,
+        directory,
+        released=released,
+        num_gpus=FLAGS.num_gpus,
+    )
 
 
-def preview(face: Face, directory: train_dir.TrainDir) -> None:
+def preview(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Makes checkpoints heard and seen as they come."""
     preview_lib.preview(
-        run_config.build(face, directory),
+        command_line.model.build(directory),
         directory,
         num_clips=FLAGS.preview_n,
         once=FLAGS.once,
     )
 
 
-def incept(face: Face, directory: train_dir.TrainDir) -> None:
+def incept(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Scores checkpoints as they come."""
-    given = FLAGS.incept_classifier
     incept_lib.incept(
-        run_config.build(face, directory),
+        command_line.model.build(directory),
         directory,
-        classifier_dir=pathlib.Path(given) if given else None,
+        classifier_dir=_path(FLAGS.incept_classifier),
         num_clips=FLAGS.incept_n,
         splits=FLAGS.incept_k,
         once=FLAGS.once,
     )
 
 
+def _path(text: str | None) -> pathlib.Path | None:
+    return pathlib.Path(text) if text else None
+
+
 def _out_dir(
-    face: Face, directory: train_dir.TrainDir, name: str
+    command_line: CommandLine, directory: train_dir.TrainDir, name: str
 ) -> pathlib.Path:
     """Where files go, unless a flag says: not beside the program's weights."""
-    home = pathlib.Path() if _released(face) else directory.path
+    home = pathlib.Path() if _released(command_line) else directory.path
     return pathlib.Path(FLAGS.out_dir or home / name)
 
 
@@ -146,7 +124,7 @@ def _split_words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in words if word.strip())
 
 
-def generate(face: Face, directory: train_dir.TrainDir) -> None:
+def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Writes clips."""
     ends = FLAGS.interpolate
     if not all(seed.isdecimal() for seed in ends):
@@ -170,97 +148,83 @@ def generate(face: Face, directory: train_dir.TrainDir) -> None:
     writing = write.Writing(
         FLAGS.format or write.FORMATS[0], FLAGS.rate, FLAGS.normalize
     )
-    judge = None
-    if request.label:
-        own = directory.path / "incept/classifier"
-        judge = classifier.load(pathlib.Path(FLAGS.incept_classifier or own))
     generate_lib.generate(
-        run_config.build(face, directory),
+        command_line.model.build(directory),
         directory,
         request,
         writing,
-        out_dir=_out_dir(face, directory, "generated"),
-        judge=judge,
+        out_dir=_out_dir(command_line, directory, "generated"),
+        classifier_dir=_path(FLAGS.incept_classifier),
     )
 
 
-def play(face: Face, directory: train_dir.TrainDir) -> None:
+def play(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Serves a page to play on."""
-    play_lib.play(run_config.build(face, directory), directory, port=FLAGS.port)
+    play_lib.play(
+        command_line.model.build(directory), directory, port=FLAGS.port
+    )
 
 
-def export(face: Face, directory: train_dir.TrainDir, form: str = "") -> None:
+def export(
+    command_line: CommandLine, directory: train_dir.TrainDir, form: str = ""
+) -> None:
     """Writes the generator for others."""
     form = form or FLAGS.format or next(iter(export_lib.FORMATS))
     export_lib.check(form)
     export_lib.export(
-        run_config.build(face, directory),
+        command_line.model.build(directory),
         directory,
-        model=face.model,
+        model=command_line.model.name,
         form=form,
-        out_dir=_out_dir(face, directory, "export"),
+        out_dir=_out_dir(command_line, directory, "export"),
     )
 
 
-def infer(face: Face, directory: train_dir.TrainDir) -> None:
+def infer(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Exports a SavedModel; the name of the original."""
-    export(face, directory, "savedmodel")
+    export(command_line, directory, "savedmodel")
 
 
-def release(face: Face, directory: train_dir.TrainDir) -> None:
+def release(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Writes weights that travel."""
     release_lib.release(
-        run_config.build(face, directory),
+        command_line.model.build(directory),
         directory,
         num_clips=FLAGS.preview_n,
-        out_dir=_out_dir(face, directory, "release"),
+        out_dir=_out_dir(command_line, directory, "release"),
     )
 
 
-def import_original(face: Face, directory: train_dir.TrainDir) -> None:
+def import_original(
+    command_line: CommandLine, directory: train_dir.TrainDir
+) -> None:
     """Makes a train dir of a checkpoint of the authors' code.
 
     Raises:
       ValueError: It holds something else, contradicts a flag, or leaves open
         what a flag must tell; or the train dir holds a run.
     """
+    model = command_line.model
     if directory.exists() or directory.checkpoints.steps():
         raise ValueError(f"{directory.path} holds a run: name another folder")
     if not FLAGS.checkpoint:
         raise ValueError("--checkpoint is missing: expected PATH/model.ckpt-N")
-    checkpoint = import_original_lib.read(FLAGS.checkpoint)
-    model = import_original_lib.model_of(checkpoint)
-    if model != face.model:
-        raise ValueError(f"{checkpoint.path} is for train_{model}.py: use that")
+    checkpoint = original_checkpoint.read(FLAGS.checkpoint)
+    found = original_checkpoint.model_of(checkpoint)
+    if found != model.name:
+        raise ValueError(f"{checkpoint.path} is for train_{found}.py: use that")
     config = run_config.read_flags(
-        face,
+        command_line,
         FLAGS,
-        run_config.choose(
-            face, FLAGS, import_original_lib.settings(checkpoint)
+        run_config.resolve_ambiguous_settings(
+            command_line, FLAGS, original_checkpoint.settings(checkpoint)
         ),
         fixed=(),
     )
-    if config["data"]["labels"]:
-        raise ValueError(
-            f"labels is {config['data']['labels']!r}: expected '', as the "
-            "authors' networks take none"
-        )
-    gan = run_config.build(face, directory, config, gan_lib.GAN)
-    config_lib.compile_gan(gan, config_lib.TrainConfig(**config["train"]))
-    missing = import_original_lib.restore(gan, checkpoint)
-    with directory.lock():
-        face.prepare(directory, config, None)
-        directory.checkpoints.save(gan, checkpoint.step)
-        try:
-            directory.write_config(config)
-        except BaseException:
-            shutil.rmtree(directory.checkpoints.folder)
-            raise
-    fresh = f"; without {', '.join(missing)}: training goes on with fresh ones"
-    print(f"step {checkpoint.step}: {directory.path}{fresh * bool(missing)}")
+    import_original_lib.import_original(model, config, directory, checkpoint)
 
 
-MODES: dict[str, Callable[[Face, train_dir.TrainDir], None]] = {
+MODES: dict[str, Callable[[CommandLine, train_dir.TrainDir], None]] = {
     "train": train,
     "preview": preview,
     "incept": incept,
@@ -288,16 +252,20 @@ REMEDIES = {
 }
 
 
-def _released(face: Face) -> pathlib.Path | None:
+def _released(command_line: CommandLine) -> pathlib.Path | None:
     """The weights that come with the program, if they are asked for."""
-    return face.pretrained if face.pretrained and FLAGS.pretrained else None
+    return (
+        command_line.model.pretrained
+        if command_line.model.pretrained and FLAGS.pretrained
+        else None
+    )
 
 
-def main(face: Face, argv: list[str]) -> None:
+def main(command_line: CommandLine, argv: list[str]) -> None:
     """Runs one mode; whatever is wrong ends in one line."""
     # The first process of a container has no default that would end it.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    known = {**MODES, **face.own_modes}
+    known = {**MODES, **command_line.own_modes}
     try:
         mode, path = (argv[1:] + ["./train"])[:2] if argv[1:] else ("", "")
         if mode not in known or len(argv) > 3:
@@ -305,7 +273,7 @@ def main(face: Face, argv: list[str]) -> None:
                 f"expected MODE [TRAIN_DIR], MODE one of {', '.join(known)}; "
                 f"got {' '.join(argv[1:]) or 'nothing'} (--help lists flags)"
             )
-        released = _released(face)
+        released = _released(command_line)
         if released and mode not in RELEASED_MODES:
             raise ValueError(
                 f"--pretrained is for {', '.join(RELEASED_MODES)}, not {mode}"
@@ -318,19 +286,22 @@ def main(face: Face, argv: list[str]) -> None:
             path = str(released)
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
-        known[mode](face, train_dir.TrainDir(path))
+        known[mode](command_line, train_dir.TrainDir(path))
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError, tf.errors.OpError) as error:
         logging.debug("", exc_info=True)
-        print(f"{face.program}: {_in_one_line(face, error)}", file=sys.stderr)
+        print(
+            f"{command_line.program}: {_in_one_line(command_line, error)}",
+            file=sys.stderr,
+        )
         if isinstance(error, distributed.WorkerLostError):
             # TensorFlow's own end would wait for those who are gone.
             os._exit(EXIT_CODES[distributed.WorkerLostError])
         sys.exit(next(c for k, c in EXIT_CODES.items() if isinstance(error, k)))
 
 
-def _in_one_line(face: Face, error: Exception) -> str:
+def _in_one_line(command_line: CommandLine, error: Exception) -> str:
     """What went wrong, in the words of the command line."""
     if isinstance(error, tf.errors.OpError):
         # An error in the data comes wrapped in TensorFlow's own words.
@@ -339,9 +310,11 @@ def _in_one_line(face: Face, error: Exception) -> str:
         return re.sub(r"^.*?(?=cannot decode)", "", (ours or lines)[0])
     if isinstance(error, OSError) and error.errno in REMEDIES:
         return f"{error.filename}: {error.strerror}: {REMEDIES[error.errno]}"
-    flag_of = {field: flag for flag, _, field, _ in face.settings}
-    flag_of |= {field: size for field, (_, size) in face.switches.items()}
-    flag_of |= {name: name for name, _, _ in face.options}
+    flag_of = {field: flag for flag, _, field, _ in command_line.settings}
+    flag_of |= {
+        field: size for field, (_, size) in command_line.switches.items()
+    }
+    flag_of |= {name: name for name, _, _ in command_line.options}
     flag_of["objective"] = flag_of["loss"]
     field, *rest = str(error).split()
     if rest[:1] == ["is"] and field in flag_of:
@@ -358,15 +331,15 @@ def _join_pair(argv: list[str], flag: str) -> list[str]:
     return [*argv[:at], f"{flag}={','.join(pair)}", *argv[at + 3 :]]
 
 
-def run(face: Face) -> None:
+def run(command_line: CommandLine) -> None:
     """Runs the command line of a model."""
-    define(face)
+    define(command_line)
 
     def parse(argv: list[str]) -> list[str]:
         try:
             return FLAGS(_join_pair(argv, "--interpolate"))
         except flags.Error as error:
-            sys.exit(f"{face.program}: {' '.join(str(error).split())}")
+            sys.exit(f"{command_line.program}: {' '.join(str(error).split())}")
 
     # Plain lines, and ours alone: TensorFlow logs through absl as well.
     # --verbosity=1 adds the traceback behind an error's line.
@@ -375,4 +348,4 @@ def run(face: Face) -> None:
     logging.get_absl_handler().addFilter(
         lambda record: HERE in pathlib.Path(record.pathname).parents[:2]
     )
-    app.run(functools.partial(main, face), flags_parser=parse)
+    app.run(functools.partial(main, command_line), flags_parser=parse)

@@ -1,34 +1,33 @@
-"""The config of a run: from flags or a train dir, and what is built of it."""
+"""The config of a run, made from flags."""
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
-import gan as gan_lib
 from commandline import flags as flags_lib
 from training import config as config_lib
-from training import train_dir
+from training import model as model_lib
 
-Face = flags_lib.Face
-Config = flags_lib.Config
+Config = model_lib.Config
 SECTIONS = ("data", "model", "train")
 
 
-def _fields(face: Face, flags: Any) -> dict[tuple[str, str], tuple[Any, Any]]:
+def _fields(
+    command_line: flags_lib.CommandLine, flags: Any
+) -> dict[tuple[str, str], tuple[Any, Any]]:
     """Flags and values of the config's fields, by section and field."""
     given = {
         (section, field): (flags[name], flags[name].value)
-        for name, section, field, _ in face.settings
+        for name, section, field, _ in command_line.settings
     }
-    for field, (switch, size) in face.switches.items():
+    for field, (switch, size) in command_line.switches.items():
         value = flags[size].value if flags[switch].value else 0
         given["model", field] = flags[switch], value
     return given
 
 
 def read_flags(
-    face: Face,
+    command_line: flags_lib.CommandLine,
     flags: Any,
     saved: Config | None,
     fixed: tuple[str, ...] = SECTIONS,
@@ -36,7 +35,7 @@ def read_flags(
     """Makes the config of a run from the flags.
 
     Args:
-      face: Whose.
+      command_line: The command line.
       flags: Their values, absl's.
       saved: Config of the run to go on with: flags left out are as they were.
       fixed: Its sections that flags may not change, but for what is resumable.
@@ -49,12 +48,13 @@ def read_flags(
       ValueError: A value is out of range, or differs from the run's.
     """
     config = {
-        name: dataclasses.asdict(kind()) for name, kind in face.sections.items()
+        name: dataclasses.asdict(kind())
+        for name, kind in command_line.model.sections.items()
     }
     for section, fields in (saved or {}).items():
         for field in config.get(section, {}).keys() & fields.keys():
             config[section][field] = fields[field]  # also what has no flag
-    for (section, field), (flag, value) in _fields(face, flags).items():
+    for (section, field), (flag, value) in _fields(command_line, flags).items():
         if saved is None:
             config[section][field] = value
             continue
@@ -69,7 +69,7 @@ def read_flags(
                 f"--{flag.name} is {value!r}, but that run has {before!r}: "
                 "leave the flag out to go on with it, or name another train dir"
             )
-    for section, kind in face.sections.items():
+    for section, kind in command_line.model.sections.items():
         kind(**config[section])
     if config["data"]["dir"]:
         config["data"]["dir"] = str(
@@ -78,64 +78,23 @@ def read_flags(
     return config
 
 
-def read_config(face: Face, directory: train_dir.TrainDir) -> Config:
-    """Reads the config of a run.
-
-    Raises:
-      FileNotFoundError: There is no run.
-      ValueError: It is damaged, or another model's.
-    """
-    config = directory.read_config()
-    try:
-        config_lib.from_json(face.config, config["model"])
-    except TypeError as error:
-        raise ValueError(
-            f"{directory.path} is not of {face.program}, or damaged ({error}): "
-            "use the program that made it"
-        ) from None
-    return config
-
-
-def build(
-    face: Face,
-    directory: train_dir.TrainDir,
-    config: Config | None = None,
-    kind: Callable[..., gan_lib.GAN] | None = None,
-) -> gan_lib.GAN:
-    """Builds the networks of a run, with the weights of its seed.
-
-    Args:
-      face: Whose.
-      directory: Where the run lives.
-      config: Of the run, if its config.json does not hold it yet.
-      kind: Class of the GAN; the model's own, by what the train dir holds, if
-        left out.
-    """
-    config = config or read_config(face, directory)
-    model = face.config(**config["model"])
-    return config_lib.build_gan(
-        config_lib.TrainConfig(**config["train"]),
-        lambda: (face.build_generator(model), face.build_discriminator(model)),
-        model.latent_dim,
-        kind or face.gan_of(directory, model),
-    )
-
-
-def choose(
-    face: Face, flags: Any, fits: dict[tuple[str, str], tuple[Any, ...]]
+def resolve_ambiguous_settings(
+    command_line: flags_lib.CommandLine,
+    flags: Any,
+    fits: dict[tuple[str, str], tuple[Any, ...]],
 ) -> Config:
     """Picks from values that fit, by the flags where there are more.
 
     Args:
-      face: Whose.
+      command_line: The command line.
       flags: Their values, absl's.
       fits: By section and field of the config; others are left out.
 
     Raises:
       ValueError: A flag contradicts them, or must be given.
     """
-    chosen: Config = {name: {} for name in face.sections}
-    fields = _fields(face, flags)
+    chosen: Config = {name: {} for name in command_line.model.sections}
+    fields = _fields(command_line, flags)
     for (section, field), values in fits.items():
         if (section, field) not in fields:  # not of this model
             continue

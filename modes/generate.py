@@ -206,7 +206,7 @@ def generate(
     writing: write.Writing,
     *,
     out_dir: pathlib.Path,
-    judge: classifier.Classifier | None = None,
+    classifier_dir: pathlib.Path | None = None,
 ) -> None:
     """Writes clips by the newest checkpoint, and says where they are.
 
@@ -216,7 +216,8 @@ def generate(
       request: What to make.
       writing: How files are written.
       out_dir: Where to; made if missing.
-      judge: Hears the label, if there is one.
+      classifier_dir: What `eval.train_classifier` made; by default the one
+        that `incept` trained. Only read if a label is asked for.
 
     Raises:
       FileNotFoundError: There is no checkpoint.
@@ -225,6 +226,10 @@ def generate(
     config = directory.read_config()["data"]
     vocabulary = config.get("words", ())
     clips = request.clips(vocabulary)
+    judge = None
+    if request.label:
+        own = directory.path / "incept/classifier"
+        judge = classifier.load(classifier_dir or own)
     step = train_dir.restore(gan, directory)
     rate = config["sample_rate"]
     z = request.draw(gan.latent_dim)[[clip.point for clip in clips]]

@@ -19,10 +19,10 @@ FILES = sorted((ROOT / "flagfiles").rglob("*.cfg"))
 TABLE_1 = [path for path in FILES if path.parent.name == "table1"]
 
 
-def face_of(path: pathlib.Path) -> flags_lib.Face:
+def command_line_of(path: pathlib.Path) -> flags_lib.CommandLine:
     """The model that a file is for."""
     specgan = "specgan" in path.stem
-    return train_specgan.FACE if specgan else train_wavegan.FACE
+    return train_specgan.COMMAND_LINE if specgan else train_wavegan.COMMAND_LINE
 
 
 def test_table_1_is_complete() -> None:
@@ -44,31 +44,32 @@ def test_it_trains(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    face = face_of(path)
+    command_line = command_line_of(path)
     values = flags.FlagValues()
-    program.define(face, values)
+    program.define(command_line, values)
     monkeypatch.setattr(program, "FLAGS", values)
     monkeypatch.chdir(ROOT)
     small = {
-        f"{face.model}_dim": "1",
+        f"{command_line.model.name}_dim": "1",
         "train_batch_size": "2",
         "train_max_steps": "2",
     }
-    if face is train_wavegan.FACE:
+    if command_line is train_wavegan.COMMAND_LINE:
         small["data_slice_len"] = "1024"
     clips = tmp_path / "clips"  # of two words, for those that learn labels
     clips.mkdir()
     for i, clip in enumerate(sorted(audio.iterdir())):
         shutil.copy(clip, clips / f"{('yes', 'no')[i % 2]}_{clip.name}")
-    command = [face.program, "train", str(tmp_path / "t")]
+    command = [command_line.program, "train", str(tmp_path / "t")]
     command += [f"--flagfile={path}", f"--data_dir={clips}"]
     command += [f"--{name}={value}" for name, value in small.items()]
-    program.main(face, values(command))
+    program.main(command_line, values(command))
     directory = train_dir.TrainDir(tmp_path / "t")
     assert directory.checkpoints.latest_step() == 2
     config = directory.read_config()
     known = {
-        name: (section, field) for name, section, field, _ in face.settings
+        name: (section, field)
+        for name, section, field, _ in command_line.settings
     }
     lines = path.read_text().splitlines()
     for line in lines:

@@ -17,14 +17,13 @@ import wavs
 
 import gan as gan_lib
 import train_wavegan
-from commandline import run_config
 from modes import export
 from modes import release as release_lib
 from training import config as config_lib
+from training import model as model_lib
 from training import train_dir
 from training import weights as weights_lib
 
-FACE = train_wavegan.FACE
 WORDS = ("nine", "three", "zero")
 CRITIC = "spectral_critic_256"
 # The command line of a model that comes with the weights in a folder.
@@ -33,7 +32,10 @@ import dataclasses, pathlib, sys
 import train_wavegan
 from commandline import program
 folder = pathlib.Path(sys.argv.pop(1))
-program.run(dataclasses.replace(train_wavegan.FACE, pretrained=folder))
+program.run(dataclasses.replace(
+    train_wavegan.COMMAND_LINE,
+    model=dataclasses.replace(train_wavegan.MODEL, pretrained=folder),
+))
 """
 
 
@@ -53,12 +55,12 @@ def trained(
             "batch_size": 4,
         },
     }
-    for section, kind in FACE.sections.items():
+    for section, kind in train_wavegan.MODEL.sections.items():
         config[section] = dataclasses.asdict(kind(**config[section]))
-    gan = run_config.build(FACE, directory, config)
+    gan = train_wavegan.MODEL.build(directory, config)
     weights = gan.generator.get_weights()
     gan.ema_generator.set_weights([3 * weight for weight in weights])
-    config_lib.compile_gan(gan, config_lib.TrainConfig(**config["train"]))
+    model_lib.compile_gan(gan, config_lib.TrainConfig(**config["train"]))
     with directory.lock():
         directory.write_config(config)
         directory.checkpoints.save(gan, 3)
@@ -73,7 +75,7 @@ def released(
     """What `release` makes of it, somewhere else."""
     directory, _ = trained
     folder = tmp_path_factory.mktemp("released") / "r"
-    gan = run_config.build(FACE, directory)
+    gan = train_wavegan.MODEL.build(directory)
     release_lib.release(gan, directory, num_clips=3, out_dir=folder)
     return train_dir.TrainDir(
         shutil.copytree(folder, folder.with_name("moved"))
@@ -105,7 +107,7 @@ def test_a_release_knows_all_networks_and_the_words(
     config = json.loads((released.path / "config.json").read_text())
     assert config["data"]["words"] == list(WORDS)
     _, ours = trained
-    theirs = run_config.build(FACE, released)
+    theirs = train_wavegan.MODEL.build(released)
     assert train_dir.restore(theirs, released) == 3
     for before, after in (
         (ours.ema_generator, theirs.ema_generator),
@@ -120,7 +122,7 @@ def test_a_release_knows_all_networks_and_the_words(
 def test_an_export_of_a_release_says_the_same_word(
     released: train_dir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
-    gan = run_config.build(FACE, released)
+    gan = train_wavegan.MODEL.build(released)
     export.export(
         gan, released, model="wavegan", form="keras", out_dir=tmp_path
     )
@@ -159,7 +161,7 @@ def test_a_damaged_release_is_refused(
     damage(released, tmp_path / "r", fault)
     directory = train_dir.TrainDir(tmp_path / "r")
     with pytest.raises(ValueError, match=name):
-        train_dir.restore(run_config.build(FACE, directory), directory)
+        train_dir.restore(train_wavegan.MODEL.build(directory), directory)
 
 
 # Training goes on ------------------------------------------------------------

@@ -20,6 +20,7 @@ import wavegan
 from networks import augmentation, dcgan
 from training import checkpoints
 from training import config as config_lib
+from training import model as model_lib
 from training import weights as weights_lib
 
 Random = np.random.Generator
@@ -243,7 +244,7 @@ def test_labels_are_learnt_in_bfloat16() -> None:
     settings = config_lib.TrainConfig(
         precision="bf16", spectral_critics=1, critic_steps=1
     )
-    model = config_lib.build_gan(
+    model = model_lib.build_gan(
         settings,
         lambda: (
             wavegan.build_generator(SMALL),
@@ -251,7 +252,7 @@ def test_labels_are_learnt_in_bfloat16() -> None:
         ),
         SMALL.latent_dim,
     )
-    config_lib.compile_gan(model, settings)
+    model_lib.compile_gan(model, settings)
     layer = model.generator.get_layer("label_project")
     assert layer.compute_dtype == "bfloat16"
     before = layer.get_weights()[0]

@@ -18,7 +18,7 @@ import tf1_wavegan as tf1
 import gan as gan_lib
 import specgan
 import wavegan
-from modes import import_original
+from modes import original_checkpoint
 
 CRITIC_STEPS = 2
 SPEC = tf1.Shape(flat=False, kernel_len=5, dim=1)
@@ -110,7 +110,10 @@ def test_audio_scores_and_the_next_updates_are_theirs(
     shape, loss = RUNS[name]
     theirs = run(name)
     gan = build(shape, loss)
-    assert import_original.restore(gan, import_original.read(theirs.path)) == []
+    assert (
+        original_checkpoint.restore(gan, original_checkpoint.read(theirs.path))
+        == []
+    )
     examples = gan.generator(theirs.z, training=False)
     assert np.std(theirs.examples) > 0.05
     np.testing.assert_allclose(examples, theirs.examples, atol=1e-5)
@@ -119,8 +122,8 @@ def test_audio_scores_and_the_next_updates_are_theirs(
     np.testing.assert_allclose(scores, theirs.scores, rtol=1e-5, atol=1e-5)
     assert int(gan.step) == int(gan.generator_optimizer.iterations) == 2
     assert int(gan.discriminator_optimizer.iterations) == 2 * CRITIC_STEPS
-    ours = dict(import_original.name_variables(gan.generator, "G"))
-    ours |= dict(import_original.name_variables(gan.discriminator, "D"))
+    ours = dict(original_checkpoint.name_variables(gan.generator, "G"))
+    ours |= dict(original_checkpoint.name_variables(gan.discriminator, "D"))
     before = {variable: ours[variable].numpy() for variable in theirs.weights}
     assert len(before) == len(gan.trainable_variables)
     update(gan, theirs)
@@ -138,10 +141,10 @@ def test_shapes_tell_the_settings(
     name: str, run: Callable[[str], tf1.Run]
 ) -> None:
     shape, loss = RUNS[name]
-    checkpoint = import_original.read(run(name).path)
+    checkpoint = original_checkpoint.read(run(name).path)
     model = "wavegan" if shape.flat else "specgan"
-    assert import_original.model_of(checkpoint) == model
-    fits = import_original.settings(checkpoint)
+    assert original_checkpoint.model_of(checkpoint) == model
+    fits = original_checkpoint.settings(checkpoint)
     several: dict[str, tuple[Any, ...]] = {
         "slice_len": {16384: (16384,)}.get(shape.slice_len, (32768, 65536)),
         "upsample": (shape.upsample,),
@@ -161,9 +164,9 @@ def rewritten(
     run: tf1.Run,
     folder: pathlib.Path,
     change: Callable[[dict[str, Any]], Any],
-) -> import_original.Checkpoint:
+) -> original_checkpoint.Checkpoint:
     """What another checkpoint holds."""
-    return import_original.read(tf1.rewrite(run.path, folder, change))
+    return original_checkpoint.read(tf1.rewrite(run.path, folder, change))
 
 
 def test_decays_that_are_used_up_fit_both_losses_of_adam(
@@ -176,10 +179,10 @@ def test_decays_that_are_used_up_fit_both_losses_of_adam(
                 values[name] = np.float32(0)
 
     checkpoint = rewritten(run("plain"), tmp_path, age)
-    fits = import_original.settings(checkpoint)["train", "loss"]
+    fits = original_checkpoint.settings(checkpoint)["train", "loss"]
     assert fits == ("wgan-gp", "dcgan")
     gan = build(*RUNS["plain"])
-    assert import_original.restore(gan, checkpoint) == []
+    assert original_checkpoint.restore(gan, checkpoint) == []
     assert int(gan.step) == 200_000
     iterations = gan.discriminator_optimizer.iterations
     assert int(iterations) == 200_000 * CRITIC_STEPS
@@ -196,11 +199,11 @@ def test_a_generator_alone_leaves_the_rest_as_it_was(
                 del values[name]
 
     checkpoint = rewritten(run("plain"), tmp_path, keep_generator)
-    assert ("train", "loss") not in import_original.settings(checkpoint)
+    assert ("train", "loss") not in original_checkpoint.settings(checkpoint)
     gan = build(shape, "r3gan", ema_decay=0.9)  # slots of another optimizer
     before = gan.discriminator.get_weights()
     slots = [v.numpy() for v in gan.generator_optimizer.variables]
-    missing = import_original.restore(gan, checkpoint)
+    missing = original_checkpoint.restore(gan, checkpoint)
     assert missing == [
         "step",
         "generator's optimizer",
@@ -294,11 +297,11 @@ def plain_gan() -> gan_lib.GAN:
     return build(*RUNS["plain"])
 
 
-def take_all(checkpoint: import_original.Checkpoint) -> None:
+def take_all(checkpoint: original_checkpoint.Checkpoint) -> None:
     """Does what the mode `import` does."""
-    import_original.model_of(checkpoint)
-    import_original.settings(checkpoint)
-    import_original.restore(plain_gan(), checkpoint)
+    original_checkpoint.model_of(checkpoint)
+    original_checkpoint.settings(checkpoint)
+    original_checkpoint.restore(plain_gan(), checkpoint)
 
 
 def test_damage_is_told_or_does_not_matter(
@@ -308,7 +311,7 @@ def test_damage_is_told_or_does_not_matter(
     for file in source.parent.glob(f"{source.name}.*"):
         shutil.copy(file, tmp_path)
     path = str(tmp_path / source.name)
-    take_all(import_original.read(path))
+    take_all(original_checkpoint.read(path))
     sound = plain_gan().get_weights()
     rng = np.random.default_rng(0)
     told = 0
@@ -320,7 +323,7 @@ def test_damage_is_told_or_does_not_matter(
             damaged[place] ^= 1 << rng.integers(8)
             file.write_bytes(damaged)
             try:
-                take_all(import_original.read(path))
+                take_all(original_checkpoint.read(path))
             except ValueError as error:
                 assert path in str(error)
                 told += 1
@@ -329,12 +332,12 @@ def test_damage_is_told_or_does_not_matter(
                     np.testing.assert_array_equal(a, b)
         file.write_bytes(content[: len(content) // 2])
         with pytest.raises(ValueError, match="cannot be read"):
-            take_all(import_original.read(path))
+            take_all(original_checkpoint.read(path))
         file.write_bytes(content)
     assert told > 30
     file.unlink()
     with pytest.raises(ValueError, match="data-00000-of-00001"):
-        take_all(import_original.read(path))
+        take_all(original_checkpoint.read(path))
 
 
 def test_a_checkpoint_is_found_by_its_files_and_its_folder(
@@ -343,11 +346,11 @@ def test_a_checkpoint_is_found_by_its_files_and_its_folder(
     path = run("plain").path
     names = [path, f"{path}.index", f"{path}.data-00000-of-00001"]
     for name in [*names, str(pathlib.Path(path).parent)]:
-        assert import_original.read(name).path == path
+        assert original_checkpoint.read(name).path == path
     for nothing in (tmp_path, tmp_path / "model.ckpt-1"):
         with pytest.raises(FileNotFoundError, match="is missing"):
-            import_original.read(str(nothing))
+            original_checkpoint.read(str(nothing))
     other = tmp_path / "notes.index"
     other.write_text("no table")
     with pytest.raises(ValueError, match="cannot be read"):
-        import_original.read(str(other))
+        original_checkpoint.read(str(other))

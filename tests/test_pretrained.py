@@ -16,7 +16,6 @@ import soundfile
 from command_runner import EMA
 
 import train_wavegan
-from commandline import run_config
 from modes import generate, latents, render
 from training import dataset, train_dir
 from training import weights as weights_lib
@@ -149,7 +148,7 @@ def test_weights_that_do_not_fit_are_named(
 FOLDER = weights_lib.FOLDER
 CONFIG = train_dir.TrainDir(FOLDER).read_config()
 WORDS = CONFIG["data"].get("words", ())
-GAN = run_config.build(train_wavegan.FACE, train_dir.TrainDir(FOLDER))
+GAN = train_wavegan.MODEL.build(train_dir.TrainDir(FOLDER))
 
 
 def test_its_files_are_small_and_all_there() -> None:

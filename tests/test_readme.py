@@ -35,15 +35,15 @@ moved = pytest.mark.skipif(
 )
 
 
-def flags_of(face: flags_lib.Face) -> flags.FlagValues:
+def flags_of(command_line: flags_lib.CommandLine) -> flags.FlagValues:
     """All flags of a model's command line."""
     values = flags.FlagValues()
-    program_lib.define(face, values)
+    program_lib.define(command_line, values)
     return values
 
 
-WAVEGAN = flags_of(train_wavegan.FACE)
-SPECGAN = flags_of(train_specgan.FACE)
+WAVEGAN = flags_of(train_wavegan.COMMAND_LINE)
+SPECGAN = flags_of(train_specgan.COMMAND_LINE)
 
 
 def flag_rows() -> list[str]:
@@ -140,11 +140,14 @@ def test_commands_parse(
         if any(word.startswith("--") for word in rest):  # not a mention
             parser.parse_args(rest[1:])
     elif program in ("train_wavegan.py", "train_specgan.py"):
-        face = importlib.import_module(program[:-3]).FACE
+        command_line = importlib.import_module(program[:-3]).COMMAND_LINE
         pair = re.sub(r"--interpolate (\d+) ", r"--interpolate=\1,", command)
         arguments = shlex.split(pair, comments=True)[1:]
-        mode, *train_dir = flags_of(face)(arguments)[1:]
-        assert mode in {*program_lib.MODES, *face.own_modes} or mode == "MODE"
+        mode, *train_dir = flags_of(command_line)(arguments)[1:]
+        assert (
+            mode in {*program_lib.MODES, *command_line.own_modes}
+            or mode == "MODE"
+        )
         assert len(train_dir) <= 1
     else:
         source = (ROOT / program).read_text()

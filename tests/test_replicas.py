@@ -75,7 +75,7 @@ two = [tf.config.LogicalDeviceConfiguration()] * 2
 tf.config.set_logical_device_configuration(cpu, two)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 distributed.join = lambda num_gpus: strategy
-program.run(train_wavegan.FACE)
+program.run(train_wavegan.COMMAND_LINE)
 """
     return subprocess.run(
         [sys.executable, "-c", start, *map(str, args)],

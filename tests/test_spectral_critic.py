@@ -20,6 +20,7 @@ from modes import release as release_lib
 from networks import spectral_critic
 from training import checkpoints, train_dir
 from training import config as config_lib
+from training import model as model_lib
 from training import weights as weights_lib
 
 CONFIG = dataclasses.replace(small_gan.SMALL, slice_len=256)
@@ -202,7 +203,7 @@ def build(**settings: Any) -> gan.GAN:
         critic_steps=2,
         **{"spectral_critics": 2, "spectral_dim": 1, **settings},
     )
-    model = config_lib.build_gan(
+    model = model_lib.build_gan(
         train,
         lambda: (
             wavegan.build_generator(CONFIG),
@@ -210,7 +211,7 @@ def build(**settings: Any) -> gan.GAN:
         ),
         CONFIG.latent_dim,
     )
-    config_lib.compile_gan(model, train)
+    model_lib.compile_gan(model, train)
     return model
 
 

@@ -14,14 +14,15 @@ import tiny_classifier
 import wavs
 
 import train_wavegan
-from commandline import program, run_config
-from eval import labels
+from commandline import program
+from eval import classifier, labels
 from modes import generate as generate_lib
 from modes import latents, phrase, render
 from modes import preview as preview_lib
 from modes import release as release_lib
 from training import config as config_lib
 from training import dataset, train_dir
+from training import model as model_lib
 
 WORDS = ("hi_hat", "nine", "zero")
 RATE = 16000
@@ -47,12 +48,12 @@ def make_train_dir(
         "model": {"slice_len": 256, "dim": 2, "num_labels": len(words)},
         "train": {},
     }
-    for section, kind in train_wavegan.FACE.sections.items():
+    for section, kind in train_wavegan.MODEL.sections.items():
         config[section] = dataclasses.asdict(kind(**config[section]))
-    gan = run_config.build(train_wavegan.FACE, directory, config)
+    gan = train_wavegan.MODEL.build(directory, config)
     # As loud as after a training.
     gan.generator.set_weights([3 * w for w in gan.generator.get_weights()])
-    config_lib.compile_gan(gan, config_lib.TrainConfig())
+    model_lib.compile_gan(gan, config_lib.TrainConfig())
     with directory.lock():
         directory.write_config(config)
         directory.checkpoints.save(gan, 3)
@@ -72,7 +73,7 @@ def generate(
 ) -> dict[str, np.ndarray]:
     """What a request writes: 16-bit samples by the files' names."""
     generate_lib.generate(
-        run_config.build(train_wavegan.FACE, trained),
+        train_wavegan.MODEL.build(trained),
         trained,
         generate_lib.Request(**fields),
         generate_lib.write.Writing(),
@@ -220,17 +221,19 @@ def test_a_long_phrase_has_a_short_name(
 
 
 def test_a_classifier_chooses_among_words(
-    trained: train_dir.TrainDir, tmp_path: pathlib.Path
+    trained: train_dir.TrainDir,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     judge = tiny_classifier.untrained()
+    monkeypatch.setattr(classifier, "load", lambda path: judge)
     everything = generate(trained, tmp_path / "all", num_clips=6)
     generate_lib.generate(
-        run_config.build(train_wavegan.FACE, trained),
+        train_wavegan.MODEL.build(trained),
         trained,
         generate_lib.Request(num_clips=6, label=judge.words[0], best=4),
         generate_lib.write.Writing(),
         out_dir=tmp_path / "best",
-        judge=judge,
     )
     best = read(tmp_path / "best")
     assert len(best) == 4
@@ -269,7 +272,7 @@ def test_a_model_without_words_says_so(
 def test_pictures_and_samples_have_a_row_for_each_word(
     trained: train_dir.TrainDir, tmp_path: pathlib.Path, mode: str
 ) -> None:
-    gan = run_config.build(train_wavegan.FACE, trained)
+    gan = train_wavegan.MODEL.build(trained)
     if mode == "preview":
         preview_lib.preview(gan, trained, num_clips=7, once=True)
         name = "preview/00000003"
@@ -298,7 +301,7 @@ def test_pictures_and_samples_have_a_row_for_each_word(
 
 
 def test_few_clips_are_one_of_each_word() -> None:
-    assert render.num_vectors(2, WORDS) == render._columns(5, WORDS) == 1
+    assert render.num_vectors(2, WORDS) == render.num_vectors(5, WORDS) == 1
     assert render.num_vectors(32, ()) == 32
     assert render._shown_columns(10, WORDS) == 4
     assert render._shown_columns(10, 30 * ("a",)) == 1

@@ -12,6 +12,7 @@ import specgan
 import wavegan
 from networks import spectrogram
 from training import config as config_lib
+from training import model as model_lib
 
 LATENT_DIM = 5
 MOMENTS = spectrogram.Moments(
@@ -43,7 +44,7 @@ def build(bits: str = "fp32", **fields: Any) -> gan.GAN:
         kind = functools.partial(
             specgan.SpecGAN, moments=MOMENTS, iterations=config.iterations
         )
-    return config_lib.build_gan(
+    return model_lib.build_gan(
         config_lib.TrainConfig(precision=bits, ema_decay=0.9),
         lambda: (of.build_generator(config), of.build_discriminator(config)),
         LATENT_DIM,

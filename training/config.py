@@ -2,11 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any, TypeVar
-
-import keras
-import tensorflow as tf
 
 import gan as gan_lib
 import loader
@@ -137,53 +133,6 @@ class TrainConfig:
         _check_range("max_steps", self.max_steps, 0, math.inf)
         _check_range("save_secs", self.save_secs, 0, math.inf)
         _check_range("summary_secs", self.summary_secs, 0, math.inf)
-
-
-def build_gan(
-    settings: TrainConfig,
-    build_networks: Callable[[], tuple[keras.Model, keras.Model]],
-    latent_dim: int,
-    kind: Callable[..., gan_lib.GAN] = gan_lib.GAN,
-) -> gan_lib.GAN:
-    """Builds a GAN as the settings say, not yet compiled.
-
-    Args:
-      settings: Of a run.
-      build_networks: Makes generator and discriminator, with weights of the
-        run's seed.
-      latent_dim: Size of z.
-      kind: Its class.
-    """
-    keras.utils.set_random_seed(settings.seed)
-    if settings.deterministic:
-        tf.config.experimental.enable_op_determinism()
-    with precision.of_layers(settings.precision):
-        generator, discriminator = build_networks()
-        spectral_critics = spectral_critic.build_beside(
-            discriminator, settings.spectral_critics, settings.spectral_dim
-        )
-    return kind(
-        generator,
-        discriminator,
-        latent_dim=latent_dim,
-        critic_steps=settings.critic_steps,
-        ema_decay=settings.ema_decay,
-        penalty_interval=settings.penalty_interval,
-        seed=settings.seed,
-        augment=augmentation.parse(settings.augment),
-        spectral_critics=spectral_critics,
-    )
-
-
-def compile_gan(gan: gan_lib.GAN, settings: TrainConfig) -> None:
-    """Compiles a GAN as the settings say: 0 is the objective's own."""
-    gan.compile(
-        settings.loss,
-        jit_compile=settings.jit,
-        learning_rate=settings.learning_rate or None,
-        disc_learning_rate=settings.disc_learning_rate or None,
-        penalty_weight=settings.penalty_weight or None,
-    )
 
 
 # What may differ when a run goes on: it does not change what is learnt.

@@ -1,0 +1,71 @@
+"""The mode train: trains, or continues a run."""
+
+import contextlib
+import pathlib
+
+from absl import logging
+
+from digits import synthesizer
+from training import config as config_lib
+from training import (
+    dataset,
+    distributed,
+    loop,
+    train_dir,
+    weights,
+)
+from training import model as model_lib
+
+DIGITS_DIR = "sc09_synthetic"  # what is learnt without --data_dir
+
+
+def find_audio(
+    config: model_lib.Config, directory: train_dir.TrainDir
+) -> dataset.Corpus:
+    """Finds what a run learns from; makes digits if it has no folder."""
+    data = config["data"]
+    if not data["dir"]:
+        logging.info("no --data_dir: learning digits made in %s", DIGITS_DIR)
+        synthesizer.synthesize(DIGITS_DIR)
+        data["dir"] = str(pathlib.Path(DIGITS_DIR).resolve())
+    return dataset.find(config, directory)
+
+
+def train(
+    model: model_lib.Model,
+    config: model_lib.Config,
+    directory: train_dir.TrainDir,
+    *,
+    released: pathlib.Path | None = None,
+    num_gpus: int = -1,
+) -> None:
+    """Trains, or continues the run of a train dir.
+
+    Args:
+      model: The model.
+      config: Of the run; the words that its audio files say are added.
+      directory: A train dir, which need not exist yet.
+      released: Folder of weights that a new run starts from.
+      num_gpus: GPUs of this machine to use; -1: all; 0: none.
+    """
+    with distributed.guard():
+        strategy = distributed.join(num_gpus)
+        chief = distributed.is_chief(strategy)
+        with distributed.chief_first(strategy):
+            found = find_audio(config, directory)
+        config["data"]["words"] = found.words
+        config["model"]["num_labels"] = len(found.words)
+        with directory.lock() if chief else contextlib.nullcontext():
+            if chief:
+                model.prepare(directory, config, found)
+            distributed.agree(strategy)
+            with strategy.scope():
+                gan = model.build(directory, config)
+                if released and directory.checkpoints.latest_step() is None:
+                    shipped = model.read_config(train_dir.TrainDir(released))
+                    step = weights.load_shared(gan, released, shipped, config)
+                    logging.info("starting from %s, step %d", released, step)
+                model_lib.compile_gan(
+                    gan, config_lib.TrainConfig(**config["train"])
+                )
+            loop.train(gan, directory, config, found)
