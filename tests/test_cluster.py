@@ -15,6 +15,7 @@ import command_runner
 import distributed_worker
 import numpy as np
 import pytest
+import wavs
 
 from training import distributed
 from training import train_dir as train_dir_lib
@@ -268,12 +269,25 @@ def test_a_port_that_is_taken_is_one_line(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flag", "part"), [("--seed=1", "settings"), ("--data_dir={}", "labels")]
+)
 def test_workers_that_differ_say_in_what(
-    audio: pathlib.Path, tmp_path: pathlib.Path
+    tmp_path: pathlib.Path, flag: str, part: str
 ) -> None:
-    given = (*command_runner.TINY, f"--data_dir={audio}", ENDLESS)
-    ends = end(start("train", tmp_path / "t", *given, second="--seed=1"))
+    for folder, words in (("a", ("Cat", "Dog")), ("b", ("Cat", "Owl"))):
+        for i in range(8):
+            name = f"{words[i % 2]}_{i}.wav"
+            wavs.write(tmp_path / folder / name, wavs.noise(300))
+    given = (
+        *(*command_runner.TINY, ENDLESS, "--data_labels=words"),
+        f"--data_dir={tmp_path / 'a'}",
+    )
+    second = flag.format(tmp_path / "b")
+    ends = end(start("train", tmp_path / "t", *given, second=second))
     assert [code for code, _ in ends] == [1, 1]
     for _, stderr in ends:
         last = stderr.splitlines()[-1]
-        assert last.startswith("train_wavegan.py: workers differ in their set")
+        assert last.startswith(
+            f"train_wavegan.py: workers differ in their {part}"
+        )

@@ -54,6 +54,7 @@ def train(
         step=step,
         settings=config["model"] | config["train"],
         data=[(info.num_samples, info.sample_rate) for info in corpus.infos],
+        labels=(corpus.words, corpus.labels),
     )
     if chief:
         directory.write_config(config)
