@@ -12,6 +12,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import command_runner
 import numpy as np
@@ -19,6 +20,7 @@ import pytest
 import soundfile
 import waitress
 from playwright import sync_api
+from waitress import wasyncore
 
 import gan as gan_lib
 from benchmarks import clicks
@@ -88,10 +90,18 @@ def serve(
         }
         instrument = play.Instrument(model, sample_rate, words)
         app = play.make_app(instrument, about, port)
-        server = waitress.create_server(app, sockets=[listener])
+        watched: dict[int, Any] = {}
+        server = waitress.create_server(app, map=watched, sockets=[listener])
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
-        yield f"http://{play.HOST}:{port}/"
+        try:
+            yield f"http://{play.HOST}:{port}/"
+        finally:
+            # Its own thread closes the sockets, or it would go on to watch
+            # their numbers, which the next server's sockets may have.
+            server.trigger.pull_trigger(lambda: wasyncore.close_all(watched))
+            thread.join()
+            server.task_dispatcher.shutdown()
 
 
 def fetch(url: str, query: str) -> tuple[np.ndarray, int]:
