@@ -25,6 +25,11 @@ from waitress import wasyncore
 import gan as gan_lib
 from benchmarks import clicks
 from modes import play
+from training import train_dir, weights
+
+# What `play --pretrained` says, in the order of the pads, and at which rate.
+DATA = train_dir.TrainDir(weights.FOLDER).read_config()["data"]
+WORDS, RATE = DATA["words"], DATA["sample_rate"]
 
 MISSING = (
     "NO CHROMIUM HERE: THE PAGE OF `play` WAS NOT TESTED. Install it "
@@ -102,6 +107,11 @@ def serve(
             server.trigger.pull_trigger(lambda: wasyncore.close_all(watched))
             thread.join()
             server.task_dispatcher.shutdown()
+
+
+def query(seed: int | str, pad: int) -> str:
+    """The query of a clip that says the word that is a pad's at first."""
+    return f"seed={seed}&word={WORDS[pad % len(WORDS)]}"
 
 
 def fetch(url: str, query: str) -> tuple[np.ndarray, int]:
