@@ -12,6 +12,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import command_runner
 import numpy as np
@@ -19,10 +20,16 @@ import pytest
 import soundfile
 import waitress
 from playwright import sync_api
+from waitress import wasyncore
 
 import gan as gan_lib
 from benchmarks import clicks
 from modes import play
+from training import train_dir, weights
+
+# What `play --pretrained` says, in the order of the pads, and at which rate.
+DATA = train_dir.TrainDir(weights.FOLDER).read_config()["data"]
+WORDS, RATE = DATA["words"], DATA["sample_rate"]
 
 MISSING = (
     "NO CHROMIUM HERE: THE PAGE OF `play` WAS NOT TESTED. Install it "
@@ -88,10 +95,23 @@ def serve(
         }
         instrument = play.Instrument(model, sample_rate, words)
         app = play.make_app(instrument, about, port)
-        server = waitress.create_server(app, sockets=[listener])
+        watched: dict[int, Any] = {}
+        server = waitress.create_server(app, map=watched, sockets=[listener])
         thread = threading.Thread(target=server.run, daemon=True)
         thread.start()
-        yield f"http://{play.HOST}:{port}/"
+        try:
+            yield f"http://{play.HOST}:{port}/"
+        finally:
+            # Its own thread closes the sockets, or it would go on to watch
+            # their numbers, which the next server's sockets may have.
+            server.trigger.pull_trigger(lambda: wasyncore.close_all(watched))
+            thread.join()
+            server.task_dispatcher.shutdown()
+
+
+def query(seed: int | str, pad: int) -> str:
+    """The query of a clip that says the word that is a pad's at first."""
+    return f"seed={seed}&word={WORDS[pad % len(WORDS)]}"
 
 
 def fetch(url: str, query: str) -> tuple[np.ndarray, int]:

@@ -51,29 +51,40 @@ def run(
 
 def start(*args: object, program: str = WAVEGAN) -> subprocess.Popen[str]:
     """Starts a command; it is killed if it takes far too long."""
-    process = subprocess.Popen(
+    process = _open(*args, program=program)
+    _kill_later(process)
+    return process
+
+
+def _open(*args: object, program: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
         command(*args, program=program),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    # Whoever waits for a line that never comes must not wait for ever.
+
+
+def _kill_later(process: subprocess.Popen[str]) -> threading.Timer:
+    """Ends the wait for a line that never comes, unless it is cancelled."""
     watchdog = threading.Timer(120, process.kill)
     watchdog.daemon = True
     watchdog.start()
-    return process
+    return watchdog
 
 
 @contextlib.contextmanager
 def play(
     *args: object, program: str = WAVEGAN
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Serves the page; yields process and address."""
-    process = start("play", *args, program=program)
+    """Serves the page, as long as it is used; yields process and address."""
+    process = _open("play", *args, program=program)
     try:
         assert process.stdout is not None
+        watchdog = _kill_later(process)
         line = process.stdout.readline()
         assert line.endswith("(Ctrl-C stops)\n"), process.communicate()
+        watchdog.cancel()
         yield process, line.split()[2]
     finally:
         process.kill()

@@ -30,7 +30,8 @@ pytest_plugins = ["browser"]
 def test_a_keyboard_is_enough(page: sync_api.Page) -> None:
     focused = """() => { const at = document.activeElement;
       const style = getComputedStyle(at);
-      return [at.id || at.className, style.outlineStyle, style.outlineWidth,
+      return [at.id || at.className || at.getAttribute("aria-label") || "",
+              style.outlineStyle, style.outlineWidth,
               at.matches(":focus-visible")]; }"""
     seen: list[str] = []
     while True:
@@ -41,15 +42,16 @@ def test_a_keyboard_is_enough(page: sync_api.Page) -> None:
         assert (style, width, visible) == ("solid", "3px", True), name
         seen.append(name)
     assert seen == (
-        ["volume", "keys", "all", "pad", "seed", "copy", "fresh", "keep"]
-        + ["save", "path", "from", "mix", "to", "morph", "save-morph"]
-        + ["run", "tempo", "voice", "clear", "step"]
+        ["volume", "keys", "all", "pad", "Word of Pad 1", "seed", "copy"]
+        + ["fresh", "keep", "save", "path", "from", "mix", "to", "morph"]
+        + ["save-morph", "run", "tempo", "voice", "clear", "step"]
     )
     page.locator(".pad").nth(0).focus()
     for key in ("ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
     label = "document.activeElement.getAttribute('aria-label')"
-    assert page.evaluate(label) == "Pad W, seed 5"
+    name = f"Pad W, {browser_lib.WORDS[5]}, seed 5"
+    assert page.evaluate(label) == name
     assert (
         np.abs(
             browser_lib.struck(page, lambda: page.keyboard.press("Enter"))
@@ -57,7 +59,7 @@ def test_a_keyboard_is_enough(page: sync_api.Page) -> None:
         > 0
     )
     page.keyboard.press("k")
-    assert page.evaluate(label) == "Pad W, seed 5, kept"
+    assert page.evaluate(label) == f"{name}, kept"
     browser_lib.struck(page, lambda: page.keyboard.press("n"))
     browser_lib.struck(page, lambda: page.keyboard.press("m"))
     page.locator("#mix").focus()

@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 
+import browser as browser_lib
 import command_runner
 import pytest
 
@@ -44,7 +45,7 @@ def test_it_listens_on_this_machine_alone_until_a_signal_comes(
         with pytest.raises(OSError):
             socket.create_connection(("127.0.0.2", port), timeout=1)
         host = f"Host: 127.0.0.1:{port}\r\n".encode()
-        get = b"GET /clip?seed=1 HTTP/1.1\r\n"
+        get = f"GET /clip?{browser_lib.query(1, pad=1)} HTTP/1.1\r\n".encode()
         assert b" 200 " in ask(port, get + host + b"\r\n")
         assert b" 403 " in ask(port, get + b"Host: evil.example\r\n\r\n")
         assert b" 403 " in ask(port, b"GET / HTTP/1.0\r\n\r\n")

@@ -32,10 +32,11 @@ def test_pads_sound_by_click_and_by_key(page: sync_api.Page, url: str) -> None:
     ):
         audio = browser_lib.struck(page, act)
         assert np.abs(audio).max() > 0.1, seed
-        expected, rate = browser_lib.fetch(url, f"seed={seed}")
+        query = browser_lib.query(seed, pad=seed)
+        expected, rate = browser_lib.fetch(url, query)
         np.testing.assert_array_equal(audio, expected)
         buffer_rate = "window.starts.at(-1).buffer.sampleRate"
-        assert page.evaluate(buffer_rate) == rate == 8000
+        assert page.evaluate(buffer_rate) == rate == browser_lib.RATE
         name = page.locator(".pad[aria-current=true]").get_attribute(
             "aria-label"
         )
@@ -55,15 +56,13 @@ def test_a_typed_seed_and_a_new_one_are_played(
         seed.press("Enter")
 
     audio = browser_lib.struck(page, type_seed)
-    np.testing.assert_array_equal(
-        audio, browser_lib.fetch(url, "seed=123456")[0]
-    )
+    query = browser_lib.query(123456, pad=0)
+    np.testing.assert_array_equal(audio, browser_lib.fetch(url, query)[0])
     audio = browser_lib.struck(page, page.locator("#fresh").click)
     new = seed.input_value()
     assert new != "123456"
-    np.testing.assert_array_equal(
-        audio, browser_lib.fetch(url, f"seed={new}")[0]
-    )
+    query = browser_lib.query(new, pad=0)
+    np.testing.assert_array_equal(audio, browser_lib.fetch(url, query)[0])
     seed.fill("3e5")
     seed.press("Enter")
     sync_api.expect(page.locator("#status")).to_contain_text("whole number")
@@ -76,7 +75,8 @@ def test_the_sliders_morph_is_heard_and_is_the_servers(
     slider = page.locator("#mix")
     first = browser_lib.struck(page, lambda: slider.fill("20"))
     second = browser_lib.struck(page, lambda: slider.fill("60"))
-    mixed = "seed=0&to=1&mix={}&path={}"
+    words = "word={}&to_word={}".format(*browser_lib.WORDS)
+    mixed = f"seed=0&to=1&mix={{}}&path={{}}&{words}"
     np.testing.assert_array_equal(
         first, browser_lib.fetch(url, mixed.format(0.2, "straight"))[0]
     )
@@ -117,19 +117,22 @@ def test_a_saved_file_is_the_pads_clip(
     page.keyboard.press("w")
     with page.expect_download() as download:
         page.get_by_role("button", name="Save WAV").click()
-    assert download.value.suggested_filename == "seed-5.wav"
+    word = browser_lib.WORDS[5]
+    assert download.value.suggested_filename == f"{word}_seed-5.wav"
     download.value.save_as(tmp_path / "saved.wav")
     saved, rate = soundfile.read(tmp_path / "saved.wav", always_2d=True)
-    assert rate == 8000
+    assert rate == browser_lib.RATE
     np.testing.assert_array_equal(saved, browser_lib.heard(page))
-    np.testing.assert_array_equal(saved, browser_lib.fetch(url, "seed=5")[0])
-    assert page.locator("#again").inner_text() == "generate --seed 5 --n 1"
+    query = browser_lib.query(5, pad=5)
+    np.testing.assert_array_equal(saved, browser_lib.fetch(url, query)[0])
+    again = page.locator("#again").inner_text()
+    assert again == f"generate --seed 5 --word {word} --n 1"
     done = command_runner.run(
-        *("generate", "--pretrained", "--seed=5", "--n=1"),
-        f"--out_dir={tmp_path}",
+        *again.split(), "--pretrained", f"--out_dir={tmp_path}"
     )
     assert done.returncode == 0, done.stderr
-    made, _ = soundfile.read(tmp_path / "00005.wav", always_2d=True)
+    path = tmp_path / f"{word.title()}_00005.wav"
+    made, _ = soundfile.read(path, always_2d=True)
     np.testing.assert_allclose(saved, made, atol=1.01 / 32768)
 
 
@@ -192,7 +195,7 @@ def test_kept_pads_stay_and_a_reload_brings_all_back(
     page.get_by_role("button", name="Randomise all").click()
     names = "els => els.map((el) => el.getAttribute('aria-label'))"
     before = page.locator(labels).evaluate_all(names)
-    assert before[6] == "Pad E, seed 6, kept"
+    assert before[6] == f"Pad E, {browser_lib.WORDS[6]}, seed 6, kept"
     assert len(set(before)) == 16
     seeds = [int(name.split("seed ")[1].split(",")[0]) for name in before]
     assert sum(seed == i for i, seed in enumerate(seeds)) < 4
@@ -210,7 +213,8 @@ def test_an_odd_address_is_a_new_page(
     odd = "#pads=1.2&steps=zz&tempo=1e9&morph=99.-1.200.<img src=x>"
     with browser_lib.watch(browser, url + odd) as page:
         pad = page.locator(".pad").nth(3)
-        assert pad.get_attribute("aria-label") == "Pad 4, seed 3"
+        name = f"Pad 4, {browser_lib.WORDS[3]}, seed 3"
+        assert pad.get_attribute("aria-label") == name
         assert page.locator("#tempo").input_value() == "110"
 
 
