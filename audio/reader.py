@@ -15,6 +15,8 @@ from audio import decode, headers, slices
 
 _FULL_SCALE = decode.FULL_SCALE
 _GRAPH_SLICES = 4  # largest length, in slices, of a file decoded in the graph
+# At exit, checks in a row that find no call, and the wait before each.
+_QUIET_CHECKS, _CHECK_SECS = 6, 0.05
 RETRY_SECS = 0.1  # wait before a second try: network folders fail at times
 
 
@@ -27,7 +29,9 @@ class _PythonCalls:
 
     def __init__(self) -> None:
         self._exiting = threading.Event()
-        self._last_call = 0.0
+        self._lock = threading.Lock()
+        self._num_started = 0
+        self._num_running = 0
 
     def call(
         self, function: Callable[..., Any], inputs: list[Any], outputs: Any
@@ -37,21 +41,31 @@ class _PythonCalls:
         # wait at exit.
         atexit.unregister(self._settle)
         atexit.register(self._settle)
+        run = functools.partial(self._run, function)
+        return tf.numpy_function(run, inputs, outputs)
 
-        def checked_function(*args: np.ndarray) -> Any:
+    def _run(self, function: Callable[..., Any], *args: np.ndarray) -> Any:
+        """Calls `function`, unless Python exits."""
+        with self._lock:
+            self._num_started += 1
+            self._num_running += 1
+        try:
             if self._exiting.is_set():
-                self._last_call = time.monotonic()
                 raise RuntimeError("the program is ending")
             return function(*args)
-
-        return tf.numpy_function(checked_function, inputs, outputs)
+        finally:
+            with self._lock:
+                self._num_running -= 1
 
     def _settle(self) -> None:
-        """Makes calls fail, and waits until the stream makes no more."""
+        """Makes new calls fail; waits until none runs and no more are made."""
         self._exiting.set()
-        self._last_call = time.monotonic()
-        while time.monotonic() - self._last_call < 0.3:
-            time.sleep(0.05)
+        num_seen, num_quiet = self._num_started, 0
+        while num_quiet < _QUIET_CHECKS:
+            time.sleep(_CHECK_SECS)
+            quiet = not self._num_running and self._num_started == num_seen
+            num_quiet = num_quiet + 1 if quiet else 0
+            num_seen = self._num_started
 
 
 _python_calls = _PythonCalls()
