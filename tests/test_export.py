@@ -133,6 +133,28 @@ def test_a_saved_model_refuses_labels_that_there_are_not(
 # --- the command line --------------------------------------------------------
 
 
+def config_of(*words: str) -> dict[str, Any]:
+    """Returns a config with sizes and words of its own.
+
+    Args:
+      *words: That the generator knows; empty: it takes no labels.
+    """
+    config = train_dir.TrainDir(weights.FOLDER).read_config()
+    config["data"] |= {
+        "dir": "/home/ada/sounds/drums",
+        "sample_rate": 11025,
+        "labels": "words" if words else "",
+        "words": list(words),
+    }
+    config["model"] |= {
+        "slice_len": 4096,
+        "channels": 2,
+        "latent_dim": 50,
+        "num_labels": len(words),
+    }
+    return config
+
+
 @pytest.mark.parametrize("form", ["tflite", "onnx"])
 def test_a_file_comes_with_its_card_to_where_one_is(
     form: str, tmp_path: pathlib.Path
@@ -162,8 +184,7 @@ def test_unknown_formats_are_refused_with_the_choices(
 
 
 def test_the_card_says_what_one_must_know_and_no_path() -> None:
-    config = train_dir.TrainDir(weights.FOLDER).read_config()
-    config["data"]["dir"] = "/home/ada/sounds/drums"
+    config = config_of()
     card = export.make_card(config, "wavegan", "onnx", 7)
     assert card["data"] == {**config["data"], "dir": "drums"}
     assert card["config"] == config["model"]
@@ -172,13 +193,13 @@ def test_the_card_says_what_one_must_know_and_no_path() -> None:
         "model": "wavegan",
         "format": "onnx",
         "step": 7,
-        "sample_rate": 8000,
-        "slice_len": 8192,
-        "channels": 1,
-        "latent_dim": 100,
+        "sample_rate": 11025,
+        "slice_len": 4096,
+        "channels": 2,
+        "latent_dim": 50,
         "latent_distribution": "uniform in [-1, 1)",
-        "input": {"name": "z", "shape": [None, 100]},
-        "output": {"name": "G_z", "shape": [None, 8192, 1]},
+        "input": {"name": "z", "shape": [None, 50]},
+        "output": {"name": "G_z", "shape": [None, 4096, 2]},
     }
     assert {name: card[name] for name in expected} == expected
     assert "words" not in card
@@ -186,12 +207,9 @@ def test_the_card_says_what_one_must_know_and_no_path() -> None:
 
 
 def test_the_card_of_a_labelled_generator_lists_its_words_by_label() -> None:
-    config = train_dir.TrainDir(weights.FOLDER).read_config()
-    config["data"] |= {"labels": "words", "words": ["nine", "zero"]}
-    config["model"]["num_labels"] = 2
-    card = export.make_card(config, "wavegan", "onnx", 7)
+    card = export.make_card(config_of("nine", "zero"), "wavegan", "onnx", 7)
     assert card["words"] == ["nine", "zero"]
     assert card["input"] == [
-        {"name": "z", "shape": [None, 100], "dtype": "float32"},
+        {"name": "z", "shape": [None, 50], "dtype": "float32"},
         {"name": "label", "shape": [None], "dtype": "int32"},
     ]
