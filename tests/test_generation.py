@@ -17,7 +17,9 @@ from modes import generate, latents
 from training import train_dir, weights
 
 PRETRAINED = ("generate", "--pretrained")
-WORDS = train_dir.TrainDir(weights.FOLDER).read_config()["data"].get("words")
+CONFIG = train_dir.TrainDir(weights.FOLDER).read_config()
+WORDS = CONFIG["data"]["words"]
+RATE = CONFIG["data"]["sample_rate"]
 seeds = st.integers(0, 2**31 - 1)
 
 
@@ -97,13 +99,14 @@ def test_the_command_walks_in_any_format(tmp_path: pathlib.Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     paths = sorted(tmp_path.iterdir())
-    clips = generate.Request(ends=(3, 7), steps=3).clips(WORDS or ())
+    clips = generate.Request(ends=(3, 7), steps=3).clips(WORDS)
     assert [path.name for path in paths] == [
         f"{clip.name}.flac" for clip in clips
     ]
+    length = round(CONFIG["model"]["slice_len"] * 11025 / RATE)
     for path in paths:
         audio, rate = soundfile.read(path)
-        assert (len(audio), rate) == (round(8192 * 11025 / 8000), 11025)
+        assert (len(audio), rate) == (length, 11025)
         assert np.abs(audio).max() > 0.999
 
 
@@ -113,12 +116,12 @@ def test_the_command_strings_clips_together(tmp_path: pathlib.Path) -> None:
         done = command_runner.run(*flags, *more)
         assert done.returncode == 0, done.stderr
     request = generate.Request(num_clips=2, seed=5)
-    first, second = (clip.name for clip in request.clips(WORDS or ()))
+    first, second = (clip.name for clip in request.clips(WORDS))
     first, whole, second = (
         soundfile.read(tmp_path / f"{name}.wav")[0]
         for name in (first, f"{first}_to_{second}", second)
     )
-    gap = np.zeros(4000)
+    gap = np.zeros(RATE // 2)
     np.testing.assert_array_equal(
         whole, np.concatenate([first, gap, second, gap])
     )
@@ -137,7 +140,7 @@ def test_the_best_of_many_are_kept(tmp_path: pathlib.Path) -> None:
         assert done.returncode == 0, done.stderr
     paths = sorted((tmp_path / "all").iterdir())
     clips = np.stack([soundfile.read(path)[0] for path in paths])
-    heard = features.fit(clips[..., None].astype(np.float32), 8000)
+    heard = features.fit(clips[..., None].astype(np.float32), RATE)
     probs = classifier.predict(judge.model, heard)[:, 1]
     best = sorted(paths[i].name for i in np.argsort(-probs)[:4])
     kept = sorted(path.name for path in (tmp_path / "best").iterdir())
