@@ -213,6 +213,14 @@ class TrainConfig:
         flag="precision",
         choices=tuple(precision.POLICIES),
     )
+    decay_steps: int = setting(
+        0,
+        "Number of generator updates before --train_max_steps over which the "
+        "learning rates fall linearly to a fiftieth; 0: they are constant.",
+        flag="train_decay_steps",
+        low=0,
+        resumable=True,
+    )
     max_steps: int = setting(
         0,
         "Number of generator updates; 0: no limit.",
@@ -239,6 +247,12 @@ class TrainConfig:
         """Checks all settings."""
         settings.check(self)
         augmentation.parse(self.augment)
+        if self.decay_steps > self.max_steps:
+            raise settings.SettingError(
+                "decay_steps",
+                self.decay_steps,
+                f"at most max_steps, which is {self.max_steps}",
+            )
 
 
 @dataclasses.dataclass(frozen=True)

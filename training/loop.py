@@ -16,7 +16,7 @@ from system import atomic
 from system import settings as settings_lib
 from training import config as config_lib
 from training import dataset as dataset_lib
-from training import distributed, train_dir
+from training import distributed, learning_rate, train_dir
 from training import log as log_lib
 
 MAX_FAILURES = 3  # saves in a row that a disk may refuse
@@ -47,6 +47,7 @@ def train(
     settings = config.train
     strategy = gan.distribute_strategy
     chief = distributed.is_chief(strategy)
+    rates = learning_rate.LearningRates(gan, settings)  # not yet restored
     with distributed.chief_first(strategy):
         step = _restore(gan, directory, chief)
     distributed.agree(
@@ -77,6 +78,7 @@ def train(
     with _catch_signals() as caught, contextlib.closing(log):
         try:
             for batches in log.time_waits(dataset):
+                rates.set(step)
                 losses, stop = train_step(batches, tf.constant(len(caught)))
                 step += 1
                 last = step == settings.max_steps
