@@ -12,6 +12,7 @@ import tensorflow as tf
 import losses
 from networks import augmentation, critics, dcgan, replicas
 from networks import random as random_lib
+from system import settings
 
 
 class GAN(keras.Model):
@@ -54,7 +55,7 @@ class GAN(keras.Model):
       discriminator_optimizer: Likewise.
 
     Raises:
-      ValueError: A number is out of its range.
+      SettingError: A number is out of its range.
 
     Source: section 3 and appendix D of the paper; Karras et al. (2020), section
     3.1, for the interval.
@@ -74,7 +75,9 @@ class GAN(keras.Model):
         spectral_critics: Sequence[keras.Model] = (),
     ) -> None:
         super().__init__()
-        check(critic_steps, ema_decay, penalty_interval)
+        settings.check_value("critic_steps", critic_steps, low=1)
+        settings.check_value("ema_decay", ema_decay, low=0, below=1)
+        settings.check_value("penalty_interval", penalty_interval, low=1)
         self.generator = generator
         self.discriminator = discriminator
         self.latent_dim = latent_dim
@@ -166,8 +169,8 @@ class GAN(keras.Model):
           penalty_weight: Instead of the objective's.
 
         Raises:
-          ValueError: No objective has that name; or several devices would have
-            to share batch norm in some updates only.
+          SettingError: No objective has that name; or several devices would
+            have to share batch norm in some updates only.
         """
         if isinstance(objective, str):
             objective = losses.find(objective)
@@ -199,9 +202,10 @@ class GAN(keras.Model):
             self.generator, self.discriminator
         )
         if syncs_batch_norm and self.penalty_interval > 1:
-            raise ValueError(
-                f"penalty_interval is {self.penalty_interval}: expected 1 for "
-                "batch norm on several devices"
+            raise settings.SettingError(
+                "penalty_interval",
+                self.penalty_interval,
+                "1 for batch norm on several devices",
             )
         self._critic_gradients = self._critic_loss_and_gradients
         self._generator_gradients = self._generator_loss_and_gradients
@@ -380,19 +384,3 @@ def _apply(
         gradients = [g / replicas.count() for g in gradients]
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
     return tf.where(finite, loss, math.nan)
-
-
-def check(critic_steps: int, ema_decay: float, penalty_interval: int) -> None:
-    """Checks numbers of a GAN.
-
-    Raises:
-      ValueError: One is out of its range.
-    """
-    if critic_steps < 1:
-        raise ValueError(f"critic_steps is {critic_steps}: expected >= 1")
-    if not 0 <= ema_decay < 1:
-        raise ValueError(f"ema_decay is {ema_decay}: expected 0 to below 1")
-    if penalty_interval < 1:
-        raise ValueError(
-            f"penalty_interval is {penalty_interval}: expected >= 1"
-        )

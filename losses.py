@@ -11,6 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from system import settings
+
 
 def wasserstein_generator(fake: tf.Tensor) -> tf.Tensor:
     """Returns minus the mean score of fake examples.
@@ -318,10 +320,7 @@ def find(name: str) -> Objective:
     """Returns the objective of a name.
 
     Raises:
-      ValueError: No objective has this name.
+      SettingError: No objective has this name.
     """
-    if name not in OBJECTIVES:
-        raise ValueError(
-            f"objective is {name!r}: expected one of " + ", ".join(OBJECTIVES)
-        )
+    settings.check_value("objective", name, choices=tuple(OBJECTIVES))
     return OBJECTIVES[name]

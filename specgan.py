@@ -17,67 +17,55 @@ import gan
 import phaseshuffle
 from networks import augmentation, dcgan, spectrogram_keras, upsampling
 from networks import spectrogram as spectrogram_lib
+from system import settings
+from system.settings import setting
 
 FIRST_SIZE = 4  # frames, and bins, of the generator's first feature map
 NUM_LAYERS = 5  # strided layers in each network
 
 
 @dataclasses.dataclass(frozen=True)
-class SpecGANConfig:
+class SpecGANConfig(dcgan.Config):
     """The architecture of both networks; the defaults are the paper's.
 
-    Attributes:
-      slice_len: Number of samples of the audio: 16384, which gives spectrograms
-        of 128x128.
-      channels: Number of audio channels: 1.
-      latent_dim: Size of the latent vector z.
-      kernel_len: Number of taps of every (transposed) convolution along each of
-        the two axes.
-      dim: Number of channels of the critic's first layer; it doubles with each
-        layer.
-      batchnorm: Whether to use batch normalisation between layers, as DCGAN
-        does.
-      upsample: Upsampling of the generator's layers: "zeros" between the pixels
-        (a transposed convolution), or "nn" (nearest neighbour), "linear" or
-        "cubic" interpolation before a convolution.
-      phaseshuffle: Radius of phase shuffle in the critic, along time, in time
-        steps; 0: no phase shuffle. Table 1 has 0 and 1.
-      dropout: Share of the critic's feature maps to drop.
-      iterations: Number of Griffin-Lim iterations from spectrogram to audio.
-      num_labels: Number of labels; both networks get the label of each clip.
-        0: no labels, as in the paper.
-
     Raises:
-      ValueError: A field is out of its range.
+      SettingError: A setting is out of its range.
     """
 
-    slice_len: int = spectrogram_lib.SLICE_LEN
-    channels: int = 1
-    latent_dim: int = 100
-    kernel_len: int = 5
-    dim: int = 64
-    batchnorm: bool = False
-    upsample: str = "zeros"
-    phaseshuffle: int = 0
-    dropout: float = 0.0
-    iterations: int = 16
-    num_labels: int = 0
+    slice_len: int = setting(
+        spectrogram_lib.SLICE_LEN,
+        "Number of samples of a clip, which give spectrograms of 128x128.",
+        choices=(spectrogram_lib.SLICE_LEN,),
+    )
+    channels: int = setting(1, "Number of audio channels.", choices=(1,))
+    kernel_len: int = setting(
+        5,
+        "Number of taps of every (transposed) convolution along each of its "
+        "two axes.",
+        flag="*_kernel_len",
+        low=1,
+    )
+    phaseshuffle: int = setting(
+        0,
+        "Radius of phase shuffle in the discriminator, along time, in time "
+        "steps; 0: no phase shuffle. Table 1 has 0 and 1.",
+        flag="*_disc_phaseshuffle",
+        low=0,
+    )
+    iterations: int = setting(
+        16,
+        "Number of Griffin-Lim iterations from spectrogram to audio.",
+        flag="*_ngl",
+        low=0,
+        resumable=True,
+    )
 
     def __post_init__(self) -> None:
-        """Checks the range of every field."""
-        for name, only in (
-            ("slice_len", spectrogram_lib.SLICE_LEN),
-            ("channels", 1),
-        ):
-            if getattr(self, name) != only:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}: expected {only}, the "
-                    "only value that SpecGAN supports"
-                )
-        spectrogram_lib.check_iterations(self.iterations)
+        """Checks all settings."""
+        settings.check(self)
         # The shortest map that is shuffled follows the last but one layer.
         shortest = 2 * FIRST_SIZE
-        dcgan.check(self, FIRST_SIZE**2, self.kernel_len**2, shortest)
+        self.check(FIRST_SIZE**2, self.kernel_len**2, shortest)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -180,10 +168,10 @@ class SpecGAN(gan.GAN):
       *networks: Generator and discriminator, such as those of this module.
       moments: Moments of the training data's spectrograms.
       iterations: Number of Griffin-Lim iterations from spectrogram to audio.
-      **settings: Arguments of `gan.GAN`.
+      **others: Arguments of `gan.GAN`.
 
     Raises:
-      ValueError: A setting is out of its range.
+      SettingError: A setting is out of its range.
 
     Source: section 4 of the paper.
     """
@@ -193,10 +181,10 @@ class SpecGAN(gan.GAN):
         *networks: keras.Model,
         moments: spectrogram_lib.Moments,
         iterations: int = 16,
-        **settings: Any,
+        **others: Any,
     ) -> None:
-        super().__init__(*networks, **settings)
-        spectrogram_lib.check_iterations(iterations)
+        super().__init__(*networks, **others)
+        settings.check_value("iterations", iterations, low=0)
         augmentation.check(self.augment, augmentation.SPECTROGRAM_KINDS)
         self.moments = moments
         self.iterations = iterations

@@ -1,21 +1,13 @@
-"""Trains a SpecGAN, and lets one hear, use and export what it learnt.
+"""Trains a SpecGAN; generates, plays and exports audio with it.
 
-  python train_specgan.py train [TRAIN_DIR] --data_dir sc09/
-  python train_specgan.py preview [TRAIN_DIR]
-  python train_specgan.py incept [TRAIN_DIR]
-  python train_specgan.py generate [TRAIN_DIR] --n 20
-  python train_specgan.py generate [TRAIN_DIR] --say "three one four"
-  python train_specgan.py play [TRAIN_DIR]
-  python train_specgan.py export [TRAIN_DIR] --format onnx
-  python train_specgan.py infer [TRAIN_DIR]
-  python train_specgan.py release [TRAIN_DIR]
-  python train_specgan.py moments [TRAIN_DIR] --data_dir sc09/
-  python train_specgan.py import [TRAIN_DIR] --checkpoint PATH/model.ckpt-STEP
+Examples:
+  python train_specgan.py train ./run --data_dir sc09/
+  python train_specgan.py preview ./run
+  python train_specgan.py generate ./run --n 20
+  python train_specgan.py export ./run --format onnx
 
-TRAIN_DIR is ./train if left out. `train` goes on with a run that is there; the
-other modes know its flags from its config.json. `moments` measures what is
-normal in the data; `train` does so by itself where that was not done. `import`
-makes a TRAIN_DIR of a checkpoint of the authors' code.
+Spectrograms are normalised by the moments of the data. `train` measures them
+if they are missing; `moments` takes the same flags of the data.
 """
 
 import functools
@@ -33,13 +25,14 @@ import specgan
 from commandline import flags, program, run_config
 from modes import train
 from networks import spectrogram
+from training import config as config_lib
 from training import dataset, model, train_dir
 
 
 def measure(
-    path: pathlib.Path, config: model.Config, found: dataset.Corpus
+    path: pathlib.Path, config: config_lib.RunConfig, found: dataset.Corpus
 ) -> None:
-    """Measures what is normal in the audio of a run, and writes it down."""
+    """Measures the moments of the audio of a run, and writes them to a file."""
     batches = dataset.pass_once(
         found, config, lambda *why: logging.warning("skipped: %r: %s", *why)
     )
@@ -50,7 +43,7 @@ def measure(
 
 def prepare(
     directory: train_dir.TrainDir,
-    config: model.Config,
+    config: config_lib.RunConfig,
     found: dataset.Corpus | None,
 ) -> None:
     """Makes sure that a train dir has moments.
@@ -81,22 +74,24 @@ def prepare(
 def moments(
     command_line: flags.CommandLine, directory: train_dir.TrainDir
 ) -> None:
-    """Measures moments alone.
+    """Measures the moments of the data's spectrograms, and stops.
 
     Raises:
-      ValueError: A run learns by those that are there.
+      ValueError: A run uses those that are there.
     """
     saved = None
     if directory.exists():
-        saved = MODEL.read_config(directory)
+        saved = directory.read_config(MODEL.config)
     path = pathlib.Path(program.FLAGS.data_moments_fp or directory.moments)
     if saved and directory.moments.exists() and path == directory.moments:
         raise ValueError(
             f"the run in {directory.path} learns by {path}: name another train "
             "dir, or another file by --data_moments_fp"
         )
-    config = run_config.read_flags(command_line, program.FLAGS, saved)
-    found = train.find_audio(config, directory)
+    config = run_config.read_flags(
+        command_line, program.FLAGS, saved, fixed=("data",)
+    )
+    config, found = train.find_audio(config, directory)
     with directory.lock():
         measure(path, config, found)
 
@@ -104,7 +99,7 @@ def moments(
 def gan_of(
     directory: train_dir.TrainDir, config: specgan.SpecGANConfig
 ) -> Callable[..., specgan.SpecGAN]:
-    """SpecGAN, as it hears by the moments of a train dir."""
+    """Returns the class SpecGAN with the moments of a train dir."""
     return functools.partial(
         specgan.SpecGAN,
         moments=spectrogram.Moments.load(directory.moments),
@@ -120,18 +115,29 @@ MODEL = model.Model(
     gan_of=gan_of,
     prepare=prepare,
 )
+# Settings that `moments` uses: those that change slices.
+SLICE_SETTINGS = (
+    *("dir", "sample_rate", "overlap_ratio", "first_slice", "pad_end"),
+    *("normalize", "fast_wav", "max_bad"),
+)
 COMMAND_LINE = flags.CommandLine(
     MODEL,
-    own_settings=(
-        ("specgan_ngl", "model", "iterations", "of Griffin and Lim, from "
-         "spectrogram to sound"),
-    ),
+    modes={
+        **program.MODES,
+        "moments": flags.Mode(moments, uses=SLICE_SETTINGS.__contains__),
+    },
     own_options=(
-        ("data_moments_fp", None, "moments: file to write; train, import: file "
-         "to copy at the start; TRAIN_DIR/moments.npz if left out"),
+        flags.Option(
+            "data_moments_fp",
+            None,
+            "File of moments, the mean and the standard deviation of each "
+            "frequency bin. moments writes it; train and import copy it into a "
+            "new run. TRAIN_DIR/moments.npz if left out.",
+            ("moments", "train", "import"),
+        ),
     ),
-    own_modes={"moments": moments},
-)  # fmt: skip
+    without=("spectral_critics", "spectral_dim"),  # they need waveforms
+)
 
 if __name__ == "__main__":
     program.run(COMMAND_LINE)

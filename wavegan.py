@@ -15,80 +15,78 @@ import tensorflow as tf
 
 import phaseshuffle
 from networks import dcgan, fast_conv, upsampling
+from system import settings
+from system.settings import setting
 
 FIRST_LEN = 16  # time steps of the generator's first feature map
 SLICE_LENS = tuple(2**k for k in range(6, 21))
 
 
 @dataclasses.dataclass(frozen=True)
-class WaveGANConfig:
+class WaveGANConfig(dcgan.Config):
     """The architecture of both networks; the defaults are the paper's.
 
-    Attributes:
-      slice_len: Number of samples that the generator makes: a power of two from
-        64 to 2**20.
-      channels: Number of audio channels.
-      latent_dim: Size of the latent vector z.
-      kernel_len: Number of taps of every (transposed) convolution.
-      dim: Number of channels of the critic's first layer; it doubles with each
-        layer.
-      batchnorm: Whether to use batch normalisation between layers, as DCGAN
-        does.
-      upsample: Upsampling of the generator's layers: "zeros" between the
-        samples (a transposed convolution), or "nn" (nearest neighbour),
-        "linear" or "cubic" interpolation before a convolution. Table 1 has all
-        four.
-      phaseshuffle: Radius of phase shuffle in the critic in time steps; 0: no
-        phase shuffle.
-      phaseshuffle_per_example: Whether to draw one shift for each example; the
-        authors' code draws one for a batch.
-      post_filter_len: Number of taps of a learned filter after the generator's
-        tanh; 0: no filter; 512 in the paper.
-      fade_len: Number of samples at the end of the generator's output that fade
-        to silence, for data sets whose clips end in silence; 0: no fade, as in
-        the paper.
-      dropout: Share of the critic's feature maps to drop; 0.5 in table 1.
-      num_labels: Number of labels; both networks get the label of each clip.
-        0: no labels, as in the paper.
-
     Raises:
-      ValueError: A field is out of its range.
+      SettingError: A setting is out of its range.
     """
 
-    slice_len: int = 16384
-    channels: int = 1
-    latent_dim: int = 100
-    kernel_len: int = 25
-    dim: int = 64
-    batchnorm: bool = False
-    upsample: str = "zeros"
-    phaseshuffle: int = 2
-    post_filter_len: int = 0
-    dropout: float = 0.0
-    phaseshuffle_per_example: bool = False
-    fade_len: int = 0
-    num_labels: int = 0
+    slice_len: int = setting(
+        16384,
+        "Number of samples that the generator makes: a power of two from 64 to "
+        "1048576.",
+        flag="data_slice_len",
+        choices=SLICE_LENS,
+    )
+    channels: int = setting(
+        1, "Number of audio channels.", flag="data_num_channels", low=1
+    )
+    kernel_len: int = setting(
+        25,
+        "Number of taps of every (transposed) convolution.",
+        flag="*_kernel_len",
+        low=1,
+    )
+    phaseshuffle: int = setting(
+        2,
+        "Radius of phase shuffle in the discriminator, in time steps; 0: no "
+        "phase shuffle.",
+        flag="*_disc_phaseshuffle",
+        low=0,
+    )
+    phaseshuffle_per_example: bool = setting(
+        False,
+        "Draw one shift of phase shuffle for each example; the authors' code "
+        "draws one for each batch.",
+        flag="*_disc_phaseshuffle_per_example",
+    )
+    post_filter_len: int = setting(
+        0,
+        "Number of taps of the filter after the generator's tanh that "
+        "--wavegan_genr_pp adds; 0: no filter.",
+        flag="*_genr_pp_len",
+        switch=settings.Switch(
+            "*_genr_pp", "Learn a filter after the generator's tanh.", on=512
+        ),
+        low=0,
+    )
+    fade_len: int = setting(
+        0,
+        "Number of samples at the end of the generator's output that fade to "
+        "silence, for data whose clips end in silence; 0: no fade, as in the "
+        "paper.",
+        flag="*_genr_fade_len",
+        low=0,
+    )
 
     def __post_init__(self) -> None:
-        """Checks the range of every field."""
-        if self.slice_len not in SLICE_LENS:
-            choices = ", ".join(map(str, SLICE_LENS))
-            raise ValueError(
-                f"slice_len is {self.slice_len}: expected one of {choices}"
-            )
+        """Checks all settings."""
+        settings.check(self)
         # The shortest map that is shuffled follows the last but one layer.
         shortest = FIRST_LEN * self.strides[-1]
-        dcgan.check(self, FIRST_LEN, self.kernel_len, shortest)
-        if self.post_filter_len < 0:
-            raise ValueError(
-                f"post_filter_len is {self.post_filter_len}: expected a number "
-                "of taps, or 0 for none"
-            )
-        if not 0 <= self.fade_len <= self.slice_len:
-            raise ValueError(
-                f"fade_len is {self.fade_len}: expected 0 (none) to "
-                f"{self.slice_len} samples"
-            )
+        self.check(FIRST_LEN, self.kernel_len, shortest)
+        settings.check_value(
+            "fade_len", self.fade_len, low=0, high=self.slice_len
+        )
 
     @property
     def strides(self) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import soundfile
 import soxr
 
 from audio import decode
-from system import atomic
+from system import atomic, settings
 
 FORMATS = ("wav", "flac")
 LOUDNESS = -23.0  # target in LUFS, recommended by EBU R 128
@@ -58,7 +58,7 @@ class Writing:
       normalize: Normalisation of the level, a key of `LEVELS`.
 
     Raises:
-      ValueError: A field is out of its range.
+      SettingError: A field is out of its range.
     """
 
     format: str = "wav"
@@ -67,14 +67,11 @@ class Writing:
 
     def __post_init__(self) -> None:
         """Checks the range of every field."""
-        for name, choices in (("format", FORMATS), ("normalize", LEVELS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}: expected one of "
-                    + ", ".join(choices)
-                )
-        if self.rate and not 1000 <= self.rate <= 384000:
-            raise ValueError(f"rate is {self.rate}: expected 1000 to 384000")
+        check = settings.check_value
+        check("format", self.format, choices=FORMATS)
+        check("normalize", self.normalize, choices=tuple(LEVELS))
+        if self.rate:
+            check("rate", self.rate, low=1000, high=384000)
 
 
 def encode(

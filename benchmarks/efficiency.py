@@ -310,7 +310,10 @@ def main() -> None:
             ),
             DATA["sample_rate"],
             dataset.real_clips(
-                {"data": {"dir": args.data_dir, **DATA}, "model": SHAPE},
+                config_lib.RunConfig(
+                    wavegan.WaveGANConfig(**SHAPE),
+                    config_lib.DataConfig(dir=args.data_dir, **DATA),
+                ),
                 incept.MAX_REAL_CLIPS,
             ),
             words=word_classifier.words,

@@ -1,110 +1,233 @@
-"""The flags that all models share, and the command line of one model."""
+"""The flags of a model's command line, and which modes use them."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from audio import write
+from modes import export, latents
+from system import settings
+from training import config as config_lib
 from training import model as model_lib
 from training import train_dir
 
-Setting = tuple[str, str, str, str]  # flag, section and field of it, help
-Option = tuple[str, Any, str]  # flag that is no field, default, help
 
-# Names of the original stay; * is the model's.
-SETTINGS: tuple[Setting, ...] = (
-    ("data_dir", "data", "dir", "folder of audio files, however deep; if it "
-     "has a folder train/, that one. Spoken digits are made if left out"),
-    ("data_sample_rate", "data", "sample_rate", "in Hz; others are resampled"),
-    ("data_overlap_ratio", "data", "overlap_ratio", "of slice and next slice"),
-    ("data_first_slice", "data", "first_slice", "only each file's first slice"),
-    ("data_pad_end", "data", "pad_end", "keep what is left at a file's end"),
-    ("data_normalize", "data", "normalize", "bring each file's peak to 1"),
-    ("data_fast_wav", "data", "fast_wav", "promise that all files are WAV, "
-     "16-bit or float, at the sample rate: others are refused"),
-    ("data_prefetch_gpu_num", "data", "prefetch_gpu_num", "GPU that batches "
-     "wait on; -1: none"),
-    ("data_cache", "data", "cache", "where decoded audio stays: none, memory, "
-     "disk; auto: in memory if a quarter of what is free holds it"),
-    ("data_max_bad", "data", "max_bad", "share of unusable files to accept"),
-    ("data_labels", "data", "labels", "words: learn which word each clip says, "
-     "by its name (Seven_x.wav, seven/x.wav), so that words can be asked for"),
-    ("*_latent_dim", "model", "latent_dim", "size of z"),
-    ("*_kernel_len", "model", "kernel_len", "taps of each convolution"),
-    ("*_dim", "model", "dim", "channels of the first critic layer"),
-    ("*_batchnorm", "model", "batchnorm", "use batch normalisation"),
-    ("*_genr_upsample", "model", "upsample", "zeros (transposed "
-     "convolution), nn, linear or cubic"),
-    ("*_disc_phaseshuffle", "model", "phaseshuffle", "radius; 0: none"),
-    ("*_disc_dropout", "model", "dropout", "share of activations"),
-    ("*_disc_nupdates", "train", "critic_steps", "discriminator updates "
-     "for each of the generator's"),
-    ("*_loss", "train", "loss", "dcgan, lsgan, wgan, wgan-gp, r1 or "
-     "r3gan"),
-    ("train_batch_size", "train", "batch_size", "clips in each update"),
-    ("train_learning_rate", "train", "learning_rate", "of both networks; 0: "
-     "the loss's own, 1e-4 for wgan-gp"),
-    ("train_disc_learning_rate", "train", "disc_learning_rate", "of the "
-     "discriminator alone; 0: as the generator's"),
-    ("train_penalty_weight", "train", "penalty_weight", "of the "
-     "discriminator's slope penalty; 0: the loss's own, 10 for wgan-gp"),
-    ("train_penalty_interval", "train", "penalty_interval", "discriminator "
-     "updates from one penalty to the next, each so many times heavier"),
-    ("train_ema_decay", "train", "ema_decay", "of the generator's running "
-     "average; 0: none"),
-    ("train_augment", "train", "augment", "change clips at random before the "
-     "discriminator hears them: some of shift,polarity,gain,filter,noise; "
-     "SpecGAN's spectrograms have no polarity"),
-    ("train_jit", "train", "jit", "compile the step by XLA"),
-    ("precision", "train", "precision", "fp32, or bf16: activations and "
-     "products in bfloat16, weights and losses in float32"),
-    ("train_max_steps", "train", "max_steps", "generator updates; 0: no end"),
-    ("train_save_secs", "train", "save_secs", "between two checkpoints"),
-    ("train_summary_secs", "train", "summary_secs", "between two sounds and "
-     "pictures for TensorBoard"),
-    ("deterministic", "train", "deterministic", "the same bits from the same "
-     "seed on a GPU too, which costs time; a CPU does so anyway"),
-    ("seed", "train", "seed", "of the run; in generate, of the first clip: "
-     "the others count on"),
-)  # fmt: skip
-OPTIONS: tuple[Option, ...] = (
-    ("num_gpus", -1, "train: GPUs of this machine; -1: all that it has; 0: "
-     "none"),
-    ("preview_n", 32, "preview, release: clips; if the model knows words, as "
-     "many columns of clips as fit in, a row for each word"),
-    ("incept_n", 5000, "incept: clips to score"),
-    ("incept_k", 10, "incept: splits of the inception score"),
-    ("incept_classifier", None, "incept, generate: folder that "
-     "eval.train_classifier made; if left out, one is trained by incept from "
-     "the names of the training files"),
-    ("checkpoint", None, "import: checkpoint of the authors' code, "
-     "PATH/model.ckpt-STEP"),
-    ("once", False, "preview, incept: stop after the newest checkpoint"),
-    ("n", 20, "generate: number of clips; with --say, of files, 1 if left out"),
-    ("word", [], "generate: word that clips say; of several, between commas, "
-     "each in turn. All that the model knows if left out"),
-    ("say", "", "generate: phrase, as 'three one four', to write to one file, "
-     "in one voice; its words between spaces or commas"),
-    ("interpolate", [], "generate: two seeds, A B, to walk between instead; "
-     "with one word, that of --word or else of seed A"),
-    ("steps", 9, "generate: clips on that walk, both ends included"),
-    ("interpolation", "slerp", "generate: the way, slerp or straight"),
-    ("truncation", 1.0, "generate: what latent vectors are multiplied by; the "
-     "smaller, the more alike the clips"),
-    ("label", "", "generate: word that a judge is to hear"),
-    ("best", 0, "generate: of all clips, how many to keep: those most surely "
-     "heard as the label"),
-    ("concat", False, "generate: write one file of all clips"),
-    ("format", "", "generate: wav or flac; export: savedmodel, keras, tflite "
-     "or onnx; the first if left out"),
-    ("rate", 0, "generate: in Hz, to resample to; 0: as it is"),
-    ("normalize", "none", "generate: bring each clip to its peak, or to a "
-     "loudness of -23 LUFS: none, peak or loudness"),
-    ("out_dir", None, "generate, export, release: TRAIN_DIR/generated, "
-     "TRAIN_DIR/export or TRAIN_DIR/release if left out; with --pretrained, "
-     "./generated or ./export"),
-    ("port", 0, "play: of this machine, where to serve the page; 0: any free "
-     "one"),
-)  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """A flag.
+
+    Attributes:
+      name: Its name.
+      default: Its default, whose type is that of the flag.
+      help: What it means, in sentences.
+      modes: Modes that use it; all others refuse it.
+    """
+
+    name: str
+    default: Any
+    help: str
+    modes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ConfigFlag:
+    """The flag of a setting of the config.
+
+    Attributes:
+      section: Section of the config.
+      field: Name of the setting.
+      default: Its default.
+      setting: Its description; its flags' names are complete.
+    """
+
+    section: str
+    field: str
+    default: Any
+    setting: settings.Setting
+
+    @property
+    def name(self) -> str:
+        """Name of the flag that holds the value."""
+        return self.setting.flag
+
+    def options(self, modes: tuple[str, ...]) -> list[Option]:
+        """Returns the flag, and its switch if it has one, for some modes."""
+        text, choices = self.setting.help, self.setting.choices
+        if choices and isinstance(choices[0], str) and "" not in choices:
+            text += f" One of {', '.join(choices)}."
+        switch = self.setting.switch
+        if not switch:
+            return [Option(self.name, self.default, text, modes)]
+        return [
+            Option(switch.flag, False, switch.help, modes),
+            Option(self.name, switch.on, text, modes),
+        ]
+
+    def read(self, values: Any) -> tuple[bool, Any]:
+        """Reads the command line.
+
+        Args:
+          values: Its flags, absl's.
+
+        Returns:
+          Whether the setting is given, and its value.
+        """
+        flag = values[self.name]
+        if not self.setting.switch:
+            return bool(flag.present), flag.value
+        switch = values[self.setting.switch.flag]
+        return bool(switch.present), flag.value if switch.value else 0
+
+
+OPTIONS = (
+    Option(
+        "num_gpus",
+        -1,
+        "Number of GPUs of this machine to use; -1: all; 0: none.",
+        ("train",),
+    ),
+    Option(
+        "preview_n",
+        32,
+        "Number of clips. If the model knows words, each word has a row of "
+        "clips, as many as fit into that number.",
+        ("preview", "release"),
+    ),
+    Option("incept_n", 5000, "Number of clips to score.", ("incept",)),
+    Option(
+        "incept_k", 10, "Number of splits of the inception score.", ("incept",)
+    ),
+    Option(
+        "incept_classifier",
+        None,
+        "Folder of a classifier that eval.train_classifier made. If left out, "
+        "incept trains one on the training files, whose names must hold words, "
+        "and generate uses that one.",
+        ("incept", "generate"),
+    ),
+    Option(
+        "checkpoint",
+        None,
+        "Checkpoint of the authors' code, PATH/model.ckpt-STEP.",
+        ("import",),
+    ),
+    Option(
+        "once",
+        False,
+        "Stop after the newest checkpoint, instead of waiting for others.",
+        ("preview", "incept"),
+    ),
+    Option(
+        "n",
+        20,
+        "Number of clips; with --say, number of files, 1 if left out.",
+        ("generate",),
+    ),
+    Option(
+        "word",
+        [],
+        "Word that the clips say. Several words, separated by commas, take "
+        "turns; if left out, all words that the model knows do.",
+        ("generate",),
+    ),
+    Option(
+        "say",
+        "",
+        "Phrase, such as 'three one four', to write to one file, in one voice. "
+        "Its words are separated by spaces or commas.",
+        ("generate",),
+    ),
+    Option(
+        "interpolate",
+        [],
+        "Two seeds, A B: the clips lead from the one to the other. They say "
+        "one word, that of --word or else that of seed A.",
+        ("generate",),
+    ),
+    Option(
+        "steps",
+        9,
+        "Number of clips from seed A to seed B, including both.",
+        ("generate",),
+    ),
+    Option(
+        "interpolation",
+        "slerp",
+        "Path from seed A to seed B: on an arc around the origin (slerp), or "
+        f"straight. One of {', '.join(latents.INTERPOLATIONS)}.",
+        ("generate",),
+    ),
+    Option(
+        "truncation",
+        1.0,
+        "Factor of the latent vectors, in (0, 1]; the smaller it is, the more "
+        "alike the clips are.",
+        ("generate",),
+    ),
+    Option(
+        "label",
+        "",
+        "Word that the classifier should recognise in the clips that --best "
+        "keeps.",
+        ("generate",),
+    ),
+    Option(
+        "best",
+        0,
+        "Number of clips to keep: those in which the classifier recognises "
+        "--label with the highest probability; 0: all clips.",
+        ("generate",),
+    ),
+    Option("concat", False, "Write all clips to one file.", ("generate",)),
+    Option(
+        "format",
+        "",
+        f"Format of the files, for generate one of {', '.join(write.FORMATS)}, "
+        f"for export one of {', '.join(export.FORMATS)}; the first one if left "
+        "out.",
+        ("generate", "export"),
+    ),
+    Option(
+        "rate",
+        0,
+        "Sampling rate of the files in Hz; 0: that of the model.",
+        ("generate",),
+    ),
+    Option(
+        "normalize",
+        "none",
+        "Normalisation of each clip: none, to a peak of 1, or to a loudness of "
+        f"-23 LUFS. One of {', '.join(write.LEVELS)}.",
+        ("generate",),
+    ),
+    Option(
+        "out_dir",
+        None,
+        "Folder for the files. If left out, it is TRAIN_DIR/generated, "
+        "TRAIN_DIR/export or TRAIN_DIR/release; with --pretrained, ./generated "
+        "or ./export.",
+        ("generate", "export", "infer", "release"),
+    ),
+    Option(
+        "port",
+        0,
+        "Port of this machine at which the page is served; 0: any free port.",
+        ("play",),
+    ),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mode:
+    """A mode of the command line.
+
+    Attributes:
+      run: Runs it; the first line of its docstring is the mode's help.
+      uses: Tells of a setting of the config whether the mode uses its flag.
+    """
+
+    run: Callable[["CommandLine", train_dir.TrainDir], None]
+    uses: Callable[[str], bool] = lambda field: False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,21 +236,15 @@ class CommandLine:
 
     Attributes:
       model: The model.
-      own_settings: Flags of fields of the config that this model alone has.
-      own_options: Flags of this model alone that are not fields.
-      switches: Fields that one of those turns on, and another sizes.
-      own_modes: Modes of this model alone.
+      modes: Its modes by name.
+      own_options: Flags of this model alone that are no settings of the config.
+      without: Settings of the config that have no flag for this model.
     """
 
     model: model_lib.Model
-    own_settings: tuple[Setting, ...] = ()
+    modes: dict[str, Mode]
     own_options: tuple[Option, ...] = ()
-    switches: dict[str, tuple[str, str]] = dataclasses.field(
-        default_factory=dict
-    )
-    own_modes: dict[
-        str, Callable[["CommandLine", train_dir.TrainDir], None]
-    ] = dataclasses.field(default_factory=dict)
+    without: tuple[str, ...] = ()
 
     @property
     def program(self) -> str:
@@ -135,15 +252,54 @@ class CommandLine:
         return f"train_{self.model.name}.py"
 
     @property
-    def settings(self) -> list[Setting]:
-        """All flags of fields of the config."""
-        shared = (
-            (name.replace("*", self.model.name), section, field, text)
-            for name, section, field, text in SETTINGS
-        )
-        return [*shared, *self.own_settings]
+    def config_flags(self) -> dict[str, ConfigFlag]:
+        """The flags of the config's settings, by setting."""
+        found = {}
+        sections = config_lib.sections_of(self.model.config)
+        for section, kind in sections.items():
+            for field in dataclasses.fields(kind):
+                setting = self._complete(settings.of(field))
+                if setting.flag and field.name not in self.without:
+                    found[field.name] = ConfigFlag(
+                        section, field.name, field.default, setting
+                    )
+        return found
+
+    def _complete(self, setting: settings.Setting) -> settings.Setting:
+        """Puts the model's name into the names of flags."""
+        name = self.model.name
+        switch = setting.switch
+        if switch:
+            switch = dataclasses.replace(
+                switch, flag=switch.flag.replace("*", name)
+            )
+        flag = setting.flag.replace("*", name)
+        return dataclasses.replace(setting, flag=flag, switch=switch)
+
+    @property
+    def config_options(self) -> list[Option]:
+        """The flags of the config's settings, with the modes that use them."""
+        found = []
+        for field, flag in self.config_flags.items():
+            users = [n for n, mode in self.modes.items() if mode.uses(field)]
+            found += flag.options(tuple(users))
+        return found
 
     @property
     def options(self) -> list[Option]:
-        """All flags that are not fields."""
-        return [*OPTIONS, *self.own_options]
+        """All flags."""
+        return [*self.config_options, *OPTIONS, *self.own_options]
+
+    def name_of(self, field: str, mode: str) -> str:
+        """Returns how a user of a mode knows a setting: as `--flag`, if any.
+
+        Args:
+          field: Name of an option, or of a setting of the config.
+          mode: The mode.
+        """
+        used = {option.name for option in self.options if mode in option.modes}
+        flag = self.config_flags.get(field)
+        for name in (field, flag.name if flag else field):
+            if name in used:
+                return f"--{name}"
+        return field

@@ -1,4 +1,4 @@
-"""The command line of a model: its flags, its modes, and how it ends."""
+"""Runs the mode that a command line names, and turns errors into exit codes."""
 
 import errno
 import functools
@@ -7,12 +7,12 @@ import pathlib
 import re
 import signal
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 from absl import app, flags, logging
 
+import gan as gan_lib
 from audio import write
 from commandline import flags as flags_lib
 from commandline import run_config
@@ -25,12 +25,15 @@ from modes import play as play_lib
 from modes import preview as preview_lib
 from modes import release as release_lib
 from modes import train as train_lib
+from system import settings
 from training import checkpoints, distributed, train_dir
+from training import config as config_lib
 
 FLAGS = flags.FLAGS
 HERE = pathlib.Path(__file__).resolve().parents[1]
 
 CommandLine = flags_lib.CommandLine
+Mode = flags_lib.Mode
 
 _DEFINE: dict[type, Any] = {
     bool: flags.DEFINE_boolean,
@@ -40,44 +43,46 @@ _DEFINE: dict[type, Any] = {
     type(None): flags.DEFINE_string,
     list: flags.DEFINE_list,
 }
-# --help is to show them as flags of the program that calls.
+# --help then shows them as flags of the program that calls `define`.
 flags.disclaim_key_flags()
 
 
 def define(command_line: CommandLine, values: flags.FlagValues = FLAGS) -> None:
     """Defines the flags of a model's command line."""
-    defaults = {
-        name: kind() for name, kind in command_line.model.sections.items()
-    }
-    for name, section, field, text in command_line.settings:
-        default = getattr(defaults[section], field)
-        _DEFINE[type(default)](name, default, text, flag_values=values)
-    for name, default, text in command_line.options:
-        _DEFINE[type(default)](name, default, text, flag_values=values)
+    settings_of_run = command_line.config_options
+    for option in command_line.options:
+        text = option.help
+        if option not in settings_of_run:
+            text = f"{', '.join(option.modes)}: {text}"
+        define_flag = _DEFINE[type(option.default)]
+        define_flag(option.name, option.default, text, flag_values=values)
+
+
+def _open(
+    command_line: CommandLine, directory: train_dir.TrainDir
+) -> tuple[gan_lib.GAN, train_dir.TrainDir, config_lib.RunConfig]:
+    """Builds the GAN of a train dir; returns it with train dir and config."""
+    config = directory.read_config(command_line.model.config)
+    return command_line.model.build(directory, config), directory, config
 
 
 def train(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
-    """Trains, or goes on training."""
+    """Trains a model, or continues the run in TRAIN_DIR."""
     model = command_line.model
     released = _released(command_line)
-    resuming = directory.exists()
-    saved = None
-    if resuming:
-        saved = model.read_config(directory)
+    saved: config_lib.RunConfig | None = None
+    fixed: tuple[str, ...] = ()
+    if directory.exists():
+        saved = directory.read_config(model.config)
+        fixed = ("data", "model", "train")
     elif released:
-        shipped = model.read_config(train_dir.TrainDir(released))
-        # Whether files tell words, and which, is up to the data of the new run.
-        unlabelled = {**shipped["data"], "labels": "", "words": ()}
-        saved = {**shipped, "data": unlabelled}
-    config = run_config.read_flags(
-        command_line,
-        FLAGS,
-        saved,
-        run_config.SECTIONS if resuming else ("model",),
-    )
+        shipped = train_dir.TrainDir(released).read_config(model.config)
+        # The names of the new run's files determine its words.
+        saved = shipped.with_words(()).replace(labels="")
+        fixed = ("model",)
     train_lib.train(
         model,
-        config,
+        run_config.read_flags(command_line, FLAGS, saved, fixed),
         directory,
         released=released,
         num_gpus=FLAGS.num_gpus,
@@ -85,20 +90,18 @@ def train(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
 
 
 def preview(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
-    """Makes checkpoints heard and seen as they come."""
+    """Writes audio and a picture of each new checkpoint."""
     preview_lib.preview(
-        command_line.model.build(directory),
-        directory,
+        *_open(command_line, directory),
         num_clips=FLAGS.preview_n,
         once=FLAGS.once,
     )
 
 
 def incept(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
-    """Scores checkpoints as they come."""
+    """Scores each new checkpoint, and keeps the best one."""
     incept_lib.incept(
-        command_line.model.build(directory),
-        directory,
+        *_open(command_line, directory),
         classifier_dir=_path(FLAGS.incept_classifier),
         num_clips=FLAGS.incept_n,
         splits=FLAGS.incept_k,
@@ -113,25 +116,29 @@ def _path(text: str | None) -> pathlib.Path | None:
 def _out_dir(
     command_line: CommandLine, directory: train_dir.TrainDir, name: str
 ) -> pathlib.Path:
-    """Where files go, unless a flag says: not beside the program's weights."""
+    """Returns the folder for files: --out_dir, or a default.
+
+    The default is in the train dir, or in the working directory for the weights
+    that come with the program.
+    """
     home = pathlib.Path() if _released(command_line) else directory.path
     return pathlib.Path(FLAGS.out_dir or home / name)
 
 
 def _split_words(text: str) -> tuple[str, ...]:
-    """Splits a phrase at its commas, if it has some, or at its spaces."""
+    """Splits a phrase at its commas, or at its spaces if it has no commas."""
     words = text.lower().split("," if "," in text else None)
     return tuple(word.strip() for word in words if word.strip())
 
 
 def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
-    """Writes clips."""
+    """Writes clips, or phrases, as audio files."""
     ends = FLAGS.interpolate
     if not all(seed.isdecimal() for seed in ends):
-        raise ValueError(f"interpolate is {','.join(ends)}: expected two seeds")
+        raise settings.SettingError("interpolate", ",".join(ends), "two seeds")
     say = _split_words(FLAGS.say)
     if FLAGS.say and not say:
-        raise ValueError(f"say is {FLAGS.say!r}: expected words")
+        raise settings.SettingError("say", FLAGS.say, "words")
     request = generate_lib.Request(
         num_clips=1 if say and not FLAGS["n"].present else FLAGS.n,
         seed=FLAGS.seed,
@@ -149,8 +156,7 @@ def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
         FLAGS.format or write.FORMATS[0], FLAGS.rate, FLAGS.normalize
     )
     generate_lib.generate(
-        command_line.model.build(directory),
-        directory,
+        *_open(command_line, directory),
         request,
         writing,
         out_dir=_out_dir(command_line, directory, "generated"),
@@ -159,21 +165,18 @@ def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
 
 
 def play(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
-    """Serves a page to play on."""
-    play_lib.play(
-        command_line.model.build(directory), directory, port=FLAGS.port
-    )
+    """Serves a web page of pads that play clips, to this machine only."""
+    play_lib.play(*_open(command_line, directory), port=FLAGS.port)
 
 
 def export(
     command_line: CommandLine, directory: train_dir.TrainDir, form: str = ""
 ) -> None:
-    """Writes the generator for others."""
+    """Writes the generator as a SavedModel, or for Keras, TFLite or ONNX."""
     form = form or FLAGS.format or next(iter(export_lib.FORMATS))
     export_lib.check(form)
     export_lib.export(
-        command_line.model.build(directory),
-        directory,
+        *_open(command_line, directory),
         model=command_line.model.name,
         form=form,
         out_dir=_out_dir(command_line, directory, "export"),
@@ -181,15 +184,14 @@ def export(
 
 
 def infer(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
-    """Exports a SavedModel; the name of the original."""
+    """Writes a SavedModel, like export; the name of the original code."""
     export(command_line, directory, "savedmodel")
 
 
 def release(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
-    """Writes weights that travel."""
+    """Writes float16 weights, config and samples of the run, to pass on."""
     release_lib.release(
-        command_line.model.build(directory),
-        directory,
+        *_open(command_line, directory),
         num_clips=FLAGS.preview_n,
         out_dir=_out_dir(command_line, directory, "release"),
     )
@@ -198,11 +200,11 @@ def release(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
 def import_original(
     command_line: CommandLine, directory: train_dir.TrainDir
 ) -> None:
-    """Makes a train dir of a checkpoint of the authors' code.
+    """Makes TRAIN_DIR of a checkpoint of the paper authors' code.
 
     Raises:
-      ValueError: It holds something else, contradicts a flag, or leaves open
-        what a flag must tell; or the train dir holds a run.
+      ValueError: The checkpoint is of other networks, contradicts a flag, or
+        leaves a setting open that no flag gives; or TRAIN_DIR holds a run.
     """
     model = command_line.model
     if directory.exists() or directory.checkpoints.steps():
@@ -213,31 +215,26 @@ def import_original(
     found = original_checkpoint.model_of(checkpoint)
     if found != model.name:
         raise ValueError(f"{checkpoint.path} is for train_{found}.py: use that")
-    config = run_config.read_flags(
-        command_line,
-        FLAGS,
-        run_config.resolve_ambiguous_settings(
-            command_line, FLAGS, original_checkpoint.settings(checkpoint)
-        ),
-        fixed=(),
+    fitting = run_config.resolve_ambiguous_settings(
+        command_line, FLAGS, original_checkpoint.settings(checkpoint)
     )
+    config = run_config.read_flags(command_line, FLAGS, fitting)
     import_original_lib.import_original(model, config, directory, checkpoint)
 
 
-MODES: dict[str, Callable[[CommandLine, train_dir.TrainDir], None]] = {
-    "train": train,
-    "preview": preview,
-    "incept": incept,
-    "generate": generate,
-    "play": play,
-    "export": export,
-    "infer": infer,
-    "release": release,
-    "import": import_original,
+MODES = {
+    "train": Mode(train, uses=lambda field: True),
+    "preview": Mode(preview),
+    "incept": Mode(incept),
+    "generate": Mode(generate, uses=lambda field: field == "seed"),
+    "play": Mode(play),
+    "export": Mode(export),
+    "infer": Mode(infer),
+    "release": Mode(release),
+    # The authors' networks take no labels.
+    "import": Mode(import_original, uses=lambda field: field != "labels"),
 }
-# Those that take --pretrained.
-RELEASED_MODES = ("train", "generate", "play", "export", "infer")
-EXIT_CODES = {  # what is wrong: a scheduler may start some again
+EXIT_CODES = {  # by error: a scheduler may start some commands again
     checkpoints.CorruptError: 2,
     FloatingPointError: 3,
     distributed.WorkerLostError: 69,
@@ -253,7 +250,7 @@ REMEDIES = {
 
 
 def _released(command_line: CommandLine) -> pathlib.Path | None:
-    """The weights that come with the program, if they are asked for."""
+    """Returns the folder of the program's weights with --pretrained."""
     return (
         command_line.model.pretrained
         if command_line.model.pretrained and FLAGS.pretrained
@@ -262,22 +259,19 @@ def _released(command_line: CommandLine) -> pathlib.Path | None:
 
 
 def main(command_line: CommandLine, argv: list[str]) -> None:
-    """Runs one mode; whatever is wrong ends in one line."""
-    # The first process of a container has no default that would end it.
+    """Runs one mode; an error is reported in one line."""
+    # By default, SIGTERM does not end the first process of a container.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    known = {**MODES, **command_line.own_modes}
+    modes = command_line.modes
+    mode, path = (argv[1:] + ["./train"])[:2] if argv[1:] else ("", "")
     try:
-        mode, path = (argv[1:] + ["./train"])[:2] if argv[1:] else ("", "")
-        if mode not in known or len(argv) > 3:
+        if mode not in modes or len(argv) > 3:
             raise ValueError(
-                f"expected MODE [TRAIN_DIR], MODE one of {', '.join(known)}; "
+                f"expected MODE [TRAIN_DIR], MODE one of {', '.join(modes)}; "
                 f"got {' '.join(argv[1:]) or 'nothing'} (--help lists flags)"
             )
+        refuse_unused_flags(command_line, FLAGS, mode)
         released = _released(command_line)
-        if released and mode not in RELEASED_MODES:
-            raise ValueError(
-                f"--pretrained is for {', '.join(RELEASED_MODES)}, not {mode}"
-            )
         if released and mode != "train":
             if argv[2:]:
                 raise ValueError(
@@ -286,23 +280,33 @@ def main(command_line: CommandLine, argv: list[str]) -> None:
             path = str(released)
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
-        known[mode](command_line, train_dir.TrainDir(path))
+        modes[mode].run(command_line, train_dir.TrainDir(path))
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError, tf.errors.OpError) as error:
         logging.debug("", exc_info=True)
-        print(
-            f"{command_line.program}: {_in_one_line(command_line, error)}",
-            file=sys.stderr,
-        )
+        line = _in_one_line(command_line, mode, error)
+        print(f"{command_line.program}: {line}", file=sys.stderr)
         if isinstance(error, distributed.WorkerLostError):
-            # TensorFlow's own end would wait for those who are gone.
+            # TensorFlow's own exit would wait for the lost workers.
             os._exit(EXIT_CODES[distributed.WorkerLostError])
         sys.exit(next(c for k, c in EXIT_CODES.items() if isinstance(error, k)))
 
 
-def _in_one_line(command_line: CommandLine, error: Exception) -> str:
-    """What went wrong, in the words of the command line."""
+def refuse_unused_flags(
+    command_line: CommandLine, values: flags.FlagValues, mode: str
+) -> None:
+    """Raises a ValueError if a flag is given that a mode does not use."""
+    for option in command_line.options:
+        if values[option.name].present and mode not in option.modes:
+            raise ValueError(
+                f"--{option.name} is a flag of {', '.join(option.modes)}: "
+                f"{mode} does not use it"
+            )
+
+
+def _in_one_line(command_line: CommandLine, mode: str, error: Exception) -> str:
+    """Describes an error in one line, and settings by their flags."""
     if isinstance(error, tf.errors.OpError):
         # An error in the data comes wrapped in TensorFlow's own words.
         lines = error.message.strip().splitlines()
@@ -310,20 +314,14 @@ def _in_one_line(command_line: CommandLine, error: Exception) -> str:
         return re.sub(r"^.*?(?=cannot decode)", "", (ours or lines)[0])
     if isinstance(error, OSError) and error.errno in REMEDIES:
         return f"{error.filename}: {error.strerror}: {REMEDIES[error.errno]}"
-    flag_of = {field: flag for flag, _, field, _ in command_line.settings}
-    flag_of |= {
-        field: size for field, (_, size) in command_line.switches.items()
-    }
-    flag_of |= {name: name for name, _, _ in command_line.options}
-    flag_of["objective"] = flag_of["loss"]
-    field, *rest = str(error).split()
-    if rest[:1] == ["is"] and field in flag_of:
-        field = f"--{flag_of[field]}"
-    return " ".join([field, *rest])
+    if isinstance(error, settings.SettingError):
+        name = command_line.name_of(error.field, mode)
+        error = settings.SettingError(name, error.value, error.expected)
+    return " ".join(str(error).split())
 
 
 def _join_pair(argv: list[str], flag: str) -> list[str]:
-    """Turns `--flag A B` into `--flag=A,B`, which the parser understands."""
+    """Turns `--flag A B` into `--flag=A,B`, as the parser expects it."""
     at = argv.index(flag) if flag in argv else len(argv)
     pair = argv[at + 1 : at + 3]
     if len(pair) < 2 or not pair[1].isdecimal():
@@ -331,9 +329,37 @@ def _join_pair(argv: list[str], flag: str) -> list[str]:
     return [*argv[:at], f"{flag}={','.join(pair)}", *argv[at + 3 :]]
 
 
+def describe(command_line: CommandLine, summary: str) -> str:
+    """Returns the text that --help prints before the flags.
+
+    Args:
+      command_line: The command line.
+      summary: Docstring of the program.
+    """
+    summary, _, examples = summary.partition("\n")
+    modes = "\n".join(
+        f"  {name:<9} {str(mode.run.__doc__).splitlines()[0]}"
+        for name, mode in command_line.modes.items()
+    )
+    return f"""{summary}
+
+Usage: python {command_line.program} MODE [TRAIN_DIR] [FLAGS]
+
+TRAIN_DIR is the folder of a run, ./train if left out. MODE is one of:
+
+{modes}
+
+Some flags belong to certain modes; their descriptions begin with the names of
+these modes. All other flags are settings of the run that `train` or `import`
+starts; they are stored in TRAIN_DIR, where the other modes find them.
+{examples}"""
+
+
 def run(command_line: CommandLine) -> None:
     """Runs the command line of a model."""
     define(command_line)
+    program = sys.modules["__main__"]  # whose docstring --help prints
+    program.__doc__ = describe(command_line, program.__doc__ or "")
 
     def parse(argv: list[str]) -> list[str]:
         try:
@@ -341,8 +367,8 @@ def run(command_line: CommandLine) -> None:
         except flags.Error as error:
             sys.exit(f"{command_line.program}: {' '.join(str(error).split())}")
 
-    # Plain lines, and ours alone: TensorFlow logs through absl as well.
-    # --verbosity=1 adds the traceback behind an error's line.
+    # Log lines have no prefix, and TensorFlow's, which logs through absl too,
+    # are dropped. --verbosity=1 adds the traceback of an error.
     logging.set_verbosity(logging.INFO)
     logging.get_absl_handler().setFormatter(None)
     logging.get_absl_handler().addFilter(

@@ -1,108 +1,78 @@
 """The config of a run, made from flags."""
 
-import dataclasses
 import pathlib
 from typing import Any
 
 from commandline import flags as flags_lib
+from system import settings
 from training import config as config_lib
-from training import model as model_lib
-
-Config = model_lib.Config
-SECTIONS = ("data", "model", "train")
-
-
-def _fields(
-    command_line: flags_lib.CommandLine, flags: Any
-) -> dict[tuple[str, str], tuple[Any, Any]]:
-    """Flags and values of the config's fields, by section and field."""
-    given = {
-        (section, field): (flags[name], flags[name].value)
-        for name, section, field, _ in command_line.settings
-    }
-    for field, (switch, size) in command_line.switches.items():
-        value = flags[size].value if flags[switch].value else 0
-        given["model", field] = flags[switch], value
-    return given
 
 
 def read_flags(
     command_line: flags_lib.CommandLine,
-    flags: Any,
-    saved: Config | None,
-    fixed: tuple[str, ...] = SECTIONS,
-) -> Config:
+    values: Any,
+    saved: config_lib.RunConfig | None = None,
+    fixed: tuple[str, ...] = (),
+) -> config_lib.RunConfig:
     """Makes the config of a run from the flags.
 
     Args:
       command_line: The command line.
-      flags: Their values, absl's.
-      saved: Config of the run to go on with: flags left out are as they were.
-      fixed: Its sections that flags may not change, but for what is resumable.
-        Weights alone leave all but the networks' shape to choose.
-
-    Returns:
-      Config by section, checked.
+      values: Its flags, absl's.
+      saved: Config whose settings hold where no flag is given; the defaults if
+        left out.
+      fixed: Sections of `saved` that flags may not change, except for settings
+        that are resumable.
 
     Raises:
-      ValueError: A value is out of range, or differs from the run's.
+      ValueError: A value is out of its range, or differs from a fixed one.
     """
-    config = {
-        name: dataclasses.asdict(kind())
-        for name, kind in command_line.model.sections.items()
-    }
-    for section, fields in (saved or {}).items():
-        for field in config.get(section, {}).keys() & fields.keys():
-            config[section][field] = fields[field]  # also what has no flag
-    for (section, field), (flag, value) in _fields(command_line, flags).items():
-        if saved is None:
-            config[section][field] = value
+    config = saved or config_lib.RunConfig(command_line.model.config())
+    given: dict[str, Any] = {}
+    for field, flag in command_line.config_flags.items():
+        is_given, value = flag.read(values)
+        before = getattr(getattr(config, flag.section), field)
+        if not is_given or value == before:
             continue
-        before = saved[section].get(field, flag.default)
-        config[section][field] = value if flag.present else before
-        if (
-            config[section][field] != before
-            and section in fixed
-            and (section, field) not in config_lib.RESUMABLE
-        ):
+        if flag.section in fixed and not flag.setting.resumable:
             raise ValueError(
                 f"--{flag.name} is {value!r}, but that run has {before!r}: "
                 "leave the flag out to go on with it, or name another train dir"
             )
-    for section, kind in command_line.model.sections.items():
-        kind(**config[section])
-    if config["data"]["dir"]:
-        config["data"]["dir"] = str(
-            pathlib.Path(config["data"]["dir"]).resolve()
-        )
-    return config
+        given[field] = value
+    if given.get("dir"):
+        given["dir"] = str(pathlib.Path(given["dir"]).resolve())
+    return config.replace(**given)
 
 
 def resolve_ambiguous_settings(
     command_line: flags_lib.CommandLine,
-    flags: Any,
-    fits: dict[tuple[str, str], tuple[Any, ...]],
-) -> Config:
-    """Picks from values that fit, by the flags where there are more.
+    values: Any,
+    fits: dict[str, tuple[Any, ...]],
+) -> config_lib.RunConfig:
+    """Picks one of the values that fit each setting, with the help of flags.
 
     Args:
       command_line: The command line.
-      flags: Their values, absl's.
-      fits: By section and field of the config; others are left out.
+      values: Its flags, absl's.
+      fits: Values that fit, by setting; settings without a flag are left out.
 
     Raises:
-      ValueError: A flag contradicts them, or must be given.
+      SettingError: A flag has a value that does not fit, or must be given since
+        several values fit, but not the default.
     """
-    chosen: Config = {name: {} for name in command_line.model.sections}
-    fields = _fields(command_line, flags)
-    for (section, field), values in fits.items():
-        if (section, field) not in fields:  # not of this model
+    chosen = {}
+    flags = command_line.config_flags
+    for field, fitting in fits.items():
+        if field not in flags:  # not a setting of this model
             continue
-        flag, value = fields[section, field]
-        if value not in values and (flag.present or len(values) > 1):
-            raise ValueError(
-                f"--{flag.name} is {value!r}: expected "
-                f"{' or '.join(map(repr, values))}, which is what fits"
+        is_given, value = flags[field].read(values)
+        if value not in fitting and (is_given or len(fitting) > 1):
+            raise settings.SettingError(
+                field,
+                value,
+                f"{' or '.join(map(repr, fitting))}, which is what fits",
             )
-        chosen[section][field] = value if value in values else values[0]
-    return chosen
+        chosen[field] = value if value in fitting else fitting[0]
+    default = config_lib.RunConfig(command_line.model.config())
+    return default.replace(**chosen)

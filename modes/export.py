@@ -18,7 +18,8 @@ import tensorflow as tf
 
 import gan as gan_lib
 from modes import keras_twin
-from system import atomic, console
+from system import atomic, console, settings
+from training import config as config_lib
 from training import train_dir
 
 INPUT, OUTPUT = "z", "G_z"  # names of the original
@@ -101,16 +102,14 @@ FORMATS: dict[str, tuple[str, Callable[[gan_lib.GAN, pathlib.Path], None]]] = {
 
 
 def check(name: str) -> None:
-    """Raises ValueError if no format has that name."""
-    if name not in FORMATS:
-        raise ValueError(
-            f"format is {name!r}: expected one of {', '.join(FORMATS)}"
-        )
+    """Raises SettingError if no format has that name."""
+    settings.check_value("format", name, choices=tuple(FORMATS))
 
 
 def export(
     gan: gan_lib.GAN,
     directory: train_dir.TrainDir,
+    config: config_lib.RunConfig,
     *,
     model: str,
     form: str,
@@ -119,8 +118,9 @@ def export(
     """Writes the generator and its card, or nothing.
 
     Args:
-      gan: Built as the train dir's config says.
+      gan: Built as the config says.
       directory: A train dir; it may be training.
+      config: Of its run.
       model: Its name, for the card.
       form: A key of `FORMATS`.
       out_dir: Gets the format's folder; made if missing.
@@ -135,13 +135,13 @@ def export(
     target = out_dir / name
     with atomic.folder(target) as draft:
         write(gan, draft)
-        card = make_card(directory.read_config(), model, form, step)
+        card = make_card(config, model, form, step)
         (draft / CARD).write_text(json.dumps(card, indent=2) + "\n")
     print(f"step {step}: {target}")
 
 
 def make_card(
-    config: dict[str, Any], model: str, form: str, step: int
+    config: config_lib.RunConfig, model: str, form: str, step: int
 ) -> dict[str, Any]:
     """What one must know to use a file, and may ask about it.
 
@@ -151,12 +151,13 @@ def make_card(
       form: A key of `FORMATS`.
       step: Generator updates behind the weights.
     """
-    sizes = config["model"]
+    sizes = config.model
     # Where the data were is nobody's business elsewhere.
-    folder = pathlib.PurePath(config["data"]["dir"]).name
-    inputs: Any = {"name": INPUT, "shape": [None, sizes["latent_dim"]]}
+    folder = pathlib.PurePath(config.data.dir).name
+    saved = config_lib.to_json(config.replace(dir=folder))
+    inputs: Any = {"name": INPUT, "shape": [None, sizes.latent_dim]}
     labels = {}
-    if words := config["data"].get("words"):
+    if words := config.data.words:
         inputs = [
             {**inputs, "dtype": "float32"},
             {"name": LABEL, "shape": [None], "dtype": "int32"},
@@ -165,21 +166,21 @@ def make_card(
     return {
         "format": form,
         "model": model,
-        "sample_rate": config["data"]["sample_rate"],
-        "slice_len": sizes["slice_len"],
-        "channels": sizes["channels"],
-        "latent_dim": sizes["latent_dim"],
+        "sample_rate": config.data.sample_rate,
+        "slice_len": sizes.slice_len,
+        "channels": sizes.channels,
+        "latent_dim": sizes.latent_dim,
         "latent_distribution": "uniform in [-1, 1)",
         "input": inputs,
         "output": {
             "name": OUTPUT,
-            "shape": [None, sizes["slice_len"], sizes["channels"]],
+            "shape": [None, sizes.slice_len, sizes.channels],
         },
         **labels,
         "step": step,
-        "config": sizes,
-        "data": {**config["data"], "dir": folder},
-        "train": config["train"],
+        "config": saved["model"],
+        "data": saved["data"],
+        "train": saved["train"],
         "versions": train_dir.versions(),
     }
 

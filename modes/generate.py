@@ -19,6 +19,8 @@ import gan as gan_lib
 from audio import write
 from eval import classifier, features
 from modes import latents, phrase, render
+from system import settings
+from training import config as config_lib
 from training import train_dir
 
 MAX_PHRASE_NAME = 50  # characters of a phrase that its file's name holds
@@ -41,27 +43,30 @@ class Clip:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is to be made.
+    """Describes the clips to make.
 
     Attributes:
-      num_clips: How many; of phrases, if there is one to say.
-      seed: Of the first; the others count on from it.
-      ends: Seeds to walk between, instead; empty: no walk.
-      steps: Clips on that way, both ends included.
-      interpolation: In `latents.INTERPOLATIONS`.
-      truncation: What latent vectors are multiplied by: the smaller, the more
-        alike the clips.
-      label: Word that a judge is to hear; "": any.
-      best: Clips to keep, those most surely heard as the label; 0: all.
-      concat: Write all clips into one file, half a second apart.
-      words: That clips say, in turn; empty: all that the model knows. A walk
-        keeps to one word, by default to that of the seed it starts from; of
-        several words, each has its own walk.
-      say: Words of a phrase, which is written to one file, in one voice: by the
+      num_clips: Number of clips, or of phrases if `say` is given.
+      seed: Seed of the first clip; the following clips have the following
+        seeds.
+      ends: Two seeds between which the clips interpolate; empty: no
+        interpolation.
+      steps: Number of clips of an interpolation, including both ends.
+      interpolation: Path between the ends, a key of `latents.INTERPOLATIONS`.
+      truncation: Factor of the latent vectors, in (0, 1]; the smaller it is,
+        the more alike the clips are.
+      label: Word that the classifier should recognise; "": any.
+      best: Number of clips to keep, those in which the classifier recognises
+        `label` with the highest probability; 0: all.
+      concat: Whether to write all clips to one file, half a second apart.
+      words: Words that the clips say, in turn; empty: all that the model knows.
+        An interpolation keeps to one word, by default to that of its first
+        seed; of several words, each has its own interpolation.
+      say: Words of a phrase, which is written to one file, in one voice, by the
         same latent vector; empty: no phrase.
 
     Raises:
-      ValueError: A field is out of its range.
+      ValueError: A field is out of its range, or two exclude each other.
     """
 
     num_clips: int = 20
@@ -78,26 +83,18 @@ class Request:
 
     def __post_init__(self) -> None:
         """Checks every field."""
-        if self.num_clips < 1:
-            raise ValueError(f"n is {self.num_clips}: expected at least 1")
+        check = settings.check_value
+        check("n", self.num_clips, low=1)
         if len(self.ends) not in (0, 2):
-            raise ValueError(
-                f"interpolate is {','.join(map(str, self.ends))}: expected two "
-                "seeds"
-            )
+            raise settings.SettingError("interpolate", self.ends, "two seeds")
         for seed in (self.seed, *self.ends):
-            if seed < 0:
-                raise ValueError(f"seed is {seed}: expected 0 or more")
-        if self.steps < 2:
-            raise ValueError(f"steps is {self.steps}: expected at least 2")
-        if self.interpolation not in latents.INTERPOLATIONS:
-            raise ValueError(
-                f"interpolation is {self.interpolation!r}: expected one of "
-                + ", ".join(latents.INTERPOLATIONS)
-            )
+            check("seed", seed, low=0)
+        check("steps", self.steps, low=2)
+        ways = tuple(latents.INTERPOLATIONS)
+        check("interpolation", self.interpolation, choices=ways)
         if not 0 < self.truncation <= 1:
-            raise ValueError(
-                f"truncation is {self.truncation}: expected above 0, to 1"
+            raise settings.SettingError(
+                "truncation", self.truncation, "a number in (0, 1]"
             )
         for name, given in (
             ("--word", self.words),
@@ -109,8 +106,8 @@ class Request:
             if self.say and given:
                 raise ValueError(f"--say and {name}: expected one of the two")
         if len(set(self.words)) < len(self.words):
-            raise ValueError(
-                f"word is {','.join(self.words)}: expected each word once"
+            raise settings.SettingError(
+                "word", ",".join(self.words), "each word once"
             )
         if bool(self.label) != bool(self.best):
             raise ValueError(
@@ -121,9 +118,8 @@ class Request:
         if self.ends:
             num_clips = self.steps * max(1, len(self.words))
         if not 0 <= self.best <= num_clips:
-            raise ValueError(
-                f"best is {self.best}: expected 0 to {num_clips}, the number "
-                "of clips"
+            raise settings.SettingError(
+                "best", self.best, f"0 to {num_clips}, the number of clips"
             )
 
     @property
@@ -179,16 +175,20 @@ class Request:
 def _check_words(
     field: str, words: Sequence[str], vocabulary: Sequence[str]
 ) -> None:
-    """Raises a ValueError unless the model knows all these words."""
+    """Raises a SettingError unless the model knows all these words."""
     if words and not vocabulary:
-        raise ValueError(
-            f"{field} is {' '.join(words)!r}, but that model knows no words: "
-            "leave the flag out, or train one with --data_labels=words"
+        raise settings.SettingError(
+            field,
+            " ".join(words),
+            "nothing, since that model knows no words: train one with "
+            "--data_labels=words",
         )
     if unknown := [word for word in words if word not in vocabulary]:
-        raise ValueError(
-            f"{field} is {' '.join(words)!r}: expected words that the model "
-            f"knows, {', '.join(vocabulary)}; not {', '.join(unknown)}"
+        raise settings.SettingError(
+            field,
+            " ".join(words),
+            f"words that the model knows, {', '.join(vocabulary)}; not "
+            + ", ".join(unknown),
         )
 
 
@@ -202,6 +202,7 @@ def _name(word: str, point: str) -> str:
 def generate(
     gan: gan_lib.GAN,
     directory: train_dir.TrainDir,
+    config: config_lib.RunConfig,
     request: Request,
     writing: write.Writing,
     *,
@@ -211,8 +212,9 @@ def generate(
     """Writes clips by the newest checkpoint, and says where they are.
 
     Args:
-      gan: Built as the train dir's config says.
+      gan: Built as the config says.
       directory: A train dir; it may be training.
+      config: Of its run.
       request: What to make.
       writing: How files are written.
       out_dir: Where to; made if missing.
@@ -223,15 +225,14 @@ def generate(
       FileNotFoundError: There is no checkpoint.
       ValueError: The judge, or the model, knows no such word.
     """
-    config = directory.read_config()["data"]
-    vocabulary = config.get("words", ())
+    vocabulary = config.data.words
     clips = request.clips(vocabulary)
     judge = None
     if request.label:
         own = directory.path / "incept/classifier"
         judge = classifier.load(classifier_dir or own)
     step = train_dir.restore(gan, directory)
-    rate = config["sample_rate"]
+    rate = config.data.sample_rate
     z = request.draw(gan.latent_dim)[[clip.point for clip in clips]]
     labels = None
     if vocabulary:
@@ -287,8 +288,8 @@ def _listen(
     """Probabilities that each clip says the label, `[num_clips]`."""
     words = [word.lower() for word in judge.words]
     if label.lower() not in words:
-        raise ValueError(
-            f"label is {label!r}: expected one of {', '.join(judge.words)}"
+        raise settings.SettingError(
+            "label", label, f"one of {', '.join(judge.words)}"
         )
     probs = []
     while clips := list(itertools.islice(audio, render.BATCH_SIZE)):

@@ -11,7 +11,7 @@ from training import train_dir
 
 def import_original(
     model: model_lib.Model,
-    config: model_lib.Config,
+    config: config_lib.RunConfig,
     directory: train_dir.TrainDir,
     checkpoint: original_checkpoint.Checkpoint,
 ) -> None:
@@ -19,21 +19,15 @@ def import_original(
 
     Args:
       model: The checkpoint's model.
-      config: Fits the checkpoint; see
-        `original_checkpoint.settings`.
+      config: Fits the checkpoint; see `original_checkpoint.settings`.
       directory: A train dir that holds no run.
       checkpoint: Of the authors' code.
 
     Raises:
-      ValueError: The checkpoint does not fit, or the config asks for labels.
+      ValueError: The checkpoint does not fit.
     """
-    if config["data"]["labels"]:
-        raise ValueError(
-            f"labels is {config['data']['labels']!r}: expected '', as the "
-            "authors' networks take none"
-        )
     gan = model.build(directory, config, gan_lib.GAN)
-    model_lib.compile_gan(gan, config_lib.TrainConfig(**config["train"]))
+    model_lib.compile_gan(gan, config.train)
     missing = original_checkpoint.restore(gan, checkpoint)
     with directory.lock():
         model.prepare(directory, config, None)

@@ -21,6 +21,7 @@ from eval import (
 )
 from modes import render
 from system import atomic
+from training import config as config_lib
 from training import dataset, train_dir
 
 MAX_REAL_CLIPS = 5000  # that the Frechet distance compares with
@@ -109,6 +110,7 @@ class Scorer:
 def incept(
     gan: gan_lib.GAN,
     directory: train_dir.TrainDir,
+    config: config_lib.RunConfig,
     *,
     classifier_dir: pathlib.Path | None = None,
     num_clips: int = 5000,
@@ -123,8 +125,9 @@ def incept(
     stands beside it while they are there.
 
     Args:
-      gan: Built as the train dir's config says.
+      gan: Built as the config says.
       directory: A train dir; it may be training.
+      config: Of its run.
       classifier_dir: What `eval.train_classifier` made. If left out, one is
         trained from the names of the training files, in `incept/classifier`.
       num_clips: To score. Latent vectors are drawn once and kept.
@@ -142,10 +145,9 @@ def incept(
             f"--incept_n is {num_clips}: expected at least 10 clips for each "
             f"of --incept_k={splits} splits, 1 or more"
         )
-    config = directory.read_config()
     folder = directory.path / "incept"
     folder.mkdir(exist_ok=True)
-    judge = _find_judge(classifier_dir, folder, config["data"]["dir"])
+    judge = _find_judge(classifier_dir, folder, config.data.dir)
     settings = {"n": num_clips, "k": splits, "classifier": judge.name}
     path = folder / "scores.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
@@ -163,10 +165,10 @@ def incept(
             scorer = scorer or Scorer(
                 judge,
                 render.fixed_z(folder / "z.npy", num_clips, gan.latent_dim),
-                config["data"]["sample_rate"],
+                config.data.sample_rate,
                 dataset.real_clips(config, MAX_REAL_CLIPS),
                 splits,
-                config["data"].get("words", ()),
+                config.data.words,
             )
             scores = scorer(gan.generate)
             # Differs from the original: the best is a train dir of its own.

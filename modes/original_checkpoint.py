@@ -20,7 +20,7 @@ import tensorflow as tf
 import gan as gan_lib
 import losses
 
-Fits = dict[tuple[str, str], tuple[Any, ...]]  # by section and field of config
+Fits = dict[str, tuple[Any, ...]]  # values by field of the config
 
 # What the generator's layers are called, and the upsampling that this tells of.
 UPSAMPLINGS: dict[str, tuple[str, ...]] = {
@@ -173,8 +173,8 @@ def settings(checkpoint: Checkpoint) -> Fits:
     """Works out a config from names and shapes.
 
     Returns:
-      The values that fit, by section and field, of what they tell. A field
-      that a model does not have is to be left out.
+      The values that fit, for each setting that the checkpoint determines.
+      Some of the settings belong to one model only.
 
     Raises:
       ValueError: These are no networks of the authors' code.
@@ -188,19 +188,19 @@ def settings(checkpoint: Checkpoint) -> Fits:
     checkpoint.check(first, [latent_dim, FIRST_SIZE * width])
     post_filter = checkpoint.shapes.get("G/pp_filt/conv1d/kernel", [0])
     fits: Fits = {
-        ("model", "slice_len"): SLICE_LENS[len(kernels)],
-        ("model", "channels"): (kernels[-1][-2:][order][1],),
-        ("model", "latent_dim"): (latent_dim,),
-        ("model", "kernel_len"): (kernels[0][-3],),
-        ("model", "dim"): (dim,),
-        ("model", "batchnorm"): (
+        "slice_len": SLICE_LENS[len(kernels)],
+        "channels": (kernels[-1][-2:][order][1],),
+        "latent_dim": (latent_dim,),
+        "kernel_len": (kernels[0][-3],),
+        "dim": (dim,),
+        "batchnorm": (
             any("/batch_normalization/" in name for name in checkpoint.shapes),
         ),
-        ("model", "upsample"): UPSAMPLINGS[kind],
-        ("model", "post_filter_len"): (post_filter[0],),
+        "upsample": UPSAMPLINGS[kind],
+        "post_filter_len": (post_filter[0],),
     }
     if checkpoint.optimizer:
-        fits["train", "loss"] = _losses(checkpoint, checkpoint.optimizer)
+        fits["loss"] = _losses(checkpoint, checkpoint.optimizer)
     return fits
 
 

@@ -25,6 +25,8 @@ import gan as gan_lib
 from audio import write
 from modes import latents
 from networks import dcgan
+from system import settings
+from training import config as config_lib
 from training import train_dir
 
 WEB = pathlib.Path(__file__).resolve().parents[1] / "web"
@@ -257,15 +259,20 @@ def make_app(
 
 
 def play(
-    gan: gan_lib.GAN, directory: train_dir.TrainDir, *, port: int = 0
+    gan: gan_lib.GAN,
+    directory: train_dir.TrainDir,
+    config: config_lib.RunConfig,
+    *,
+    port: int = 0,
 ) -> NoReturn:
     """Serves the page by the newest checkpoint, until SIGINT or SIGTERM.
 
     Prints its address once it is ready to sound.
 
     Args:
-      gan: Built as the train dir's config says.
+      gan: Built as the config says.
       directory: A train dir; it may be training.
+      config: Of its run.
       port: Of this machine, where to serve; 0: any free one.
 
     Raises:
@@ -276,8 +283,7 @@ def play(
     with _listen(port) as listener:
         port = listener.getsockname()[1]
         step = train_dir.restore(gan, directory)
-        data = directory.read_config()["data"]
-        rate, words = data["sample_rate"], data.get("words", ())
+        rate, words = config.data.sample_rate, config.data.words
         instrument = Instrument(gan, rate, words)
         slice_len, channels = instrument.shape
         about = {
@@ -302,16 +308,14 @@ def play(
 
 def _listen(port: int) -> socket.socket:
     """Takes a port of this machine, for this machine alone."""
-    if not 0 <= port <= 65535:
-        raise ValueError(f"port is {port}: expected 0 (any free one) to 65535")
+    settings.check_value("port", port, low=0, high=65535)
     try:
         return socket.create_server((HOST, port))
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         reason = "another program has it" if taken else error.strerror
-        raise ValueError(
-            f"port is {port}, but {reason}: name another one, or 0 for any "
-            "that is free"
+        raise settings.SettingError(
+            "port", port, f"another one, or 0 for any free one ({reason})"
         ) from None
 
 

@@ -4,12 +4,14 @@ import tensorflow as tf
 
 import gan as gan_lib
 from modes import render
+from training import config as config_lib
 from training import train_dir
 
 
 def preview(
     gan: gan_lib.GAN,
     directory: train_dir.TrainDir,
+    config: config_lib.RunConfig,
     *,
     num_clips: int = 32,
     once: bool = False,
@@ -22,8 +24,9 @@ def preview(
     vector in all rows of a column; the WAV holds row after row.
 
     Args:
-      gan: Built as the train dir's config says.
+      gan: Built as the config says.
       directory: A train dir; it may be training.
+      config: Of its run.
       num_clips: Clips in a preview; with words, as many columns as fit in, at
         least one. Latent vectors are drawn once and kept.
       once: Stop after the newest checkpoint there is.
@@ -34,8 +37,7 @@ def preview(
     Source: the mode `preview` of the authors' code.
     """
     folder = directory.path / "preview"
-    config = directory.read_config()
-    words = config["data"].get("words", ())
+    words = config.data.words
     num_z = render.num_vectors(num_clips, words)
     real = None
     for step in render.watch(gan, directory, once):
@@ -45,7 +47,7 @@ def preview(
             real = render.real_clips(config, num_z)
         wav = folder / f"{step:08d}.wav"
         clips = render.generate_rows(gan, z, words)
-        rate = config["data"]["sample_rate"]
+        rate = config.data.sample_rate
         render.write_clips(clips, real, step, rate, wav, words)
         writer = tf.summary.create_file_writer(str(wav.with_name("logs")))
         with writer.as_default(step=step):

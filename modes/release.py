@@ -5,12 +5,14 @@ import pathlib
 import gan as gan_lib
 from modes import latents, render
 from system import atomic
+from training import config as config_lib
 from training import train_dir, weights
 
 
 def release(
     gan: gan_lib.GAN,
     directory: train_dir.TrainDir,
+    config: config_lib.RunConfig,
     *,
     num_clips: int = 32,
     out_dir: pathlib.Path,
@@ -22,8 +24,9 @@ def release(
     clips of the first seeds, unchosen, laid out as in a preview.
 
     Args:
-      gan: Built as the train dir's config says.
+      gan: Built as the config says.
       directory: A train dir.
+      config: Of its run.
       num_clips: In the samples, as in a preview.
       out_dir: Where to; made if missing. `generate` and `export` take it.
 
@@ -31,8 +34,7 @@ def release(
       FileNotFoundError: There is no checkpoint.
     """
     step = train_dir.restore(gan, directory)
-    config = directory.read_config()
-    words = config["data"].get("words", ())
+    words = config.data.words
     num_z = render.num_vectors(num_clips, words)
     z = latents.sample_z(num_z, gan.latent_dim, seed=0)
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -45,11 +47,10 @@ def release(
     real = render.real_clips(config, num_z)
     directory.copy_settings(out_dir)
     # The folder of the data means nothing on another machine.
-    config["data"]["dir"] = ""
-    train_dir.TrainDir(out_dir).write_config(config)
+    train_dir.TrainDir(out_dir).write_config(config.replace(dir=""))
     # As whoever unpacks them will hear them.
     weights.load(gan, out_dir)
     clips = render.generate_rows(gan, z, words)
-    rate = config["data"]["sample_rate"]
+    rate = config.data.sample_rate
     render.write_clips(clips, real, step, rate, out_dir / "samples.wav", words)
     print(f"step {step}: {out_dir}")

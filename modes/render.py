@@ -5,7 +5,6 @@ import io
 import pathlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +14,7 @@ import gan as gan_lib
 from audio import plots, write
 from modes import latents
 from system import atomic
+from training import config as config_lib
 from training import dataset, train_dir
 
 BATCH_SIZE = 64  # clips that go through the generator at once
@@ -83,10 +83,10 @@ def generate_rows(
 
 
 def real_clips(
-    config: dict[str, dict[str, Any]], num_columns: int
+    config: config_lib.RunConfig, num_columns: int
 ) -> np.ndarray | None:
     """Real clips for a picture, laid out like those by so many vectors."""
-    if words := config["data"].get("words", ()):
+    if words := config.data.words:
         shown = _shown_columns(num_columns, words)
         return dataset.real_clips_of_words(config, shown)
     return dataset.real_clips(config, min(num_columns, SHOWN_CLIPS))

@@ -20,20 +20,24 @@ DIGITS_DIR = "sc09_synthetic"  # what is learnt without --data_dir
 
 
 def find_audio(
-    config: model_lib.Config, directory: train_dir.TrainDir
-) -> dataset.Corpus:
-    """Finds what a run learns from; makes digits if it has no folder."""
-    data = config["data"]
-    if not data["dir"]:
+    config: config_lib.RunConfig, directory: train_dir.TrainDir
+) -> tuple[config_lib.RunConfig, dataset.Corpus]:
+    """Finds the audio of a run; synthesises digits if it has no folder.
+
+    Returns:
+      The config, with folder and words; and the audio.
+    """
+    if not config.data.dir:
         logging.info("no --data_dir: learning digits made in %s", DIGITS_DIR)
         synthesizer.synthesize(DIGITS_DIR)
-        data["dir"] = str(pathlib.Path(DIGITS_DIR).resolve())
-    return dataset.find(config, directory)
+        config = config.replace(dir=str(pathlib.Path(DIGITS_DIR).resolve()))
+    found = dataset.find(config, directory)
+    return config.with_words(found.words), found
 
 
 def train(
     model: model_lib.Model,
-    config: model_lib.Config,
+    config: config_lib.RunConfig,
     directory: train_dir.TrainDir,
     *,
     released: pathlib.Path | None = None,
@@ -43,7 +47,7 @@ def train(
 
     Args:
       model: The model.
-      config: Of the run; the words that its audio files say are added.
+      config: Of the run; the words of its audio files are added.
       directory: A train dir, which need not exist yet.
       released: Folder of weights that a new run starts from.
       num_gpus: GPUs of this machine to use; -1: all; 0: none.
@@ -52,9 +56,7 @@ def train(
         strategy = distributed.join(num_gpus)
         chief = distributed.is_chief(strategy)
         with distributed.chief_first(strategy):
-            found = find_audio(config, directory)
-        config["data"]["words"] = found.words
-        config["model"]["num_labels"] = len(found.words)
+            config, found = find_audio(config, directory)
         with directory.lock() if chief else contextlib.nullcontext():
             if chief:
                 model.prepare(directory, config, found)
@@ -62,10 +64,10 @@ def train(
             with strategy.scope():
                 gan = model.build(directory, config)
                 if released and directory.checkpoints.latest_step() is None:
-                    shipped = model.read_config(train_dir.TrainDir(released))
+                    shipped = train_dir.TrainDir(released).read_config(
+                        model.config
+                    )
                     step = weights.load_shared(gan, released, shipped, config)
                     logging.info("starting from %s, step %d", released, step)
-                model_lib.compile_gan(
-                    gan, config_lib.TrainConfig(**config["train"])
-                )
+                model_lib.compile_gan(gan, config.train)
             loop.train(gan, directory, config, found)

@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from networks import replicas
 from networks import spectrogram as spectrogram_lib
+from system import settings
 
 MAX_SHIFT = 1 / 16  # largest shift, as a share of the clip
 GAIN_DB = 6.0  # largest change of level, up or down
@@ -77,7 +78,7 @@ def parse(names: str) -> tuple[str, ...]:
     """Splits a list of augmentations, such as "shift,polarity", into names.
 
     Raises:
-      ValueError: A name is unknown, or occurs twice.
+      SettingError: A name is unknown, or occurs twice.
     """
     kinds = tuple(name for name in names.split(",") if name)
     check(kinds, KINDS)
@@ -88,12 +89,13 @@ def check(kinds: tuple[str, ...], known: tuple[str, ...]) -> None:
     """Checks names of augmentations.
 
     Raises:
-      ValueError: A name is not in `known`, or occurs twice.
+      SettingError: A name is not in `known`, or occurs twice.
     """
     if set(kinds) - set(known) or len(set(kinds)) < len(kinds):
-        raise ValueError(
-            f"augment is {','.join(kinds)!r}: expected some of "
-            f"{','.join(known)}, each once"
+        raise settings.SettingError(
+            "augment",
+            ",".join(kinds),
+            f"some of {','.join(known)}, each once",
         )
 
 

@@ -7,6 +7,7 @@ the discriminator mirrors it.
 Source: Radford et al. (2016); appendix D of the paper.
 """
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Callable
@@ -16,68 +17,107 @@ import keras
 import tensorflow as tf
 
 from networks import fast_conv, replicas, upsampling
+from system import settings
+from system.settings import setting
 
 MAX_WEIGHTS = 2**31  # largest number of weights of a network
 
 
-def check(config: Any, first_size: int, num_taps: int, shortest: int) -> None:
-    """Checks the fields that the configs of WaveGAN and SpecGAN share.
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The settings that the networks of WaveGAN and SpecGAN share."""
 
-    Args:
-      config: Config to check; its `widths` are the channels of the critic's
-        layers.
-      first_size: Number of positions in the generator's first feature map.
-      num_taps: Number of weights of a convolution for each pair of channels.
-      shortest: Number of time steps of the shortest feature map that phase
-        shuffle moves.
-
-    Raises:
-      ValueError: A field is out of its range.
-    """
-    for name in ("channels", "latent_dim", "kernel_len", "dim"):
-        if getattr(config, name) < 1:
-            raise ValueError(
-                f"{name} is {getattr(config, name)}: expected at least 1"
-            )
-    if config.upsample not in upsampling.KINDS:
-        raise ValueError(
-            f"upsample is {config.upsample!r}: expected one of "
-            + ", ".join(upsampling.KINDS)
-        )
-    if not 0 <= config.phaseshuffle < shortest:
-        raise ValueError(
-            f"phaseshuffle is {config.phaseshuffle}: expected 0 (none) to "
-            f"{shortest - 1}"
-        )
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"dropout is {config.dropout}: expected 0 to below 1")
-    if config.num_labels < 0:
-        raise ValueError(
-            f"num_labels is {config.num_labels}: expected 0 (none) or more"
-        )
-    # An untrusted config must not use up all memory.
-    widths = (config.channels, *config.widths)
-    num_inputs = config.latent_dim + config.num_labels
-    num_weights = first_size * widths[-1] * num_inputs + sum(
-        num_taps * first * second
-        for first, second in itertools.pairwise(widths)
+    slice_len: int = setting(16384, "Number of samples of a clip.")
+    channels: int = setting(1, "Number of audio channels.", low=1)
+    latent_dim: int = setting(
+        100, "Size of the latent vector z.", flag="*_latent_dim", low=1
     )
-    if num_weights > MAX_WEIGHTS:
-        raise ValueError(
-            f"dim is {config.dim}: with the other settings, a network would "
-            f"have {num_weights:,} weights, more than {MAX_WEIGHTS:,}"
+    kernel_len: int = setting(25, "Number of taps of a convolution.", low=1)
+    dim: int = setting(
+        64,
+        "Number of channels of the discriminator's first layer; it doubles "
+        "with each layer.",
+        flag="*_dim",
+        low=1,
+    )
+    batchnorm: bool = setting(
+        False,
+        "Use batch normalisation between layers, as DCGAN does.",
+        flag="*_batchnorm",
+    )
+    upsample: str = setting(
+        "zeros",
+        "Upsampling of the generator's layers: a transposed convolution "
+        "(zeros), or nearest-neighbour (nn), linear or cubic interpolation "
+        "before a convolution; table 1 of the paper has all four.",
+        flag="*_genr_upsample",
+        choices=upsampling.KINDS,
+    )
+    phaseshuffle: int = setting(
+        0, "Radius of phase shuffle in time steps; 0: no phase shuffle.", low=0
+    )
+    dropout: float = setting(
+        0.0,
+        "Share of the discriminator's feature maps that is dropped, in [0, 1); "
+        "0.5 in table 1 of the paper.",
+        flag="*_disc_dropout",
+        low=0,
+        below=1,
+    )
+    num_labels: int = setting(
+        0,
+        "Number of labels; both networks get the label of each clip. 0: no "
+        "labels, as in the paper.",
+        low=0,
+    )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Output channels of the critic's strided layers, in order of use."""
+        raise NotImplementedError
+
+    def check(self, first_size: int, num_taps: int, shortest: int) -> None:
+        """Checks what depends on several fields.
+
+        Args:
+          first_size: Number of positions in the generator's first feature map.
+          num_taps: Number of weights of a convolution for each pair of
+            channels.
+          shortest: Number of time steps of the shortest feature map that phase
+            shuffle moves.
+
+        Raises:
+          SettingError: The radius of phase shuffle is too large, or a network
+            would have too many weights.
+        """
+        settings.check_value(
+            "phaseshuffle", self.phaseshuffle, low=0, high=shortest - 1
         )
+        # An untrusted config must not use up all memory.
+        widths = (self.channels, *self.widths)
+        num_inputs = self.latent_dim + self.num_labels
+        num_weights = first_size * widths[-1] * num_inputs + sum(
+            num_taps * first * second
+            for first, second in itertools.pairwise(widths)
+        )
+        if num_weights > MAX_WEIGHTS:
+            raise settings.SettingError(
+                "dim",
+                self.dim,
+                "a smaller network: with the other settings, it would have "
+                f"{num_weights:,} weights, more than {MAX_WEIGHTS:,}",
+            )
 
 
 def generate(
-    config: Any,
+    config: Config,
     first_shape: tuple[int, ...],
     upconv: Callable[[Any, int, int], Any],
 ) -> tuple[Any, Any]:
     """Builds a generator up to its tanh.
 
     Args:
-      config: Config that was checked by `check`.
+      config: Architecture of the network.
       first_shape: Shape of the first feature map, without batch and channels.
       upconv: Function that applies an upsampling layer, given its input, its
         number of output channels and its index.
@@ -122,7 +162,7 @@ def generate(
 
 
 def discriminate(
-    config: Any,
+    config: Config,
     x: Any,
     downconv: Callable[[Any, int, int], Any],
     shuffle: Callable[[Any], Any],
@@ -130,7 +170,7 @@ def discriminate(
     """Builds a discriminator from its input to its scores.
 
     Args:
-      config: Config that was checked by `check`.
+      config: Architecture of the network.
       x: Input, `[batch, ..., channels]`.
       downconv: Function that applies a strided layer, given its input, its
         number of output channels and its index.

@@ -5,17 +5,11 @@ from collections.abc import Iterator
 
 import keras
 
+from system import settings
+
 # Keras's policy for activations and products, by name. Weights, their
 # gradients, losses and the outputs of networks are float32 in all of them.
 POLICIES = {"fp32": "float32", "bf16": "mixed_bfloat16"}
-
-
-def check(name: str) -> None:
-    """Raises ValueError unless a precision has this name."""
-    if name not in POLICIES:
-        raise ValueError(
-            f"precision is {name!r}: expected one of " + ", ".join(POLICIES)
-        )
 
 
 @contextlib.contextmanager
@@ -26,9 +20,9 @@ def of_layers(name: str) -> Iterator[None]:
       name: A key of `POLICIES`.
 
     Raises:
-      ValueError: No precision has this name.
+      SettingError: No precision has this name.
     """
-    check(name)
+    settings.check_value("precision", name, choices=tuple(POLICIES))
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(POLICIES[name])
     try:

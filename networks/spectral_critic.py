@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from networks import dcgan, fast_conv
+from system import settings
 
 FLOOR = 1e-2  # floor of the magnitudes: about that of noise at -60 dB
 FRAME_LENS = (256, 512, 128)  # samples; the first critic has the first length
@@ -66,13 +67,12 @@ def build_beside(
       dim: Number of channels of their first layers.
 
     Raises:
-      ValueError: `discriminator` takes no audio, or too short clips.
+      SettingError: `discriminator` takes no audio, or too short clips.
     """
     _, *shape = discriminator.inputs[0].shape
     if count and len(shape) != 2:
-        raise ValueError(
-            f"spectral_critics is {count}: expected 0 for networks that learn "
-            "spectrograms"
+        raise settings.SettingError(
+            "spectral_critics", count, "0 for networks that learn spectrograms"
         )
     return [
         build(
@@ -112,12 +112,14 @@ def build(
       scores, `[batch]`.
 
     Raises:
-      ValueError: The audio is too short for one frame.
+      SettingError: The audio is too short for one frame.
     """
     if slice_len < frame_len // 4:
-        raise ValueError(
-            f"slice_len is {slice_len}: expected {frame_len // 4} or more for "
-            f"spectrograms with windows of {frame_len} samples"
+        raise settings.SettingError(
+            "slice_len",
+            slice_len,
+            f"{frame_len // 4} or more for spectrograms with windows of "
+            f"{frame_len} samples",
         )
     shape = (4 * slice_len // frame_len, frame_len // 2, channels)
     spectrogram = keras.Input(shape, name="spectrogram")

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
+from system import settings
+
 SLICE_LEN = 16384  # samples
 FRAME_LEN = 256  # samples
 HOP_LEN = 128  # samples between two frames
@@ -185,7 +187,7 @@ def to_audio(
 
     Source: section 4 of the paper; the authors' code.
     """
-    check_iterations(iterations)
+    settings.check_value("iterations", iterations, low=0)
     spectrogram = _checked(
         spectrogram, "spectrogram", (NUM_FRAMES, NUM_BINS, 1)
     )[..., 0]
@@ -201,16 +203,6 @@ def to_audio(
         length = tf.maximum(tf.abs(guess), 1e-8)
         signal = _inverse_stft(magnitude * guess / tf.cast(length, guess.dtype))
     return tf.clip_by_value(signal, -1.0, 1.0)[..., tf.newaxis]
-
-
-def check_iterations(iterations: int) -> None:
-    """Checks the number of Griffin-Lim iterations.
-
-    Raises:
-      ValueError: The number is negative.
-    """
-    if iterations < 0:
-        raise ValueError(f"iterations is {iterations}: expected 0 or more")
 
 
 def _log_magnitude(audio: tf.Tensor) -> tf.Tensor:

@@ -23,13 +23,14 @@ from playwright import sync_api
 from waitress import wasyncore
 
 import gan as gan_lib
+import wavegan
 from benchmarks import clicks
 from modes import play
 from training import train_dir, weights
 
 # What `play --pretrained` says, in the order of the pads, and at which rate.
-DATA = train_dir.TrainDir(weights.FOLDER).read_config()["data"]
-WORDS, RATE = DATA["words"], DATA["sample_rate"]
+CONFIG = train_dir.TrainDir(weights.FOLDER).read_config(wavegan.WaveGANConfig)
+WORDS, RATE = CONFIG.data.words, CONFIG.data.sample_rate
 
 MISSING = (
     "NO CHROMIUM HERE: THE PAGE OF `play` WAS NOT TESTED. Install it "

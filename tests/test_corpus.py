@@ -13,17 +13,19 @@ import soundfile
 import tensorflow as tf
 import wavs
 
+import wavegan
 from audio import headers
+from training import config as config_lib
 from training import dataset, train_dir
 
 
-def config_of(folder: pathlib.Path, **data: Any) -> dict[str, dict]:
+def config_of(folder: pathlib.Path, **settings: Any) -> config_lib.RunConfig:
     """A small run."""
-    return {
-        "model": {"slice_len": 64, "channels": 1},
-        "data": {"dir": str(folder), **data},
-        "train": {"critic_steps": 2, "batch_size": 3, "seed": 5},
-    }
+    return config_lib.RunConfig(
+        wavegan.WaveGANConfig(slice_len=64),
+        config_lib.DataConfig(dir=str(folder)),
+        config_lib.TrainConfig(critic_steps=2, batch_size=3, seed=5),
+    ).replace(**settings)
 
 
 @pytest.fixture
@@ -89,8 +91,7 @@ def test_replicas_share_the_batches_of_one(
 ) -> None:
     for i in range(40):  # each file is one level
         wavs.write(tmp_path / "in" / f"{i:02}.wav", np.full(64, (i + 1) / 64))
-    config = config_of(tmp_path / "in")
-    config["train"]["batch_size"] = 12
+    config = config_of(tmp_path / "in", batch_size=12)
     found = dataset.find(config, directory)
 
     def take(strategy: Any, count: int) -> list[np.ndarray]:

@@ -16,9 +16,11 @@ import tensorflow as tf
 import untrained
 from untrained import SPECGAN
 
+import wavegan
 from modes import export
 from system import atomic
-from training import train_dir, weights
+from training import config as config_lib
+from training import weights
 
 RUNTIMES = pathlib.Path(export_runtimes.__file__)
 GANS: dict[str, dict[str, Any]] = {
@@ -133,26 +135,20 @@ def test_a_saved_model_refuses_labels_that_there_are_not(
 # --- the command line --------------------------------------------------------
 
 
-def config_of(*words: str) -> dict[str, Any]:
+def config_of(*words: str) -> config_lib.RunConfig:
     """Returns a config with sizes and words of its own.
 
     Args:
       *words: That the generator knows; empty: it takes no labels.
     """
-    config = train_dir.TrainDir(weights.FOLDER).read_config()
-    config["data"] |= {
-        "dir": "/home/ada/sounds/drums",
-        "sample_rate": 11025,
-        "labels": "words" if words else "",
-        "words": list(words),
-    }
-    config["model"] |= {
-        "slice_len": 4096,
-        "channels": 2,
-        "latent_dim": 50,
-        "num_labels": len(words),
-    }
-    return config
+    return config_lib.RunConfig(
+        wavegan.WaveGANConfig(slice_len=4096, channels=2, latent_dim=50),
+        config_lib.DataConfig(
+            dir="/home/ada/sounds/drums",
+            sample_rate=11025,
+            labels="words" if words else "",
+        ),
+    ).with_words(words)
 
 
 @pytest.mark.parametrize("form", ["tflite", "onnx"])
@@ -186,8 +182,9 @@ def test_unknown_formats_are_refused_with_the_choices(
 def test_the_card_says_what_one_must_know_and_no_path() -> None:
     config = config_of()
     card = export.make_card(config, "wavegan", "onnx", 7)
-    assert card["data"] == {**config["data"], "dir": "drums"}
-    assert card["config"] == config["model"]
+    saved = config_lib.to_json(config)
+    assert card["data"] == {**saved["data"], "dir": "drums"}
+    assert card["config"] == saved["model"]
     assert card["versions"]["tensorflow"] == tf.__version__
     expected = {
         "model": "wavegan",

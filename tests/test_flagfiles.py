@@ -66,15 +66,12 @@ def test_it_trains(
     program.main(command_line, values(command))
     directory = train_dir.TrainDir(tmp_path / "t")
     assert directory.checkpoints.latest_step() == 2
-    config = directory.read_config()
-    known = {
-        name: (section, field)
-        for name, section, field, _ in command_line.settings
-    }
+    config = directory.read_config(command_line.model.config)
+    known = {flag.name: flag for flag in command_line.config_flags.values()}
     lines = path.read_text().splitlines()
     for line in lines:
         match = re.fullmatch(r"--(\w+)=?(.*)", line)
         if match and match[1] in known and match[1] not in small:
-            section, field = known[match[1]]
-            value = config[section][field]
+            flag = known[match[1]]
+            value = getattr(getattr(config, flag.section), flag.field)
             assert value == type(value)(match[2] or True), line

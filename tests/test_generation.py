@@ -12,14 +12,15 @@ import tiny_classifier
 from hypothesis import given
 from hypothesis import strategies as st
 
+import wavegan
 from eval import classifier, features
 from modes import generate, latents
 from training import train_dir, weights
 
 PRETRAINED = ("generate", "--pretrained")
-CONFIG = train_dir.TrainDir(weights.FOLDER).read_config()
-WORDS = CONFIG["data"]["words"]
-RATE = CONFIG["data"]["sample_rate"]
+CONFIG = train_dir.TrainDir(weights.FOLDER).read_config(wavegan.WaveGANConfig)
+WORDS = CONFIG.data.words
+RATE = CONFIG.data.sample_rate
 seeds = st.integers(0, 2**31 - 1)
 
 
@@ -103,7 +104,7 @@ def test_the_command_walks_in_any_format(tmp_path: pathlib.Path) -> None:
     assert [path.name for path in paths] == [
         f"{clip.name}.flac" for clip in clips
     ]
-    length = round(CONFIG["model"]["slice_len"] * 11025 / RATE)
+    length = round(CONFIG.model.slice_len * 11025 / RATE)
     for path in paths:
         audio, rate = soundfile.read(path)
         assert (len(audio), rate) == (length, 11025)

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import tf1_wavegan as tf1
 
+import wavegan
 from networks import spectrogram
 from training import train_dir as train_dir_lib
 
@@ -50,8 +51,9 @@ def test_what_was_imported_is_heard_and_trains_on(
     done = import_(train_dir, theirs.path, *flags, program=program)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"step 2: {train_dir}\n"
-    config = train_dir_lib.TrainDir(train_dir).read_config()
-    assert config["train"]["loss"] == "dcgan"  # Adam's decays tell
+    directory = train_dir_lib.TrainDir(train_dir)
+    config = directory.read_config(wavegan.WaveGANConfig)
+    assert config.train.loss == "dcgan"  # Adam's decays tell
     before = command_runner.weights(train_dir)
     done = import_(train_dir, theirs.path, *flags, program=program)
     command_runner.assert_one_line(done, "holds a run", str(train_dir))
@@ -122,7 +124,7 @@ def test_specgan_asks_for_moments_and_upsampling(
     ("flag", "words"),
     [
         ("--wavegan_loss=lsgan", ("--wavegan_loss is 'lsgan'", "'dcgan'")),
-        ("--data_labels=words", ("--data_labels is 'words': expected ''",)),
+        ("--data_labels=words", ("--data_labels is a flag of train:",)),
         ("--checkpoint=", ("--checkpoint is missing",)),
         ("--checkpoint=nothing", ("nothing.index is missing",)),
     ],

@@ -121,7 +121,13 @@ def test_what_cannot_be_scored_is_refused(
     nameless: train_dir_lib.TrainDir, settings: dict[str, Any], words: str
 ) -> None:
     with pytest.raises((ValueError, FileNotFoundError), match=words):
-        incept.incept(small_gan.build(), nameless, once=True, **settings)
+        incept.incept(
+            small_gan.build(),
+            nameless,
+            nameless.read_config(wavegan.WaveGANConfig),
+            once=True,
+            **settings,
+        )
 
 
 def test_a_refusal_is_one_line(nameless: train_dir_lib.TrainDir) -> None:
@@ -145,12 +151,13 @@ def test_a_missing_classifier_is_trained_once(
         "--train_max_steps=1",
     )
     directory = train_dir_lib.TrainDir(tmp_path / "t")
-    config = wavegan.WaveGANConfig(**directory.read_config()["model"])
-    gan = small_gan.build(config=config)
-    incept.incept(gan, directory, num_clips=20, splits=2, once=True)
+    config = directory.read_config(wavegan.WaveGANConfig)
+    model: Any = config.model
+    run = small_gan.build(config=model), directory, config
+    incept.incept(*run, num_clips=20, splits=2, once=True)
     trained = classifier.load(tmp_path / "t/incept/classifier")
     assert trained.words == ["high", "low", "mid"]
     monkeypatch.delitem(recipes.RECIPES, "quick")  # no need for it any more
-    incept.incept(gan, directory, num_clips=20, splits=2, once=True)
-    incept.incept(gan, directory, num_clips=30, splits=3, once=True)
+    incept.incept(*run, num_clips=20, splits=2, once=True)
+    incept.incept(*run, num_clips=30, splits=3, once=True)
     assert [row["n"] for row in rows_of(directory.path)] == [20, 30]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import pathlib
 import shutil
@@ -17,6 +16,7 @@ import wavs
 
 import gan as gan_lib
 import train_wavegan
+import wavegan
 from modes import export
 from modes import release as release_lib
 from training import config as config_lib
@@ -39,28 +39,28 @@ program.run(dataclasses.replace(
 """
 
 
+def config_of(directory: train_dir.TrainDir) -> config_lib.RunConfig:
+    """The config of a train dir."""
+    return directory.read_config(wavegan.WaveGANConfig)
+
+
 @pytest.fixture(scope="module")
 def trained(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[train_dir.TrainDir, gan_lib.GAN]:
     """A train dir of step 3, as `train` would leave it, and its GAN."""
     directory = train_dir.TrainDir(tmp_path_factory.mktemp("trained") / "t")
-    config: dict[str, dict[str, Any]] = {
-        "data": {"labels": "words", "words": WORDS},
-        "model": {"slice_len": 256, "dim": 2, "num_labels": len(WORDS)},
-        "train": {
-            "ema_decay": 0.9,
-            "spectral_critics": 1,
-            "spectral_dim": 2,
-            "batch_size": 4,
-        },
-    }
-    for section, kind in train_wavegan.MODEL.sections.items():
-        config[section] = dataclasses.asdict(kind(**config[section]))
+    config = config_lib.RunConfig(
+        wavegan.WaveGANConfig(slice_len=256, dim=2),
+        config_lib.DataConfig(labels="words"),
+        config_lib.TrainConfig(
+            ema_decay=0.9, spectral_critics=1, spectral_dim=2, batch_size=4
+        ),
+    ).with_words(WORDS)
     gan = train_wavegan.MODEL.build(directory, config)
     weights = gan.generator.get_weights()
     gan.ema_generator.set_weights([3 * weight for weight in weights])
-    model_lib.compile_gan(gan, config_lib.TrainConfig(**config["train"]))
+    model_lib.compile_gan(gan, config.train)
     with directory.lock():
         directory.write_config(config)
         directory.checkpoints.save(gan, 3)
@@ -76,7 +76,8 @@ def released(
     directory, _ = trained
     folder = tmp_path_factory.mktemp("released") / "r"
     gan = train_wavegan.MODEL.build(directory)
-    release_lib.release(gan, directory, num_clips=3, out_dir=folder)
+    config = config_of(directory)
+    release_lib.release(gan, directory, config, num_clips=3, out_dir=folder)
     return train_dir.TrainDir(
         shutil.copytree(folder, folder.with_name("moved"))
     )
@@ -124,7 +125,12 @@ def test_an_export_of_a_release_says_the_same_word(
 ) -> None:
     gan = train_wavegan.MODEL.build(released)
     export.export(
-        gan, released, model="wavegan", form="keras", out_dir=tmp_path
+        gan,
+        released,
+        config_of(released),
+        model="wavegan",
+        form="keras",
+        out_dir=tmp_path,
     )
     card = json.loads((tmp_path / "keras" / export.CARD).read_text())
     assert card["words"] == list(WORDS) and card["step"] == 3
@@ -151,7 +157,7 @@ def damage(
     ("fault", "name"),
     [
         ("critic", f"{CRITIC}.npz does not fit"),
-        ("words", "config.json is damaged .*labels"),
+        ("words", "config.json is .*damaged .*labels"),
         ("labels", "generator.npz does not fit"),
     ],
 )
@@ -222,8 +228,8 @@ def test_training_goes_on_with_words_and_critics_that_both_know(
         "--data_labels=words",
         "--wavegan_spectral_critics=2",
     )
-    config = train_dir.TrainDir(tmp_path / "t").read_config()
-    assert config["data"]["words"] == ["two", "zero"]
+    config = config_of(train_dir.TrainDir(tmp_path / "t"))
+    assert config.data.words == ("two", "zero")
     folder = released.path
     assert_starts_from(variables, "generator", folder / weights_lib.GENERATOR)
     critic = next(k for k in variables if CRITIC in k).partition("/")[0]
@@ -264,6 +270,4 @@ def test_critics_of_another_width_start_anew(
     )
     folder = released.path
     assert_starts_from(variables, "generator", folder / weights_lib.GENERATOR)
-    assert (
-        train_dir.TrainDir(tmp_path / "t").read_config()["data"]["words"] == []
-    )
+    assert config_of(train_dir.TrainDir(tmp_path / "t")).data.words == ()

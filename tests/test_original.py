@@ -151,13 +151,13 @@ def test_shapes_tell_the_settings(
     }
     if not shape.flat and shape.upsample != "zeros":
         several["upsample"] = ("nn", "linear", "cubic")
-    for (section, field), values in fits.items():
-        if section == "model":
+    for field, values in fits.items():
+        if field != "loss":
             wanted = several.get(field, (getattr(shape, field),))
             assert values == wanted, field
     # Young, Adam tells its decays; RMSProp has none.
     adam = loss in ("dcgan", "wgan-gp")
-    assert fits["train", "loss"] == ((loss,) if adam else ("wgan", "lsgan"))
+    assert fits["loss"] == ((loss,) if adam else ("wgan", "lsgan"))
 
 
 def rewritten(
@@ -179,7 +179,7 @@ def test_decays_that_are_used_up_fit_both_losses_of_adam(
                 values[name] = np.float32(0)
 
     checkpoint = rewritten(run("plain"), tmp_path, age)
-    fits = original_checkpoint.settings(checkpoint)["train", "loss"]
+    fits = original_checkpoint.settings(checkpoint)["loss"]
     assert fits == ("wgan-gp", "dcgan")
     gan = build(*RUNS["plain"])
     assert original_checkpoint.restore(gan, checkpoint) == []
@@ -199,7 +199,7 @@ def test_a_generator_alone_leaves_the_rest_as_it_was(
                 del values[name]
 
     checkpoint = rewritten(run("plain"), tmp_path, keep_generator)
-    assert ("train", "loss") not in original_checkpoint.settings(checkpoint)
+    assert "loss" not in original_checkpoint.settings(checkpoint)
     gan = build(shape, "r3gan", ema_decay=0.9)  # slots of another optimizer
     before = gan.discriminator.get_weights()
     slots = [v.numpy() for v in gan.generator_optimizer.variables]

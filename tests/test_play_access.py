@@ -106,15 +106,8 @@ def release(
 ) -> None:
     """Writes untrained weights as a train dir that others can play."""
     path.mkdir()
-    data = config_lib.DataConfig(sample_rate=sample_rate)
-    sections = {
-        "data": data,
-        "model": config,
-        "train": config_lib.TrainConfig(),
-    }
-    train_dir.TrainDir(path).write_config(
-        {name: vars(section) for name, section in sections.items()}
-    )
+    run = config_lib.RunConfig(config).replace(sample_rate=sample_rate)
+    train_dir.TrainDir(path).write_config(run)
     for name, network in (
         (weights.GENERATOR, model.generator),
         (weights.DISCRIMINATOR, model.discriminator),

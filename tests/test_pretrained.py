@@ -16,6 +16,7 @@ import soundfile
 from command_runner import EMA
 
 import train_wavegan
+import wavegan
 from modes import generate, latents, render
 from training import dataset, train_dir
 from training import weights as weights_lib
@@ -146,8 +147,8 @@ def test_weights_that_do_not_fit_are_named(
 # What comes with the program -------------------------------------------------
 
 FOLDER = weights_lib.FOLDER
-CONFIG = train_dir.TrainDir(FOLDER).read_config()
-WORDS = CONFIG["data"].get("words", ())
+CONFIG = train_dir.TrainDir(FOLDER).read_config(wavegan.WaveGANConfig)
+WORDS = CONFIG.data.words
 GAN = train_wavegan.MODEL.build(train_dir.TrainDir(FOLDER))
 
 
@@ -194,7 +195,7 @@ def test_its_clips_are_words_not_hum(tmp_path: pathlib.Path) -> None:
     labels = dataset.labels_in_turn(16, GAN.num_labels)
     audio = render.generate_audio(GAN.generate, z, labels)
     clips = np.stack(list(audio))[..., 0]
-    assert clips.shape == (16, CONFIG["model"]["slice_len"])
+    assert clips.shape == (16, CONFIG.model.slice_len)
     loudness = np.abs(clips).max(axis=1)
     assert np.median(loudness) > 0.3
     frames = clips.reshape(16, 32, -1).std(axis=2)
@@ -212,9 +213,10 @@ def test_training_goes_on_from_it(
     )
     assert done.returncode == 0, done.stderr
     assert f"starting from {FOLDER}" in done.stderr
-    config = train_dir.TrainDir(tmp_path / "t").read_config()
-    assert config["model"] == {**CONFIG["model"], "num_labels": 0}
-    assert config["train"]["batch_size"] == 2
+    directory = train_dir.TrainDir(tmp_path / "t")
+    config = directory.read_config(wavegan.WaveGANConfig)
+    assert config.model == CONFIG.with_words(()).model
+    assert config.train == CONFIG.replace(batch_size=2, max_steps=1).train
     ours = command_runner.weights(tmp_path / "t")
     with np.load(FOLDER / weights_lib.GENERATOR, allow_pickle=False) as packed:
         for name in set(packed.files) - {"step", weights_lib.LABELS}:

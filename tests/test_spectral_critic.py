@@ -254,20 +254,14 @@ def test_a_checkpoint_without_them_does_not_fit(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_release_holds_them(tmp_path: pathlib.Path) -> None:
-    config = {
-        "model": dataclasses.asdict(CONFIG),
-        "data": dataclasses.asdict(
-            config_lib.DataConfig(dir=str(tmp_path / "x"))
-        ),
-        "train": dataclasses.asdict(config_lib.TrainConfig()),
-    }
+    config = config_lib.RunConfig(CONFIG).replace(dir=str(tmp_path / "x"))
     directory = train_dir.TrainDir(tmp_path / "t")
     directory.path.mkdir()
     directory.write_config(config)
     model, other = build(), build(seed=1)
     directory.checkpoints.save(model, 1)
     release_lib.release(
-        model, directory, num_clips=2, out_dir=tmp_path / "release"
+        model, directory, config, num_clips=2, out_dir=tmp_path / "release"
     )
     assert weights_lib.load(other, tmp_path / "release") == 1
     for ours, theirs in zip(

@@ -1,6 +1,5 @@
 """The train dir: whole files, one trainer, nothing lost."""
 
-import dataclasses
 import json
 import pathlib
 import shutil
@@ -13,13 +12,8 @@ import wavegan
 from training import config as config_lib
 from training import train_dir
 
-CONFIG = {
-    "model": dataclasses.asdict(wavegan.WaveGANConfig()),
-    "data": dataclasses.asdict(config_lib.DataConfig()),
-    "train": dataclasses.asdict(config_lib.TrainConfig()),
-}
-
-OF_SPECGAN = {"model": dataclasses.asdict(specgan.SpecGANConfig())}
+KIND = wavegan.WaveGANConfig
+CONFIG = config_lib.RunConfig(KIND(dim=3)).with_words(("a", "b"))
 
 
 def test_config_round_trips_with_versions(tmp_path: pathlib.Path) -> None:
@@ -27,29 +21,34 @@ def test_config_round_trips_with_versions(tmp_path: pathlib.Path) -> None:
     assert not directory.exists()
     directory.write_config(CONFIG)
     assert directory.exists()
-    config = directory.read_config()
-    assert config.pop("versions")["tensorflow"] == tf.__version__
-    # JSON has no tuples.
-    assert config == json.loads(json.dumps(CONFIG))
+    assert directory.read_config(KIND) == CONFIG
+    values = json.loads((tmp_path / "config.json").read_text())
+    assert values.pop("versions")["tensorflow"] == tf.__version__
+    assert list(values) == ["data", "model", "train"]
+    assert values["data"]["words"] == ["a", "b"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"model": {}}', "3"])
 def test_a_damaged_config_is_named(tmp_path: pathlib.Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(ValueError, match=r"config\.json is damaged"):
-        train_dir.TrainDir(tmp_path).read_config()
+    with pytest.raises(ValueError, match=r"config\.json is .* damaged"):
+        train_dir.TrainDir(tmp_path).read_config(KIND)
 
 
 def test_a_missing_config_names_the_next_mode(
     tmp_path: pathlib.Path,
 ) -> None:
     with pytest.raises(FileNotFoundError, match="mode `train`"):
-        train_dir.TrainDir(tmp_path).read_config()
+        train_dir.TrainDir(tmp_path).read_config(KIND)
 
 
-def test_resumable_fields_exist() -> None:
-    for section, field in config_lib.RESUMABLE:
-        assert field in {**OF_SPECGAN.get(section, {}), **CONFIG[section]}
+def test_a_config_of_another_model_names_the_remedy(
+    tmp_path: pathlib.Path,
+) -> None:
+    directory = train_dir.TrainDir(tmp_path)
+    directory.write_config(config_lib.RunConfig(specgan.SpecGANConfig()))
+    with pytest.raises(ValueError, match="iterations.*program that made it"):
+        directory.read_config(KIND)
 
 
 def test_the_lock_keeps_a_second_trainer_out(tmp_path: pathlib.Path) -> None:

@@ -14,22 +14,20 @@ import wavs
 import gan
 import loader
 import wavegan
+from training import config as config_lib
 from training import dataset as dataset_lib
 from training import loop, train_dir
 
 MODEL = wavegan.WaveGANConfig(slice_len=64, dim=1, latent_dim=3)
 
 
-def config_of(audio: pathlib.Path, **settings: float) -> dict[str, dict]:
+def config_of(audio: pathlib.Path, **settings: float) -> config_lib.RunConfig:
     """A small run on a folder of audio."""
-    return {
-        "model": {"slice_len": 64, "channels": 1},
-        "data": {"dir": str(audio)},
-        "train": {"critic_steps": 1, "batch_size": 2, **settings},
-    }
+    small = config_lib.RunConfig(MODEL).replace(critic_steps=1, batch_size=2)
+    return small.replace(dir=str(audio), **settings)
 
 
-def build(config: dict[str, dict], **kwargs: float) -> gan.GAN:
+def build(config: config_lib.RunConfig, **kwargs: float) -> gan.GAN:
     """The GAN of such a run, ready to train."""
     model = gan.GAN(
         wavegan.build_generator(MODEL),
@@ -42,7 +40,7 @@ def build(config: dict[str, dict], **kwargs: float) -> gan.GAN:
 
 
 def train(
-    model: gan.GAN, directory: train_dir.TrainDir, config: dict[str, dict]
+    model: gan.GAN, directory: train_dir.TrainDir, config: config_lib.RunConfig
 ) -> None:
     """Trains as the command does."""
     found = dataset_lib.find(config, directory)
@@ -137,8 +135,7 @@ def test_what_breaks_on_the_way_is_named_and_left_out(
 ) -> None:
     folder = wavs.write_all_but_one(tmp_path / "audio")
     directory = train_dir.TrainDir(tmp_path / "t")
-    config = config_of(folder, max_steps=40)
-    config["data"]["max_bad"] = 0.05
+    config = config_of(folder, max_steps=40, max_bad=0.05)
     model = build(config)
     train(model, directory, config)
     assert int(model.step) == 40

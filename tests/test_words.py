@@ -1,6 +1,5 @@
 """Models that know words: which word a clip says, and phrases."""
 
-import dataclasses
 import pathlib
 import re
 from typing import Any
@@ -14,6 +13,7 @@ import tiny_classifier
 import wavs
 
 import train_wavegan
+import wavegan
 from commandline import program
 from eval import classifier, labels
 from modes import generate as generate_lib
@@ -43,13 +43,10 @@ def make_train_dir(
 ) -> train_dir.TrainDir:
     """Makes a train dir of step 3 as `train` would, but for the training."""
     directory = train_dir.TrainDir(path)
-    config: dict[str, dict[str, Any]] = {
-        "data": {"dir": str(data), "labels": "words", "words": words},
-        "model": {"slice_len": 256, "dim": 2, "num_labels": len(words)},
-        "train": {},
-    }
-    for section, kind in train_wavegan.MODEL.sections.items():
-        config[section] = dataclasses.asdict(kind(**config[section]))
+    config = config_lib.RunConfig(
+        wavegan.WaveGANConfig(slice_len=256, dim=2),
+        config_lib.DataConfig(dir=str(data), labels="words"),
+    ).with_words(words)
     gan = train_wavegan.MODEL.build(directory, config)
     # As loud as after a training.
     gan.generator.set_weights([3 * w for w in gan.generator.get_weights()])
@@ -68,6 +65,11 @@ def trained(
     return make_train_dir(tmp_path_factory.mktemp("words") / "t", data, WORDS)
 
 
+def config_of(directory: train_dir.TrainDir) -> config_lib.RunConfig:
+    """The config of a train dir."""
+    return directory.read_config(wavegan.WaveGANConfig)
+
+
 def generate(
     trained: train_dir.TrainDir, out_dir: pathlib.Path, **fields: Any
 ) -> dict[str, np.ndarray]:
@@ -75,6 +77,7 @@ def generate(
     generate_lib.generate(
         train_wavegan.MODEL.build(trained),
         trained,
+        config_of(trained),
         generate_lib.Request(**fields),
         generate_lib.write.Writing(),
         out_dir=out_dir,
@@ -138,7 +141,10 @@ def test_file_names_tell_their_word(word: str, tmp_path: pathlib.Path) -> None:
         ({"say": ("a",), "label": "b", "best": 1}, "--say and --label"),
         ({"say": ("a",), "best": 1}, "--say and --best"),
         ({"say": ("a",), "concat": True}, "--say and --concat"),
-        ({"words": ("a", "b", "a")}, "word is a,b,a: expected each word once"),
+        (
+            {"words": ("a", "b", "a")},
+            "word is 'a,b,a': expected each word once",
+        ),
     ],
 )
 def test_contradictory_requests_are_refused(
@@ -231,6 +237,7 @@ def test_a_classifier_chooses_among_words(
     generate_lib.generate(
         train_wavegan.MODEL.build(trained),
         trained,
+        config_of(trained),
         generate_lib.Request(num_clips=6, label=judge.words[0], best=4),
         generate_lib.write.Writing(),
         out_dir=tmp_path / "best",
@@ -272,12 +279,12 @@ def test_a_model_without_words_says_so(
 def test_pictures_and_samples_have_a_row_for_each_word(
     trained: train_dir.TrainDir, tmp_path: pathlib.Path, mode: str
 ) -> None:
-    gan = train_wavegan.MODEL.build(trained)
+    run = train_wavegan.MODEL.build(trained), trained, config_of(trained)
     if mode == "preview":
-        preview_lib.preview(gan, trained, num_clips=7, once=True)
+        preview_lib.preview(*run, num_clips=7, once=True)
         name = "preview/00000003"
     else:
-        release_lib.release(gan, trained, num_clips=7, out_dir=tmp_path / "r")
+        release_lib.release(*run, num_clips=7, out_dir=tmp_path / "r")
         trained = train_dir.TrainDir(tmp_path / "r")
         name = "samples"
     audio = soundfile.read(trained.path / f"{name}.wav", dtype="int16")[0]
@@ -314,7 +321,7 @@ def test_few_clips_are_one_of_each_word() -> None:
 def test_real_clips_are_those_of_the_rows_word(
     trained: train_dir.TrainDir, data: pathlib.Path
 ) -> None:
-    config = trained.read_config()
+    config = config_of(trained)
     clips = dataset.real_clips_of_words(config, 5)
     assert clips is not None and clips.shape == (15, 256, 1)
     for row, word in zip(clips.reshape(3, 5, 256), WORDS, strict=True):
@@ -329,8 +336,8 @@ def test_real_clips_are_those_of_the_rows_word(
         }
         assert {clip.tobytes() for clip in row[:4]} == own
         np.testing.assert_array_equal(row[4], 0)
-    config["data"]["dir"] = str(data / "gone")
-    assert dataset.real_clips_of_words(config, 5) is None
+    gone = config.replace(dir=str(data / "gone"))
+    assert dataset.real_clips_of_words(gone, 5) is None
 
 
 def test_make_speak_says_words_of_the_weights_it_uses() -> None:

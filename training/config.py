@@ -1,176 +1,340 @@
-"""The config of a run: the settings of its data and its training."""
+"""The config of a run: the settings of its networks, data and training."""
 
 import dataclasses
-import math
-from typing import Any, TypeVar
+from typing import Any
 
-import gan as gan_lib
 import loader
 import losses
 from eval import labels
-from networks import augmentation, precision, spectral_critic
-
-LABELS = ("", "words")
-Section = TypeVar("Section")  # a dataclass
+from networks import augmentation, dcgan, precision, spectral_critic
+from system import settings
+from system.settings import setting
 
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Which audio to learn, and how to cut it. See `loader.make_dataset`.
-
-    Attributes:
-      dir: Folder of audio files.
-      sample_rate: In Hz; other files are resampled.
-      overlap_ratio: Of one slice with the next.
-      first_slice: Only the first slice of each file, padded.
-      pad_end: Keep, padded, what is left at a file's end.
-      normalize: Bring each file's peak to 1.
-      fast_wav: Promise that no file needs conversion; refuse those that do.
-      prefetch_gpu_num: The GPU that batches wait on; negative: none.
-      cache: Where decoded audio is kept: none, memory, disk or auto.
-      max_bad: Share of unusable files above which training does not start.
-      labels: What both networks learn of each clip beside its sound: "words",
-        read from the names of the files (see `eval.labels`); "": nothing.
-      words: Those words, in the order of the labels; known once a run began.
+    """Which audio is learned, and how it is cut. See `loader.make_dataset`.
 
     Raises:
-      ValueError: A field is out of its range.
+      ValueError: A setting is out of its range.
     """
 
-    dir: str = ""
-    sample_rate: int = 16000
-    overlap_ratio: float = 0.0
-    first_slice: bool = False
-    pad_end: bool = False
-    normalize: bool = False
-    fast_wav: bool = False
-    prefetch_gpu_num: int = 0
-    cache: str = "auto"
-    max_bad: float = 0.01
-    labels: str = ""
-    words: tuple[str, ...] = ()
+    dir: str = setting(
+        "",
+        "Folder of audio files, searched at any depth; if it has a folder "
+        "train/, only that is used. If left out, synthetic spoken digits are "
+        "made.",
+        flag="data_dir",
+        resumable=True,
+    )
+    sample_rate: int = setting(
+        16000,
+        "Sampling rate in Hz; files with another rate are resampled.",
+        flag="data_sample_rate",
+        low=1,
+    )
+    overlap_ratio: float = setting(
+        0.0,
+        "Overlap of neighbouring slices, as a share in [0, 1).",
+        flag="data_overlap_ratio",
+        low=0,
+        high=0.999,
+    )
+    first_slice: bool = setting(
+        False, "Use only the first slice of each file.", flag="data_first_slice"
+    )
+    pad_end: bool = setting(
+        False,
+        "Use the end of each file that does not fill a slice, too, padded with "
+        "silence.",
+        flag="data_pad_end",
+    )
+    normalize: bool = setting(
+        False, "Scale each file to a peak of 1.", flag="data_normalize"
+    )
+    fast_wav: bool = setting(
+        False,
+        "Refuse files that would have to be converted: all but 16-bit or float "
+        "WAV files at the sampling rate.",
+        flag="data_fast_wav",
+        resumable=True,
+    )
+    prefetch_gpu_num: int = setting(
+        0,
+        "Number of the GPU to which batches are prefetched; -1: none.",
+        flag="data_prefetch_gpu_num",
+        resumable=True,
+    )
+    cache: str = setting(
+        "auto",
+        "Where decoded audio is kept; auto: in memory if a quarter of the free "
+        "memory is enough.",
+        flag="data_cache",
+        choices=loader.CACHES,
+        resumable=True,
+    )
+    max_bad: float = setting(
+        0.01,
+        "Share of unusable files, in [0, 1], above which training does not "
+        "start.",
+        flag="data_max_bad",
+        low=0,
+        high=1,
+        resumable=True,
+    )
+    labels: str = setting(
+        "",
+        "Labels of the clips; none if left out. If words, the label of a clip "
+        "is the word in the name of its file (Seven_x.wav) or folder "
+        "(seven/x.wav), and the model generates words on demand.",
+        flag="data_labels",
+        choices=("", "words"),
+    )
+    words: tuple[str, ...] = setting(
+        (),
+        "Words that the labels stand for, in their order; known once a run "
+        "has begun.",
+    )
 
     def __post_init__(self) -> None:
-        """Checks what only a command line can get wrong."""
-        _check_range("sample_rate", self.sample_rate, 1, math.inf)
-        _check_range("overlap_ratio", self.overlap_ratio, 0, 0.999)
-        _check_range("max_bad", self.max_bad, 0, 1)
-        if self.cache not in loader.CACHES:
-            raise ValueError(
-                f"cache is {self.cache!r}: expected one of "
-                + ", ".join(loader.CACHES)
-            )
-        if self.labels not in LABELS:
-            raise ValueError(
-                f"labels is {self.labels!r}: expected one of "
-                + ", ".join(map(repr, LABELS))
-            )
+        """Checks all settings."""
+        settings.check(self)
         labels.check_words(self.words)
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How to train. The defaults are the paper's.
-
-    Attributes:
-      loss: A key of `losses.OBJECTIVES`.
-      critic_steps: Discriminator updates for each generator update.
-      batch_size: Clips in each of them.
-      learning_rate: Of both optimizers; 0: the loss's own (1e-4 for wgan-gp).
-      disc_learning_rate: Of the discriminator's; 0: as the generator's.
-      penalty_weight: Of the loss's slope penalty; 0: the loss's own.
-      penalty_interval: Discriminator updates from one penalty to the next.
-      ema_decay: Of the generator's running average, a step; 0: none.
-      augment: How clips are changed before the discriminator hears them: names
-        of `augmentation.KINDS`, between commas; "": not at all.
-      spectral_critics: Discriminators of spectrograms beside the waveform's.
-      spectral_dim: Channels of their first layers.
-      seed: Of weights, data order and all other draws.
-      deterministic: Use no operation whose result depends on its timing.
-      jit: Compile the step by XLA, which draws other numbers from a seed.
-      precision: A key of `precision.POLICIES`.
-      max_steps: Generator updates to stop after; 0: never.
-      save_secs: Between two checkpoints.
-      summary_secs: Between two sounds and pictures for TensorBoard.
+    """How networks are trained. The defaults are the paper's.
 
     Raises:
-      ValueError: A field is out of its range.
+      SettingError: A setting is out of its range.
     """
 
-    loss: str = "wgan-gp"
-    critic_steps: int = 5
-    batch_size: int = 64
-    learning_rate: float = 0.0
-    disc_learning_rate: float = 0.0
-    penalty_weight: float = 0.0
-    penalty_interval: int = 1
-    ema_decay: float = 0.0
-    augment: str = ""
-    spectral_critics: int = 0
-    spectral_dim: int = 8
-    seed: int = 0
-    deterministic: bool = False
-    jit: bool = False
-    precision: str = "fp32"
-    max_steps: int = 0
-    save_secs: float = 300.0
-    summary_secs: float = 120.0
+    loss: str = setting(
+        "wgan-gp",
+        "Loss of both networks, with its penalty and its optimizer.",
+        flag="*_loss",
+        choices=tuple(losses.OBJECTIVES),
+    )
+    critic_steps: int = setting(
+        5,
+        "Number of discriminator updates for each generator update.",
+        flag="*_disc_nupdates",
+        low=1,
+    )
+    batch_size: int = setting(
+        64, "Number of clips in a batch.", flag="train_batch_size", low=1
+    )
+    learning_rate: float = setting(
+        0.0,
+        "Learning rate of both networks; 0: that of the loss, 1e-4 for "
+        "wgan-gp.",
+        flag="train_learning_rate",
+        low=0,
+        high=1,
+    )
+    disc_learning_rate: float = setting(
+        0.0,
+        "Learning rate of the discriminator alone; 0: that of the generator.",
+        flag="train_disc_learning_rate",
+        low=0,
+        high=1,
+    )
+    penalty_weight: float = setting(
+        0.0,
+        "Weight of the penalty on the discriminator's slope; 0: that of the "
+        "loss, 10 for wgan-gp.",
+        flag="train_penalty_weight",
+        low=0,
+    )
+    penalty_interval: int = setting(
+        1,
+        "Number of discriminator updates from one penalty to the next; the "
+        "penalty is multiplied by it.",
+        flag="train_penalty_interval",
+        low=1,
+    )
+    ema_decay: float = setting(
+        0.0,
+        "Decay of the running average of the generator's weights at each "
+        "update, in [0, 1); 0: no average.",
+        flag="train_ema_decay",
+        low=0,
+        below=1,
+    )
+    augment: str = setting(
+        "",
+        "Random augmentations of all clips that the discriminator gets, "
+        f"separated by commas: some of {','.join(augmentation.KINDS)}. "
+        "SpecGAN's spectrograms have no polarity.",
+        flag="train_augment",
+    )
+    spectral_critics: int = setting(
+        0,
+        "Number of additional discriminators, of spectrograms of the audio, 0 "
+        f"to {spectral_critic.MAX_CRITICS}.",
+        flag="*_spectral_critics",
+        low=0,
+        high=spectral_critic.MAX_CRITICS,
+    )
+    spectral_dim: int = setting(
+        8,
+        "Number of channels of the first layer of each discriminator of "
+        "spectrograms.",
+        flag="*_spectral_dim",
+        low=1,
+        high=1024,
+    )
+    seed: int = setting(
+        0,
+        "Seed of the weights, the order of the data and all other draws. In "
+        "generate: seed of the first clip; the following clips have the "
+        "following seeds.",
+        flag="seed",
+        low=0,
+        high=2**31 - 1,
+    )
+    deterministic: bool = setting(
+        False,
+        "Compute the same bits from the same seed on a GPU, too, which takes "
+        "more time; a CPU always does.",
+        flag="deterministic",
+    )
+    jit: bool = setting(
+        False,
+        "Compile the training step by XLA, which draws other numbers from the "
+        "seed.",
+        flag="train_jit",
+    )
+    precision: str = setting(
+        "fp32",
+        "Precision of activations and products: float32 (fp32) or bfloat16 "
+        "(bf16); weights and losses are float32 in both.",
+        flag="precision",
+        choices=tuple(precision.POLICIES),
+    )
+    decay_steps: int = setting(
+        0,
+        "Number of generator updates before --train_max_steps over which the "
+        "learning rates fall linearly to a fiftieth; 0: they are constant.",
+        flag="train_decay_steps",
+        low=0,
+        resumable=True,
+    )
+    max_steps: int = setting(
+        0,
+        "Number of generator updates; 0: no limit.",
+        flag="train_max_steps",
+        low=0,
+        resumable=True,
+    )
+    save_secs: float = setting(
+        300.0,
+        "Seconds between two checkpoints.",
+        flag="train_save_secs",
+        low=0,
+        resumable=True,
+    )
+    summary_secs: float = setting(
+        120.0,
+        "Seconds between two sets of audio and pictures for TensorBoard.",
+        flag="train_summary_secs",
+        low=0,
+        resumable=True,
+    )
 
     def __post_init__(self) -> None:
-        """Checks every field."""
-        losses.find(self.loss)
-        gan_lib.check(self.critic_steps, self.ema_decay, self.penalty_interval)
+        """Checks all settings."""
+        settings.check(self)
         augmentation.parse(self.augment)
-        most = spectral_critic.MAX_CRITICS
-        _check_range("spectral_critics", self.spectral_critics, 0, most)
-        _check_range("spectral_dim", self.spectral_dim, 1, 1024)
-        _check_range("batch_size", self.batch_size, 1, math.inf)
-        _check_range("learning_rate", self.learning_rate, 0, 1)
-        _check_range("disc_learning_rate", self.disc_learning_rate, 0, 1)
-        _check_range("penalty_weight", self.penalty_weight, 0, math.inf)
-        _check_range("seed", self.seed, 0, 2**31 - 1)
-        precision.check(self.precision)
-        _check_range("max_steps", self.max_steps, 0, math.inf)
-        _check_range("save_secs", self.save_secs, 0, math.inf)
-        _check_range("summary_secs", self.summary_secs, 0, math.inf)
+        if self.decay_steps > self.max_steps:
+            raise settings.SettingError(
+                "decay_steps",
+                self.decay_steps,
+                f"at most max_steps, which is {self.max_steps}",
+            )
 
 
-# What may differ when a run goes on: it does not change what is learnt.
-RESUMABLE = {
-    ("data", "dir"),
-    ("data", "fast_wav"),
-    ("data", "prefetch_gpu_num"),
-    ("data", "cache"),
-    ("data", "max_bad"),
-    ("model", "iterations"),
-    ("train", "max_steps"),
-    ("train", "save_secs"),
-    ("train", "summary_secs"),
-}
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """All settings of a run, which config.json holds.
 
-
-def _check_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        limit = f" to {high}" if math.isfinite(high) else " or more"
-        raise ValueError(f"{name} is {value}: expected {low}{limit}")
-
-
-def from_json(kind: type[Section], values: dict[str, Any]) -> Section:
-    """Makes a section of a config from what a file, maybe a stranger's, holds.
+    Attributes:
+      model: The networks.
+      data: The audio.
+      train: The training.
 
     Raises:
-      ValueError: A field is of the wrong type, or out of its range.
-      TypeError: There is no such field.
+      SettingError: The networks have another number of labels than there are
+        words.
     """
-    if not isinstance(values, dict):
-        raise ValueError(f"{values!r} is no section")
-    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
-        value = values.get(field.name, field.default)
-        wanted = type(field.default)
-        if wanted is tuple and isinstance(value, list):  # JSON's tuples
-            values = {**values, field.name: (value := tuple(value))}
-        if type(value) is not wanted and (type(value), wanted) != (int, float):
-            raise ValueError(
-                f"{field.name} is {value!r}: expected {wanted.__name__}"
+
+    model: dcgan.Config
+    data: DataConfig = dataclasses.field(default_factory=DataConfig)
+    train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        """Checks what depends on several sections."""
+        num_words = len(self.data.words)
+        if self.model.num_labels != num_words:
+            raise settings.SettingError(
+                "num_labels",
+                self.model.num_labels,
+                f"{num_words}, the number of words",
             )
-    return kind(**values)
+
+    def replace(self, **changes: Any) -> "RunConfig":
+        """Returns a copy in which some settings, of any section, are changed.
+
+        Raises:
+          TypeError: There is no such setting.
+          ValueError: A setting is out of its range.
+        """
+        sections = {}
+        for name in sections_of(type(self.model)):
+            section = getattr(self, name)
+            fields = {field.name for field in dataclasses.fields(section)}
+            own = {f: changes.pop(f) for f in fields & changes.keys()}
+            sections[name] = dataclasses.replace(section, **own)
+        return RunConfig(**sections, **changes)
+
+    def with_words(self, words: tuple[str, ...]) -> "RunConfig":
+        """Returns a copy with these words as labels."""
+        return self.replace(words=words, num_labels=len(words))
+
+
+def sections_of(model: type[dcgan.Config]) -> dict[str, type]:
+    """Returns the dataclass of each section of a model's config."""
+    return {"data": DataConfig, "model": model, "train": TrainConfig}
+
+
+def to_json(config: RunConfig) -> dict[str, Any]:
+    """Returns what config.json holds, section by section."""
+    return {
+        name: dataclasses.asdict(getattr(config, name))
+        for name in sections_of(type(config.model))
+    }
+
+
+def from_json(values: Any, model: type[dcgan.Config]) -> RunConfig:
+    """Makes a config from the contents of an untrusted config.json.
+
+    Settings that it lacks, as files of older versions do, have their defaults.
+
+    Args:
+      values: The contents.
+      model: Dataclass of the networks' section.
+
+    Raises:
+      KeyError: A section is missing.
+      TypeError: A section has an unknown setting, or is no section.
+      ValueError: A setting has a wrong type, or is out of its range.
+    """
+    made = {}
+    for name, kind in sections_of(model).items():
+        fields = {
+            field: tuple(value) if isinstance(value, list) else value
+            for field, value in dict(**values[name]).items()
+        }
+        made[name] = kind(**fields)
+    return RunConfig(**made)

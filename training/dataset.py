@@ -17,6 +17,7 @@ from absl import logging
 import loader
 from eval import labels as labels_lib
 from system import atomic
+from system import settings as settings_lib
 from training import config as config_lib
 from training import train_dir
 
@@ -46,9 +47,7 @@ class Corpus:
         return [info.path for info in self.infos]
 
 
-def find(
-    config: dict[str, dict[str, Any]], directory: train_dir.TrainDir
-) -> Corpus:
+def find(config: config_lib.RunConfig, directory: train_dir.TrainDir) -> Corpus:
     """Finds the audio files of a run, and says what it found.
 
     Args:
@@ -61,7 +60,7 @@ def find(
         names tell no words, or not those of the run, and labels are to be
         learnt.
     """
-    data = config_lib.DataConfig(**config["data"])
+    data = config.data
     paths = loader.find_audio(data.dir)
     known = _recall(directory)
     infos, skipped = loader.scan_audio(paths, known, _show_progress)
@@ -108,7 +107,7 @@ def _label(
     """Returns the words of a run, and the label of each file."""
     root = loader.audio_root(data.dir)
     said = [labels_lib.word_of(info.path, root) for info in infos]
-    words = tuple(data.words) or tuple(sorted(set(said)))
+    words = data.words or tuple(sorted(set(said)))
     labels_lib.check_words(words)
     counts = collections.Counter(said)
     if odd := sorted(set(said) - set(words)):
@@ -117,9 +116,11 @@ def _label(
             f"learns {', '.join(words)}: remove them, or name another train dir"
         )
     if len(words) < 2:
-        raise ValueError(
-            f"labels is {data.labels!r}: expected two words or more, but all "
-            f"say {words[0]!r}, by Word_anything.wav or a folder for each word"
+        raise settings_lib.SettingError(
+            "labels",
+            data.labels,
+            f"two words or more, but all say {words[0]!r}, by "
+            "Word_anything.wav or a folder for each word",
         )
     logging.info(
         "labels: %s",
@@ -170,12 +171,12 @@ def _show_progress(names: Iterable[str]) -> Iterable[str]:
     )
 
 
-def _slicing(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _slicing(config: config_lib.RunConfig) -> dict[str, Any]:
     """How files are cut, in the words of `loader`."""
-    data = config_lib.DataConfig(**config["data"])
+    data = config.data
     return {
-        "slice_len": config["model"]["slice_len"],
-        "channels": config["model"]["channels"],
+        "slice_len": config.model.slice_len,
+        "channels": config.model.channels,
         "sample_rate": data.sample_rate,
         "overlap_ratio": data.overlap_ratio,
         "first_slice": data.first_slice,
@@ -187,7 +188,7 @@ def _slicing(config: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def pass_once(
     corpus: Corpus,
-    config: dict[str, dict[str, Any]],
+    config: config_lib.RunConfig,
     on_skip: Callable[[str, str], None],
 ) -> tf.data.Dataset:
     """Streams every slice that a run learns from, once and in order.
@@ -200,7 +201,7 @@ def pass_once(
     Returns:
       Audio, `[batch, slice_len, channels]`.
     """
-    data = config_lib.DataConfig(**config["data"])
+    data = config.data
     return loader.make_dataset(
         corpus.paths,
         batch_size=PASS_SIZE,
@@ -216,7 +217,7 @@ def pass_once(
 
 def stream(
     corpus: Corpus,
-    config: dict[str, dict[str, Any]],
+    config: config_lib.RunConfig,
     directory: train_dir.TrainDir,
     step: int,
     on_skip: Callable[[str, str], None],
@@ -239,14 +240,15 @@ def stream(
     Raises:
       ValueError: Replicas cannot share a batch equally.
     """
-    data = config_lib.DataConfig(**config["data"])
-    settings = config_lib.TrainConfig(**config["train"])
+    data = config.data
+    settings = config.train
     replicas = strategy.num_replicas_in_sync
     share, rest = divmod(settings.batch_size, replicas)
     if rest:
-        raise ValueError(
-            f"batch_size is {settings.batch_size}: expected a multiple of "
-            f"{replicas}, the number of devices that train"
+        raise settings_lib.SettingError(
+            "batch_size",
+            settings.batch_size,
+            f"a multiple of {replicas}, the number of devices that train",
         )
 
     def stream_to(worker: tf.distribute.InputContext) -> tf.data.Dataset:
@@ -286,7 +288,7 @@ def stream(
 
 
 def files_of_step(
-    corpus: Corpus, config: dict[str, dict[str, Any]], step: int
+    corpus: Corpus, config: config_lib.RunConfig, step: int
 ) -> list[str]:
     """Paths of the files that a step learns from, each once, in order.
 
@@ -295,7 +297,7 @@ def files_of_step(
       config: Of the run.
       step: Its number; the first is 1.
     """
-    settings = config_lib.TrainConfig(**config["train"])
+    settings = config.train
     count = settings.critic_steps * settings.batch_size
     index = loader.index_slices(corpus.infos, **_slicing(config))
     positions = tf.range((step - 1) * count, step * count, dtype=tf.int64)
@@ -305,7 +307,7 @@ def files_of_step(
 
 
 def real_clips(
-    config: dict[str, dict[str, Any]], num_clips: int
+    config: config_lib.RunConfig, num_clips: int
 ) -> np.ndarray | None:
     """Real clips as a run sees them, or None if its data are gone.
 
@@ -318,14 +320,14 @@ def real_clips(
     """
     clips = _load(_shuffled_paths(config), num_clips, config)
     if not len(clips):
-        folder = config["data"]["dir"]
+        folder = config.data.dir
         logging.info("no real clips to compare with in %r", folder)
         return None
     return clips
 
 
 def real_clips_of_words(
-    config: dict[str, dict[str, Any]], num_columns: int
+    config: config_lib.RunConfig, num_columns: int
 ) -> np.ndarray | None:
     """Real clips of each word that a run learns, or None if there are none.
 
@@ -337,13 +339,13 @@ def real_clips_of_words(
       Mono audio, `[num_words * num_columns, slice_len, 1]`, word after word;
       silence in place of clips that are missing.
     """
-    root = loader.audio_root(config["data"]["dir"])
+    root = loader.audio_root(config.data.dir)
     paths = collections.defaultdict(list)
     for path in _shuffled_paths(config):
         with contextlib.suppress(ValueError):  # its name tells no word
             paths[labels_lib.word_of(path, root)].append(path)
-    words = config["data"]["words"]
-    shape = len(words), num_columns, config["model"]["slice_len"], 1
+    words = config.data.words
+    shape = len(words), num_columns, config.model.slice_len, 1
     rows = np.zeros(shape, np.float32)
     found = 0
     for row, word in zip(rows, words, strict=True):
@@ -351,16 +353,16 @@ def real_clips_of_words(
         row[: len(clips)] = clips
         found += len(clips)
     if not found:
-        folder = config["data"]["dir"]
+        folder = config.data.dir
         logging.info("no real clips to compare with in %r", folder)
         return None
     return rows.reshape(-1, *shape[2:])
 
 
-def _shuffled_paths(config: dict[str, dict[str, Any]]) -> list[str]:
+def _shuffled_paths(config: config_lib.RunConfig) -> list[str]:
     """The files of a run in a random order, always the same; maybe none."""
     try:
-        paths = loader.find_audio(config["data"]["dir"])
+        paths = loader.find_audio(config.data.dir)
     except (OSError, ValueError):
         return []
     random.Random(0).shuffle(paths)
@@ -368,15 +370,15 @@ def _shuffled_paths(config: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _load(
-    paths: list[str], num_clips: int, config: dict[str, dict[str, Any]]
+    paths: list[str], num_clips: int, config: config_lib.RunConfig
 ) -> np.ndarray:
     """Loads starts of files, at most so many, without the broken ones.
 
     Returns:
       Mono audio, `[num_clips, slice_len, 1]`.
     """
-    data = config_lib.DataConfig(**config["data"])
-    length = config["model"]["slice_len"]
+    data = config.data
+    length = config.model.slice_len
     clips: list[np.ndarray] = []
     for path in paths:
         if len(clips) == num_clips:

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 from absl import logging
 
-from system import console
+from system import console, settings
 
 POLL_SECS = 0.2  # between two looks for workers that are missing
 SAY_SECS = 60.0  # between two lines that name them
@@ -50,9 +50,10 @@ def join(num_gpus: int = -1) -> tf.distribute.Strategy:
     """
     gpus = tf.config.list_physical_devices("GPU")
     if not -1 <= num_gpus <= len(gpus):
-        raise ValueError(
-            f"num_gpus is {num_gpus}: expected -1 (all) to {len(gpus)}, the "
-            "number of GPUs that TensorFlow sees"
+        raise settings.SettingError(
+            "num_gpus",
+            num_gpus,
+            f"-1 (all) to {len(gpus)}, the number of GPUs that TensorFlow sees",
         )
     if num_gpus == -1:
         num_gpus = len(gpus)

@@ -13,9 +13,10 @@ from absl import logging
 import gan as gan_lib
 from networks import replicas
 from system import atomic
+from system import settings as settings_lib
 from training import config as config_lib
 from training import dataset as dataset_lib
-from training import distributed, train_dir
+from training import distributed, learning_rate, train_dir
 from training import log as log_lib
 
 MAX_FAILURES = 3  # saves in a row that a disk may refuse
@@ -24,7 +25,7 @@ MAX_FAILURES = 3  # saves in a row that a disk may refuse
 def train(
     gan: gan_lib.GAN,
     directory: train_dir.TrainDir,
-    config: dict[str, dict[str, Any]],
+    config: config_lib.RunConfig,
     corpus: dataset_lib.Corpus,
 ) -> None:
     """Trains until `max_steps`, or until SIGINT or SIGTERM; saves on the way.
@@ -34,7 +35,7 @@ def train(
     Args:
       gan: Compiled.
       directory: Where the run lives.
-      config: `model`, `data` and `train`, as they will stand in config.json.
+      config: Of the run.
       corpus: What it learns from.
 
     Raises:
@@ -43,16 +44,16 @@ def train(
       OSError: The disk refuses; the last checkpoint is as it was.
       SystemExit: A signal came; its code is 128 + the signal's number.
     """
-    data = config_lib.DataConfig(**config["data"])
-    settings = config_lib.TrainConfig(**config["train"])
+    settings = config.train
     strategy = gan.distribute_strategy
     chief = distributed.is_chief(strategy)
+    rates = learning_rate.LearningRates(gan, settings)  # not yet restored
     with distributed.chief_first(strategy):
         step = _restore(gan, directory, chief)
     distributed.agree(
         strategy,
         step=step,
-        settings=config["model"] | config["train"],
+        settings=(config.model, settings),
         data=[(info.num_samples, info.sample_rate) for info in corpus.infos],
         labels=(corpus.words, corpus.labels),
     )
@@ -65,7 +66,9 @@ def train(
     if chief:
         directory.checkpoints.check_room(gan)
         dataset_lib.remember(corpus, directory)
-        log = log_lib.Journal(gan, directory, data.sample_rate, settings, step)
+        log = log_lib.Journal(
+            gan, directory, config.data.sample_rate, settings, step
+        )
     dataset = dataset_lib.stream(
         corpus, config, directory, step, log.skip, strategy
     )
@@ -75,6 +78,7 @@ def train(
     with _catch_signals() as caught, contextlib.closing(log):
         try:
             for batches in log.time_waits(dataset):
+                rates.set(step)
                 losses, stop = train_step(batches, tf.constant(len(caught)))
                 step += 1
                 last = step == settings.max_steps
@@ -126,11 +130,11 @@ def _compile(
     returns losses, and the mean of these numbers over the replicas.
 
     Raises:
-      ValueError: XLA is to compile it for several devices.
+      SettingError: XLA is to compile it for several devices.
     """
     strategy = gan.distribute_strategy
     if jit and strategy.num_replicas_in_sync > 1:
-        raise ValueError("jit is True: expected False for several devices")
+        raise settings_lib.SettingError("jit", jit, "False on several devices")
 
     def train_replica(batches: tf.Tensor, stop: tf.Tensor) -> Any:
         losses = gan.train_step(batches)
@@ -176,7 +180,7 @@ class _Saver:
         self,
         gan: gan_lib.GAN,
         directory: train_dir.TrainDir,
-        config: dict[str, dict[str, Any]],
+        config: config_lib.RunConfig,
         corpus: dataset_lib.Corpus,
         step: int,
         chief: bool,

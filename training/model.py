@@ -1,4 +1,4 @@
-"""A model as the programs train it: its networks, built for a run."""
+"""A model that the programs train, and the GAN of its networks for a run."""
 
 import dataclasses
 import pathlib
@@ -9,11 +9,9 @@ import keras
 import tensorflow as tf
 
 import gan as gan_lib
-from networks import augmentation, precision, spectral_critic
+from networks import augmentation, dcgan, precision, spectral_critic
 from training import config as config_lib
 from training import dataset, train_dir
-
-Config = dict[str, dict[str, Any]]  # what config.json holds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,11 +20,11 @@ class Model:
 
     Attributes:
       name: As in the flag `--wavegan_dim`.
-      config: Dataclass of the section "model" of a config.
-      build_generator: Builds the generator from such a section.
-      build_discriminator: Builds the discriminator from it.
-      gan_of: Returns the class of the GAN, given a train dir and such a
-        section.
+      config: Dataclass of the settings of its networks.
+      build_generator: Builds the generator, given these settings.
+      build_discriminator: Builds the discriminator, given these settings.
+      gan_of: Returns the class of the GAN, given a train dir and these
+        settings.
       prepare: Writes what `gan_of` needs to a locked train dir, given the
         config and the audio of a run; only checks what is there if the audio
         is None.
@@ -34,60 +32,34 @@ class Model:
     """
 
     name: str
-    config: type
+    config: type[dcgan.Config]
     build_generator: Callable[[Any], keras.Model]
     build_discriminator: Callable[[Any], keras.Model]
     gan_of: Callable[[train_dir.TrainDir, Any], Callable[..., gan_lib.GAN]] = (
         lambda directory, config: gan_lib.GAN
     )
     prepare: Callable[
-        [train_dir.TrainDir, Config, dataset.Corpus | None], None
+        [train_dir.TrainDir, config_lib.RunConfig, dataset.Corpus | None], None
     ] = lambda directory, config, found: None
     pretrained: pathlib.Path | None = None
-
-    @property
-    def sections(self) -> dict[str, type]:
-        """The dataclass of each section of config.json."""
-        return {
-            "data": config_lib.DataConfig,
-            "model": self.config,
-            "train": config_lib.TrainConfig,
-        }
-
-    def read_config(self, directory: train_dir.TrainDir) -> Config:
-        """Reads the config of a run.
-
-        Raises:
-          FileNotFoundError: There is no run.
-          ValueError: Its config is damaged, or another model's.
-        """
-        config = directory.read_config()
-        try:
-            config_lib.from_json(self.config, config["model"])
-        except TypeError as error:
-            raise ValueError(
-                f"{directory.path} is not of train_{self.name}.py, or damaged "
-                f"({error}): use the program that made it"
-            ) from None
-        return config
 
     def build(
         self,
         directory: train_dir.TrainDir,
-        config: Config | None = None,
+        config: config_lib.RunConfig | None = None,
         kind: Callable[..., gan_lib.GAN] | None = None,
     ) -> gan_lib.GAN:
         """Builds the networks of a run, with the weights of its seed.
 
         Args:
-          directory: Where the run lives.
-          config: Of the run, if its config.json does not hold it yet.
+          directory: Train dir of the run.
+          config: Config of the run; that of the train dir if left out.
           kind: Class of the GAN; by default what `gan_of` returns.
         """
-        config = config or self.read_config(directory)
-        model = self.config(**config["model"])
+        config = config or directory.read_config(self.config)
+        model = config.model
         return build_gan(
-            config_lib.TrainConfig(**config["train"]),
+            config.train,
             lambda: (
                 self.build_generator(model),
                 self.build_discriminator(model),
@@ -103,14 +75,14 @@ def build_gan(
     latent_dim: int,
     kind: Callable[..., gan_lib.GAN] = gan_lib.GAN,
 ) -> gan_lib.GAN:
-    """Builds a GAN as the settings say, not yet compiled.
+    """Builds a GAN as the settings say, without compiling it.
 
     Args:
-      settings: Of a run.
-      build_networks: Makes generator and discriminator, with weights of the
-        run's seed.
-      latent_dim: Size of z.
-      kind: Its class.
+      settings: Settings of the training.
+      build_networks: Makes generator and discriminator; their weights are
+        drawn from the seed of the run.
+      latent_dim: Size of the latent vector z.
+      kind: Class of the GAN.
     """
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
@@ -134,7 +106,7 @@ def build_gan(
 
 
 def compile_gan(gan: gan_lib.GAN, settings: config_lib.TrainConfig) -> None:
-    """Compiles a GAN as the settings say: 0 is the objective's own."""
+    """Compiles a GAN as the settings say; 0 stands for the loss's default."""
     gan.compile(
         settings.loss,
         jit_compile=settings.jit,

@@ -1,4 +1,4 @@
-"""The train dir: what a run is made of, and where it is kept on disk."""
+"""The train dir: the files of a run, its config and its lock."""
 
 import contextlib
 import fcntl
@@ -9,20 +9,20 @@ import platform
 import shutil
 import socket
 from collections.abc import Iterator
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 import gan as gan_lib
+from networks import dcgan
 from system import atomic
 from training import checkpoints, weights
 from training import config as config_lib
 
 
 def versions() -> dict[str, str]:
-    """Those of what calculates."""
+    """Returns the versions of the numerical libraries."""
     return {
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
 
 
 class LockedError(ValueError):
-    """Another process trains in that train dir."""
+    """Another process trains in the train dir."""
 
 
 class TrainDir:
@@ -51,21 +51,19 @@ class TrainDir:
         self._config = self.path / "config.json"
         self._lock = self.path / ".lock"
 
-    def read_config(self) -> dict[str, dict[str, Any]]:
-        """Reads `config.json`: model, data, train, versions.
+    def read_config(self, model: type[dcgan.Config]) -> config_lib.RunConfig:
+        """Reads the config of the run from `config.json`.
+
+        Args:
+          model: Dataclass of the networks' settings.
 
         Raises:
           FileNotFoundError: This is no train dir.
-          ValueError: The file is damaged.
+          ValueError: The file is damaged, or of another model.
         """
         try:
-            config = json.loads(self._config.read_text())
-            config_lib.from_json(config_lib.DataConfig, config["data"])
-            config_lib.from_json(config_lib.TrainConfig, config["train"])
-            model = dict(**config["model"])
-            num_words = len(config["data"].get("words", ()))
-            if model.get("num_labels", 0) != num_words:
-                raise ValueError(f"expected num_labels of {num_words} words")
+            values = json.loads(self._config.read_text())
+            return config_lib.from_json(values, model)
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"{self.path} holds no training ({self._config} is missing): "
@@ -73,10 +71,10 @@ class TrainDir:
             ) from None
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise ValueError(
-                f"{self._config} is damaged ({error}): restore it, or start "
-                "anew in another train dir"
+                f"{self._config} is of another model or damaged ({error}): use "
+                "the program that made it, restore it, or start anew in "
+                "another train dir"
             ) from None
-        return config
 
     def exists(self) -> bool:
         """Whether a run was started here.
@@ -90,9 +88,10 @@ class TrainDir:
             return False
         return True
 
-    def write_config(self, config: dict[str, dict[str, Any]]) -> None:
-        """Writes `config.json`, whole or not at all, with the versions."""
-        text = json.dumps({**config, "versions": versions()}, indent=2) + "\n"
+    def write_config(self, config: config_lib.RunConfig) -> None:
+        """Writes `config.json` atomically, with the versions of libraries."""
+        values = {**config_lib.to_json(config), "versions": versions()}
+        text = json.dumps(values, indent=2) + "\n"
         # A full disk has no room for what is there already.
         if not self.exists() or self._config.read_text() != text:
             atomic.write(self._config, text.encode())
@@ -109,16 +108,16 @@ class TrainDir:
         return target
 
     def copy_settings(self, target: pathlib.Path) -> None:
-        """Copies what the networks cannot do without, beside their weights."""
+        """Copies the files that the networks need besides their weights."""
         for path in (self._config, self.moments):
             if path.exists():  # not all models have moments
                 shutil.copy(path, target)
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Makes the folder, and keeps other trainers out of it.
+        """Makes the folder, and locks it against other trainers.
 
-        The lock dies with its process.
+        The lock ends with its process.
 
         Raises:
           LockedError: Another process trains here.
@@ -160,18 +159,18 @@ class TrainDir:
 
 
 def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
-    """Restores the newest sound checkpoint, or released weights, into a GAN.
+    """Restores the newest valid checkpoint, or released weights, into a GAN.
 
     Args:
-      gan: Of the shape that was trained.
+      gan: Built as the train dir's config says.
       directory: Where the weights are.
 
     Returns:
-      Their step.
+      Step of the weights.
 
     Raises:
       FileNotFoundError: There is no checkpoint.
-      ValueError: It is of another shape, or damaged as all others are.
+      ValueError: The newest checkpoint has other shapes, or all are damaged.
     """
     released = (directory.path / weights.GENERATOR).exists()
     if released and directory.checkpoints.latest_step() is None:

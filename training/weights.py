@@ -9,12 +9,12 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
 
 import gan as gan_lib
+from training import config as config_lib
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "pretrained"
 GENERATOR, DISCRIMINATOR = "generator.npz", "discriminator.npz"
@@ -112,8 +112,8 @@ def load(
 def load_shared(
     gan: gan_lib.GAN,
     folder: pathlib.Path,
-    shipped: dict[str, dict[str, Any]],
-    config: dict[str, dict[str, Any]],
+    shipped: config_lib.RunConfig,
+    config: config_lib.RunConfig,
 ) -> int:
     """Gives a GAN the weights in a folder of all that both of them have.
 
@@ -132,13 +132,13 @@ def load_shared(
     Raises:
       ValueError: A file is damaged, or of networks of another shape.
     """
-    known = list(shipped["data"].get("words", ()))
+    known = shipped.data.words
     rows = [
         known.index(word) if word in known else None
-        for word in config["data"]["words"]
+        for word in config.data.words
     ]
-    old, new = shipped["train"], config["train"]
+    old, new = shipped.train, config.train
     num_critics = 0
-    if old.get("spectral_dim") == new["spectral_dim"]:
-        num_critics = min(old["spectral_critics"], new["spectral_critics"])
+    if old.spectral_dim == new.spectral_dim:
+        num_critics = min(old.spectral_critics, new.spectral_critics)
     return load(gan, folder, rows, num_critics)

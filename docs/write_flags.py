@@ -1,0 +1,99 @@
+"""Writes docs/flags.md, the page of all flags, from their declarations.
+
+python docs/write_flags.py
+"""
+
+import dataclasses
+import pathlib
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import train_specgan
+import train_wavegan
+from commandline import flags
+
+PAGE = ROOT / "docs/flags.md"
+TITLES = {"data": "Data", "model": "Networks", "train": "Training"}
+
+
+def row(option: flags.Option, with_modes: bool) -> str:
+    """Returns the row of a flag."""
+    default = "" if option.default in ("", None, []) else option.default
+    cells = [f"`--{option.name}`", str(default), option.help]
+    if with_modes:
+        cells.insert(2, ", ".join(option.modes))
+    return f"| {' | '.join(cells)} |"
+
+
+def table(options: list[flags.Option], with_modes: bool = False) -> str:
+    """Returns a table of flags."""
+    head = ["flag", "default", "meaning"]
+    if with_modes:
+        head.insert(2, "modes")
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    return "\n".join([*lines, *(row(option, with_modes) for option in options)])
+
+
+def for_specgan(option: flags.Option) -> flags.Option:
+    """Returns a flag of WaveGAN as SpecGAN would have it."""
+    name = option.name.replace("wavegan_", "specgan_")
+    return dataclasses.replace(option, name=name, modes=())
+
+
+def page() -> str:
+    """Returns the contents of docs/flags.md."""
+    command_line = train_wavegan.COMMAND_LINE
+    of_config = command_line.config_options
+    parts = []
+    for section, title in TITLES.items():
+        options = []
+        for flag in command_line.config_flags.values():
+            if flag.section == section:
+                options += flag.options(())
+        parts.append(f"### {title}\n\n{table(options)}")
+    settings = "\n\n".join(parts)
+    own = [option for option in command_line.options if option not in of_config]
+    shared = [for_specgan(option) for option in command_line.options]
+    specgan = train_specgan.COMMAND_LINE.options
+    differing = [o for o in specgan if for_specgan(o) not in shared]
+    names = {option.name for option in specgan}
+    lacking = ", ".join(
+        f"`--{option.name}`"
+        for option in command_line.options
+        if for_specgan(option).name not in names
+    )
+    return f"""# Flags
+
+A command is `train_wavegan.py MODE [TRAIN_DIR] [FLAGS]`; TRAIN_DIR is `./train`
+if left out. `--flagfile=FILE` reads flags from a file. The flags of the
+original code have kept their names. A mode refuses flags that it does not use.
+`python docs/write_flags.py` writes this page.
+
+## Settings of a run
+
+`train` takes these flags, and `import` all of them but `--data_labels`. They
+are stored in TRAIN_DIR, where the other modes find them. `generate` takes
+`--seed`.
+
+{settings}
+
+## Flags of certain modes
+
+{table(own, with_modes=True)}
+
+## SpecGAN
+
+`train_specgan.py` has the same flags, with `specgan_` in place of `wavegan_`,
+except for {lacking}.
+
+Its mode `moments` takes the flags of the data that determine the slices. These
+rows differ:
+
+{table(differing, with_modes=True)}
+"""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,50 @@
+"""Sets the learning rates of a run: constant, or falling at its end."""
+
+import gan as gan_lib
+from training import config as config_lib
+
+END_SHARE = 0.02  # of the learning rate, at the last update
+
+
+def share_at(step: int, settings: config_lib.TrainConfig) -> float:
+    """Returns the share of the learning rate that an update has.
+
+    Args:
+      step: Number of generator updates before this one.
+      settings: Settings of the run.
+    """
+    if not settings.decay_steps:
+        return 1.0
+    left = (settings.max_steps - step) / settings.decay_steps
+    return END_SHARE + (1 - END_SHARE) * min(1.0, max(0.0, left))
+
+
+class LearningRates:
+    """Sets the learning rates of both optimizers before each update.
+
+    They depend on the number of the update alone, so that a resumed run has the
+    same as one without a break.
+
+    Args:
+      gan: Compiled; its optimizers have their full learning rates.
+      settings: Settings of the run.
+    """
+
+    def __init__(
+        self, gan: gan_lib.GAN, settings: config_lib.TrainConfig
+    ) -> None:
+        optimizers = gan.generator_optimizer, gan.discriminator_optimizer
+        self._rates = [
+            (optimizer.learning_rate, float(optimizer.learning_rate))
+            for optimizer in optimizers
+        ]
+        self._settings = settings
+        self._share: float | None = None
+
+    def set(self, step: int) -> None:
+        """Sets the learning rates of the update after `step` updates."""
+        share = share_at(step, self._settings)
+        if share != self._share:
+            for variable, full in self._rates:
+                variable.assign(share * full)
+            self._share = share
