@@ -103,7 +103,11 @@ def main(args: argparse.Namespace) -> None:
     directory = train_dir.TrainDir(args.run)
     config = directory.read_config(wanted.config)
     found = dataset.find(config, directory)
-    clips = [*dataset.pass_once(found, config, lambda *why: sys.exit(why))]
+
+    def refuse(path: str, reason: str) -> None:
+        sys.exit(f"{path}: {reason}")
+
+    clips = [*dataset.pass_once(found, config, refuse)]
     audio = tf.concat(clips, axis=0)
     labels = np.zeros(len(audio), np.int32)
     if found.labels is not None:

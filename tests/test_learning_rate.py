@@ -1,5 +1,6 @@
 """Tests the decay of the learning rates at the end of a run."""
 
+import dataclasses
 import pathlib
 
 import command_runner
@@ -12,11 +13,7 @@ from training import config as config_lib
 from training import learning_rate
 
 
-def decaying(**changes: int) -> config_lib.TrainConfig:
-    """Returns settings with a decay over the last 50 of 100 updates."""
-    return config_lib.TrainConfig(
-        **{"max_steps": 100, "decay_steps": 50, **changes}
-    )
+DECAYING = config_lib.TrainConfig(max_steps=100, decay_steps=50)
 
 
 def test_learning_rates_are_constant_by_default() -> None:
@@ -28,7 +25,7 @@ def test_learning_rates_are_constant_by_default() -> None:
 
 
 def test_learning_rates_fall_linearly_over_the_last_updates() -> None:
-    shares = [learning_rate.share_at(step, decaying()) for step in range(101)]
+    shares = [learning_rate.share_at(step, DECAYING) for step in range(101)]
     assert shares[:51] == [1.0] * 51
     np.testing.assert_allclose(np.diff(shares[50:]), -0.98 / 50, rtol=1e-6)
     assert shares[100] == pytest.approx(learning_rate.END_SHARE)
@@ -36,13 +33,13 @@ def test_learning_rates_fall_linearly_over_the_last_updates() -> None:
 
 def test_a_decay_longer_than_the_run_is_refused() -> None:
     with pytest.raises(settings.SettingError, match="at most max_steps"):
-        decaying(max_steps=49)
+        dataclasses.replace(DECAYING, max_steps=49)
 
 
 def test_both_optimizers_get_their_share_of_their_own_rate() -> None:
     gan = small_gan.build()
     gan.compile("wgan-gp", learning_rate=1e-3, disc_learning_rate=4e-3)
-    rates = learning_rate.LearningRates(gan, decaying())
+    rates = learning_rate.LearningRates(gan, DECAYING)
     rates.set(75)
     assert float(gan.generator_optimizer.learning_rate) == pytest.approx(
         0.51e-3
