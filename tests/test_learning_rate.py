@@ -12,7 +12,6 @@ from system import settings
 from training import config as config_lib
 from training import learning_rate
 
-
 DECAYING = config_lib.TrainConfig(max_steps=100, decay_steps=50)
 
 
