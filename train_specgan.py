@@ -26,7 +26,7 @@ from commandline import flags, program, run_config
 from modes import train
 from networks import spectrogram
 from training import config as config_lib
-from training import dataset, model, train_dir
+from training import dataset, model, train_dir, weights
 
 
 def measure(
@@ -114,6 +114,7 @@ MODEL = model.Model(
     build_discriminator=specgan.build_discriminator,
     gan_of=gan_of,
     prepare=prepare,
+    pretrained=weights.FOLDER / "specgan",
 )
 # Settings that `moments` uses: those that change slices.
 SLICE_SETTINGS = (

@@ -23,20 +23,7 @@ MODEL = model.Model(
     build_discriminator=wavegan.build_discriminator,
     pretrained=weights.FOLDER,
 )
-COMMAND_LINE = flags.CommandLine(
-    MODEL,
-    modes=program.MODES,
-    own_options=(
-        flags.Option(
-            "pretrained",
-            False,
-            "Use the weights that come with this program. train starts a new "
-            "run from them, with their settings where no flags are given, but "
-            "with words only if --data_labels=words is given.",
-            ("train", "generate", "play", "export", "infer"),
-        ),
-    ),
-)
+COMMAND_LINE = flags.CommandLine(MODEL, modes=program.MODES)
 
 if __name__ == "__main__":
     program.run(COMMAND_LINE)

@@ -81,6 +81,14 @@ class ConfigFlag:
 
 OPTIONS = (
     Option(
+        "pretrained",
+        False,
+        "Use the weights that come with this program. train starts a new run "
+        "from them, with their settings where no flags are given, but with "
+        "words only if --data_labels=words is given.",
+        ("train", "generate", "play", "export", "infer"),
+    ),
+    Option(
         "num_gpus",
         -1,
         "Number of GPUs of this machine to use; -1: all; 0: none.",

@@ -251,11 +251,7 @@ REMEDIES = {
 
 def _released(command_line: CommandLine) -> pathlib.Path | None:
     """Returns the folder of the program's weights with --pretrained."""
-    return (
-        command_line.model.pretrained
-        if command_line.model.pretrained and FLAGS.pretrained
-        else None
-    )
+    return command_line.model.pretrained if FLAGS.pretrained else None
 
 
 def main(command_line: CommandLine, argv: list[str]) -> None:

@@ -59,6 +59,8 @@ def train(
             config, found = find_audio(config, directory)
         with directory.lock() if chief else contextlib.nullcontext():
             if chief:
+                if released and not directory.exists():
+                    train_dir.TrainDir(released).copy_moments(directory)
                 model.prepare(directory, config, found)
             distributed.agree(strategy)
             with strategy.scope():

@@ -241,3 +241,35 @@ def test_odd_uses_end_in_one_line(
     args: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     command_runner.assert_one_line(command_runner.run(*args), *words)
+
+
+def test_specgans_own_weights_say_words_too(tmp_path: pathlib.Path) -> None:
+    done = command_runner.run(
+        *("generate", "--pretrained", "--word=seven", "--n=2"),
+        program="train_specgan.py",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    clips = [
+        soundfile.read(path)[0]
+        for path in sorted((tmp_path / "generated").glob("Seven_*.wav"))
+    ]
+    assert [len(clip) for clip in clips] == [16384, 16384]
+    assert min(np.abs(clip).max() for clip in clips) > 0.05
+
+
+def test_a_specgan_that_starts_from_them_keeps_their_moments(
+    tmp_path: pathlib.Path, audio: pathlib.Path
+) -> None:
+    done = command_runner.run(
+        *("train", tmp_path / "t", "--pretrained", f"--data_dir={audio}"),
+        *("--train_max_steps=1", "--train_batch_size=2"),
+        program="train_specgan.py",
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"starting from {FOLDER / 'specgan'}" in done.stderr
+    ours, theirs = (
+        (folder / "moments.npz").read_bytes()
+        for folder in (tmp_path / "t", FOLDER / "specgan")
+    )
+    assert ours == theirs

@@ -113,6 +113,11 @@ class TrainDir:
             if path.exists():  # not all models have moments
                 shutil.copy(path, target)
 
+    def copy_moments(self, target: "TrainDir") -> None:
+        """Copies the moments of spectrograms to another train dir, if any."""
+        if self.moments.exists():
+            shutil.copy(self.moments, target.moments)
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Makes the folder, and locks it against other trainers.
