@@ -96,7 +96,8 @@ def test_old_configs_open_and_are_written_as_they_were(
         for folder in (OLD_RUNS / model, tmp_path)
     )
     for section in ("data", "model", "train"):
-        assert new[section] == old[section]
+        # Settings may have been added since, but none may be gone.
+        assert new[section].items() >= old[section].items()
     assert list(new) == list(old)
 
 
@@ -225,8 +226,9 @@ NAMES = {
 
 @pytest.mark.parametrize("command_line", COMMAND_LINES, ids=lambda c: c.program)
 def test_flags_keep_their_names(command_line: flags_lib.CommandLine) -> None:
-    names = sorted(option.name for option in command_line.options)
-    assert names == NAMES[command_line.model.name].split()
+    names = [option.name for option in command_line.options]
+    assert len(names) == len(set(names))
+    assert set(names) >= set(NAMES[command_line.model.name].split())
 
 
 # What modes use besides the settings of a run, or of these.
