@@ -49,8 +49,8 @@ class GAN(keras.Model):
     Attributes:
       num_labels: Labels that the networks know; 0: they take none.
       step: Generator updates so far, an int64 variable, `[]`.
-      broken_at: The first step with a loss or gradient that is no number, an
-        int64 variable, `[]`; above all steps while there is none.
+      first_nonfinite_step: The first step with a non-finite loss or gradient,
+        an int64 variable, `[]`; the largest int64 while there is none.
       generator_optimizer: Made by `compile`, slots included.
       discriminator_optimizer: Likewise.
 
@@ -92,8 +92,8 @@ class GAN(keras.Model):
         self.seed = tf.Variable(
             seed, trainable=False, dtype=tf.int64, name="seed"
         )
-        self.broken_at = tf.Variable(
-            tf.int64.max, trainable=False, name="broken_at"
+        self.first_nonfinite_step = tf.Variable(
+            tf.int64.max, trainable=False, name="first_nonfinite_step"
         )
         self._average = None
         if ema_decay:
@@ -358,13 +358,14 @@ class GAN(keras.Model):
         return self.critics.view(examples)
 
     def _note_nonfinite(self, number: tf.Tensor) -> None:
-        """Notes the first step that has led to something that is no number.
+        """Records the first step with a non-finite loss or gradient.
 
-        Nothing waits for the answer: whoever saves weights asks for it.
+        Training does not wait for the result; it is read before each save.
         """
         finite = tf.math.is_finite(number)
         step = tf.where(finite, tf.int64.max, self.step + 1)
-        self.broken_at.assign(tf.minimum(self.broken_at, step))
+        first = tf.minimum(self.first_nonfinite_step, step)
+        self.first_nonfinite_step.assign(first)
 
 
 def _num_rows(examples: tf.Tensor) -> Any:
@@ -378,7 +379,7 @@ def _apply(
     gradients: list[tf.Tensor],
     variables: list[keras.Variable],
 ) -> tf.Tensor:
-    """Updates weights; returns the loss, NaN if a gradient is no number."""
+    """Updates weights; returns the loss, NaN if a gradient is not finite."""
     finite = tf.math.is_finite(tf.linalg.global_norm(gradients))
     if replicas.count() > 1:  # whose gradients Keras adds
         gradients = [g / replicas.count() for g in gradients]

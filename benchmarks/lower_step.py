@@ -82,7 +82,7 @@ def variables_of(gan: gan_lib.GAN) -> list[tf.Variable]:
         gan.discriminator_optimizer,
     ]
     found = [v.value for owner in owners for v in owner.variables]
-    return [gan.step, gan.seed, gan.broken_at, *found]
+    return [gan.step, gan.seed, gan.first_nonfinite_step, *found]
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -223,14 +223,14 @@ def generate(
 
     Raises:
       FileNotFoundError: There is no checkpoint.
-      ValueError: The judge, or the model, knows no such word.
+      ValueError: The classifier, or the model, does not know the word.
     """
     vocabulary = config.data.words
     clips = request.clips(vocabulary)
-    judge = None
+    word_classifier = None
     if request.label:
         own = directory.path / "incept/classifier"
-        judge = classifier.load(classifier_dir or own)
+        word_classifier = classifier.load(classifier_dir or own)
     step = train_dir.restore(gan, directory)
     rate = config.data.sample_rate
     z = request.draw(gan.latent_dim)[[clip.point for clip in clips]]
@@ -238,16 +238,16 @@ def generate(
     if vocabulary:
         labels = np.array([vocabulary.index(clip.word) for clip in clips])
     heard = ""
-    if judge:
+    if word_classifier:
         audio = render.generate_audio(gan.generate, z, labels)
-        sureness = _listen(judge, request.label, audio, rate)
+        sureness = _listen(word_classifier, request.label, audio, rate)
         order = np.argsort(-sureness, kind="stable")[: request.best]
         clips, z = [clips[i] for i in order], z[order]
         labels = None if labels is None else labels[order]
         heard = (
             f', heard as "{request.label}" with a probability of '
             f"{sureness[order[0]]:.2f} to {sureness[order[-1]]:.2f} by the "
-            f"judge {judge.name}"
+            f"classifier {word_classifier.name}"
         )
     names = [clip.name for clip in clips]
     what = f"{len(clips)} clips"
@@ -280,19 +280,19 @@ def _phrases(
 
 
 def _listen(
-    judge: classifier.Classifier,
+    word_classifier: classifier.Classifier,
     label: str,
     audio: Iterator[np.ndarray],
     sample_rate: int,
 ) -> np.ndarray:
-    """Probabilities that each clip says the label, `[num_clips]`."""
-    words = [word.lower() for word in judge.words]
+    """Returns the probability that each clip says the label, `[num_clips]`."""
+    words = [word.lower() for word in word_classifier.words]
     if label.lower() not in words:
         raise settings.SettingError(
-            "label", label, f"one of {', '.join(judge.words)}"
+            "label", label, f"one of {', '.join(word_classifier.words)}"
         )
     probs = []
     while clips := list(itertools.islice(audio, render.BATCH_SIZE)):
         heard = features.fit(np.stack(clips), sample_rate)
-        probs.append(classifier.predict(judge.model, heard))
+        probs.append(classifier.predict(word_classifier.model, heard))
     return np.concatenate(probs)[:, words.index(label.lower())]

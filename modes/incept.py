@@ -31,7 +31,7 @@ class Scorer:
     """Scores generators by the same latent vectors.
 
     Args:
-      judge: Listens.
+      word_classifier: Classifier of words.
       z: Latent vectors, `[num_clips, latent_dim]`.
       sample_rate: Of what the generator makes, in Hz.
       real: Real clips at that rate, `[num_clips, num_samples, channels]`;
@@ -42,17 +42,17 @@ class Scorer:
 
     def __init__(
         self,
-        judge: classifier.Classifier,
+        word_classifier: classifier.Classifier,
         z: np.ndarray,
         sample_rate: int,
         real: np.ndarray | None,
         splits: int = 10,
         words: Sequence[str] = (),
     ) -> None:
-        self._judge = judge
+        self._classifier = word_classifier
         self._words = words
         self._labels = dataset.labels_in_turn(len(z), len(words))
-        if unknown := sorted({*words} - {*judge.words}):
+        if unknown := sorted({*words} - {*word_classifier.words}):
             logging.warning(
                 "the classifier does not know %s: clips are not compared with "
                 "what was asked for",
@@ -92,7 +92,7 @@ class Scorer:
                 scores["precision"] = float(prdc.precision.mean())
                 scores["recall"] = float(prdc.recall.mean())
         if self._labels is not None and self._compares:
-            heard_words = np.array(self._judge.words)[probs.argmax(axis=1)]
+            heard_words = np.array(self._classifier.words)[probs.argmax(axis=1)]
             right = heard_words == np.array(self._words)[self._labels]
             scores["accuracy"] = float(right.mean())
             for label in np.unique(self._labels):
@@ -103,7 +103,7 @@ class Scorer:
     def _listen(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities and features of each clip."""
         return classifier.predict_and_embed(
-            self._judge.model, features.fit(audio, self._sample_rate)
+            self._classifier.model, features.fit(audio, self._sample_rate)
         )
 
 
@@ -147,8 +147,8 @@ def incept(
         )
     folder = directory.path / "incept"
     folder.mkdir(exist_ok=True)
-    judge = _find_judge(classifier_dir, folder, config.data.dir)
-    settings = {"n": num_clips, "k": splits, "classifier": judge.name}
+    word_classifier = _find_classifier(classifier_dir, folder, config.data.dir)
+    settings = {"n": num_clips, "k": splits, "classifier": word_classifier.name}
     path = folder / "scores.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     rows = [
@@ -163,7 +163,7 @@ def incept(
             # At once: the trainer keeps but a few.
             draft = directory.copy(step, folder / "draft")
             scorer = scorer or Scorer(
-                judge,
+                word_classifier,
                 render.fixed_z(folder / "z.npy", num_clips, gan.latent_dim),
                 config.data.sample_rate,
                 dataset.real_clips(config, MAX_REAL_CLIPS),
@@ -190,26 +190,26 @@ def incept(
         print(
             f"step {step}: inception score {row['mean']:.3f} ± "
             f"{row['std']:.3f}{more} ({num_clips} clips, {splits} splits, "
-            f"classifier {judge.name}); best {best_row['mean']:.3f} at step "
-            f"{best_row['step']}: {folder / 'best'}",
+            f"classifier {word_classifier.name}); best {best_row['mean']:.3f} "
+            f"at step {best_row['step']}: {folder / 'best'}",
             flush=True,
         )
 
 
-def _find_judge(
+def _find_classifier(
     classifier_dir: pathlib.Path | None, folder: pathlib.Path, data_dir: str
 ) -> classifier.Classifier:
-    """Loads the judge that was given, or trained before; or trains one."""
+    """Loads the given classifier, or the one of this run; or trains it."""
     own = folder / "classifier"
     if classifier_dir or own.exists():
         return classifier.load(classifier_dir or own)
     logging.info("no --incept_classifier: training one on %s", data_dir)
     try:
-        judge, _ = recipes.train(pathlib.Path(data_dir))
+        result, _ = recipes.train(pathlib.Path(data_dir))
     except (ValueError, FileNotFoundError) as error:
         raise ValueError(
             f"no classifier can be trained ({error}); give one by "
             "--incept_classifier"
         ) from None
-    judge.save(own)
-    return judge
+    result.save(own)
+    return result

@@ -151,7 +151,7 @@ def test_a_gradient_that_is_no_number_is_noted_as_if_its_loss_were(
     model = small_gan.build(broken, critic_steps=1)
     rows = small_gan.train(model, 2)
     assert np.isnan(rows[0][f"{network[0]}_loss"])
-    assert int(model.broken_at) == 1
+    assert int(model.first_nonfinite_step) == 1
     model = small_gan.build(sound)
     small_gan.train(model, 2)
-    assert int(model.broken_at) > 2
+    assert int(model.first_nonfinite_step) > 2

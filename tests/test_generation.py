@@ -131,8 +131,8 @@ def test_the_command_strings_clips_together(tmp_path: pathlib.Path) -> None:
 @pytest.mark.slow
 def test_the_best_of_many_are_kept(tmp_path: pathlib.Path) -> None:
     tiny_classifier.untrained().save(tmp_path / "clf")
-    judge = classifier.load(tmp_path / "clf")
-    word = judge.words[1]
+    word_classifier = classifier.load(tmp_path / "clf")
+    word = word_classifier.words[1]
     flags = ("--n=12", "--seed=3", f"--incept_classifier={tmp_path / 'clf'}")
     for out, more in (("all", ()), ("best", (f"--label={word}", "--best=4"))):
         done = command_runner.run(
@@ -142,7 +142,7 @@ def test_the_best_of_many_are_kept(tmp_path: pathlib.Path) -> None:
     paths = sorted((tmp_path / "all").iterdir())
     clips = np.stack([soundfile.read(path)[0] for path in paths])
     heard = features.fit(clips[..., None].astype(np.float32), RATE)
-    probs = classifier.predict(judge.model, heard)[:, 1]
+    probs = classifier.predict(word_classifier.model, heard)[:, 1]
     best = sorted(paths[i].name for i in np.argsort(-probs)[:4])
     kept = sorted(path.name for path in (tmp_path / "best").iterdir())
     assert kept == best

@@ -33,13 +33,13 @@ def test_checkpoints_are_scored_once_and_the_best_is_kept(
 ) -> None:
     tiny_classifier.untrained().save(tmp_path / "clf")
     train_dir = tmp_path / "t"
-    judge = f"--incept_classifier={tmp_path / 'clf'}"
+    word_classifier = f"--incept_classifier={tmp_path / 'clf'}"
     for steps in (2, 4):
         command_runner.run(
             *("train", train_dir, f"--data_dir={audio}", *TINY, EMA),
             f"--train_max_steps={steps}",
         )
-        done = command_runner.run("incept", train_dir, *INCEPT, judge)
+        done = command_runner.run("incept", train_dir, *INCEPT, word_classifier)
         assert done.returncode == 0, done.stderr
         assert f"step {steps}: inception score " in done.stdout
         assert "01234567 (33.3% on valid)" in done.stdout
@@ -65,8 +65,8 @@ def test_checkpoints_are_scored_once_and_the_best_is_kept(
 def test_clips_are_compared_with_the_words_that_were_asked_for(
     warnings: list[str],
 ) -> None:
-    judge = tiny_classifier.untrained()
-    words = judge.words
+    word_classifier = tiny_classifier.untrained()
+    words = word_classifier.words
     rng = np.random.default_rng(0)
     sounds = np.stack([tiny_classifier.tone(w, rng) for w in words])[
         ..., np.newaxis
@@ -78,20 +78,20 @@ def test_clips_are_compared_with_the_words_that_were_asked_for(
         return tf.constant(sounds[(label + (z[:, 0] > 15)) % 3])
 
     probs, _ = classifier.predict_and_embed(
-        judge.model, features.fit(sounds, features.SAMPLE_RATE)
+        word_classifier.model, features.fit(sounds, features.SAMPLE_RATE)
     )
     heard = probs.argmax(axis=1)
     labels = np.arange(20) % 3
     right = heard[(labels + (np.arange(20) > 15)) % 3] == labels
     rate = features.SAMPLE_RATE
-    scores = incept.Scorer(judge, z, rate, None, 2, words)(generate)
+    scores = incept.Scorer(word_classifier, z, rate, None, 2, words)(generate)
     assert scores["accuracy"] == pytest.approx(right.mean())
     for i, word in enumerate(words):
         share = right[labels == i].mean()
         assert scores[f"accuracy/{word}"] == pytest.approx(share)
     assert 0 < right.mean() < 1 and not warnings
     others = [*words[:2], "owl"]
-    scores = incept.Scorer(judge, z, rate, None, 2, others)(generate)
+    scores = incept.Scorer(word_classifier, z, rate, None, 2, others)(generate)
     assert not [name for name in scores if name.startswith("accuracy")]
     assert "does not know owl" in warnings[0]
 

@@ -94,7 +94,7 @@ def test_losses_that_are_no_numbers_are_not_saved(
         model = build(config, penalty_weight=1e38)
         with pytest.raises(FloatingPointError, match=r"step 5: .*step 4 is"):
             train(model, directory, config)
-        assert int(model.broken_at) == 5
+        assert int(model.first_nonfinite_step) == 5
         assert directory.checkpoints.steps() == [2, 3, 4]
     lines = (tmp_path / "broken_step_5.txt").read_text().splitlines()
     found = dataset_lib.find(config, directory)

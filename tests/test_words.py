@@ -231,14 +231,16 @@ def test_a_classifier_chooses_among_words(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    judge = tiny_classifier.untrained()
-    monkeypatch.setattr(classifier, "load", lambda path: judge)
+    word_classifier = tiny_classifier.untrained()
+    monkeypatch.setattr(classifier, "load", lambda path: word_classifier)
     everything = generate(trained, tmp_path / "all", num_clips=6)
     generate_lib.generate(
         train_wavegan.MODEL.build(trained),
         trained,
         config_of(trained),
-        generate_lib.Request(num_clips=6, label=judge.words[0], best=4),
+        generate_lib.Request(
+            num_clips=6, label=word_classifier.words[0], best=4
+        ),
         generate_lib.write.Writing(),
         out_dir=tmp_path / "best",
     )

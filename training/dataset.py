@@ -196,7 +196,7 @@ def pass_once(
     Args:
       corpus: Of the run.
       config: Of the run.
-      on_skip: Told of each file that breaks on the way, and why.
+      on_skip: Called with each file that cannot be read, and the reason.
 
     Returns:
       Audio, `[batch, slice_len, channels]`.
@@ -230,7 +230,7 @@ def stream(
       config: Of the run.
       directory: Where a cache on disk may live.
       step: Steps that are done.
-      on_skip: Told of each file that breaks on the way, and why.
+      on_skip: Called with each file that cannot be read, and the reason.
       strategy: By which replicas train; each gets its own rows of the batches.
 
     Returns:

@@ -49,7 +49,7 @@ class Silence:
 
 
 class Journal:
-    """Tells how a training goes. A disk that refuses is told of, not an end.
+    """Reports the progress of a training; a full disk is reported, too.
 
     Args:
       gan: That is trained.

@@ -39,7 +39,7 @@ def train(
       corpus: What it learns from.
 
     Raises:
-      FloatingPointError: A loss or gradient is no number; nothing was saved
+      FloatingPointError: A loss or gradient is not finite; nothing was saved
         since the last checkpoint.
       OSError: The disk refuses; the last checkpoint is as it was.
       SystemExit: A signal came; its code is 128 + the signal's number.
@@ -74,7 +74,7 @@ def train(
     )
     train_step = _compile(gan, settings.jit)
     saver = _Saver(gan, directory, config, corpus, step, chief)
-    told = tf.zeros([])
+    any_stopping = tf.zeros([])
     with _catch_signals() as caught, contextlib.closing(log):
         try:
             for batches in log.time_waits(dataset):
@@ -89,11 +89,13 @@ def train(
                     saver.save(step)
                 # Workers stop at the same step, by what all know of the last.
                 stopping = (
-                    told if distributed.several_workers(strategy) else caught
+                    any_stopping
+                    if distributed.several_workers(strategy)
+                    else caught
                 )
                 if stopping or last:
                     break
-                told = stop
+                any_stopping = stop
         except distributed.LOST:
             if distributed.several_workers(strategy):
                 saver.give_up()  # the step is half made
@@ -141,9 +143,9 @@ def _compile(
         return losses, *replicas.mean([tf.cast(stop, tf.float32)])
 
     def train_all(batches: tf.Tensor, stop: tf.Tensor) -> Any:
-        told = strategy.run(train_replica, (batches, stop))
+        results = strategy.run(train_replica, (batches, stop))
         return tf.nest.map_structure(
-            lambda value: _first(strategy, value), told
+            lambda value: _first(strategy, value), results
         )
 
     return tf.function(train_all, jit_compile=jit)
@@ -205,7 +207,7 @@ class _Saver:
         """Raises an error if this step, or where it lives, is not sound."""
         if self._chief:
             self._directory.check_place()
-        broken = int(self._gan.broken_at.numpy())
+        broken = int(self._gan.first_nonfinite_step.numpy())
         if broken > step:
             return
         names = dataset_lib.files_of_step(self._corpus, self._config, broken)
@@ -214,7 +216,7 @@ class _Saver:
             with contextlib.suppress(OSError):
                 atomic.write(path, "".join(f"{n!r}\n" for n in names).encode())
         raise FloatingPointError(
-            f"step {broken}: a loss or a gradient is no number any more "
+            f"step {broken}: a loss or a gradient is not finite "
             f"({path} lists the files of its batches); {self._kept}: train "
             "anew with other settings (a smaller --train_learning_rate, "
             "another loss, --data_normalize)"
@@ -226,7 +228,7 @@ class _Saver:
         self._saved_at = time.monotonic()
         if not self._chief:
             return
-        with contextlib.suppress(OSError):  # lost lines are told of elsewhere
+        with contextlib.suppress(OSError):  # `log` warns of lost lines
             atomic.flush(self._directory.metrics)
         try:
             self._directory.checkpoints.save(self._gan, step)
