@@ -184,7 +184,7 @@ def export(
 
 
 def infer(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
-    """Writes a SavedModel, like export; the name of the original code."""
+    """Writes a SavedModel, as the mode of this name of the original code."""
     export(command_line, directory, "savedmodel")
 
 
