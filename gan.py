@@ -18,15 +18,16 @@ from system import settings
 class GAN(keras.Model):
     """A generator and a discriminator that train each other.
 
-    A step is one generator update behind `critic_steps` discriminator updates,
-    each with its own real batch, latent vectors, penalty positions and shifts.
+    A step is `critic_steps` discriminator updates, then one generator update.
+    Each has its own real batch, latent vectors, positions of the penalty and
+    phase shifts. "Critics" are the discriminator and those of spectrograms.
 
-    Where the networks take labels, each generated example has the label of the
-    real one in its place of the batch.
+    If the networks take labels, the generated batch has the labels of the real
+    batch.
 
-    Every draw is a function of (seed, step, update, purpose) alone. So a run is
-    its seed, and whoever restores weights, moments, `seed` and `step` continues
-    it as if nothing had been.
+    Every random draw is a function of (seed, step, update, purpose) alone, so
+    that restoring the weights, the optimizers' moments, `seed` and `step`
+    resumes a run exactly.
 
     Args:
       generator: Maps z, `[batch, latent_dim]`, to examples, `[batch, ...]`;
@@ -35,20 +36,21 @@ class GAN(keras.Model):
         `[batch]`.
       latent_dim: Size of z, which is uniform in [-1, 1).
       critic_steps: Discriminator updates in a step.
-      ema_decay: Of the running average of the generator's weights, for each
-        step, once it is old enough: at step t, at most (1 + t) / (10 + t); 0:
-        no average.
-      penalty_interval: Discriminator updates from one slope penalty to the
-        next; it weighs that many times more. 1: the paper's.
-      seed: Of all random draws.
-      augment: Names in `augmentation.KINDS`: how clips are changed at random
-        before a discriminator hears them; none in the paper.
-      spectral_critics: More discriminators, made by `spectral_critic.build`,
-        whose losses are added; none in the paper.
+      ema_decay: Decay of the exponential moving average of the generator's
+        weights; at step t it is min(ema_decay, (1 + t) / (10 + t)). 0: no
+        average.
+      penalty_interval: The gradient penalty is applied in every
+        `penalty_interval`-th discriminator update, with that many times its
+        weight. 1 in the paper.
+      seed: Seed of all random draws.
+      augment: Names in `augmentation.KINDS` of the random changes to all clips
+        that a discriminator gets; none in the paper.
+      spectral_critics: Additional discriminators, made by
+        `spectral_critic.build`, whose losses are added; none in the paper.
 
     Attributes:
-      num_labels: Labels that the networks know; 0: they take none.
-      step: Generator updates so far, an int64 variable, `[]`.
+      num_labels: Number of labels that the networks know; 0: no labels.
+      step: Number of generator updates so far, an int64 variable, `[]`.
       first_nonfinite_step: The first step with a non-finite loss or gradient,
         an int64 variable, `[]`; the largest int64 while there is none.
       generator_optimizer: Made by `compile`, slots included.
@@ -103,7 +105,7 @@ class GAN(keras.Model):
         self._draws = random_lib.Draws(
             self.seed, generator, discriminator, *spectral_critics
         )
-        self.built = True  # or `fit` on several devices would look for a call
+        self.built = True  # otherwise `fit` tries to build it by calling it
 
     @property
     def ema_generator(self) -> keras.Model:
@@ -111,40 +113,40 @@ class GAN(keras.Model):
         return self.generator if self._average is None else self._average
 
     def from_audio(self, audio: tf.Tensor) -> tf.Tensor:
-        """Turns audio into what the networks exchange: here, audio.
+        """Converts audio to the networks' representation: here, audio.
 
         Args:
-          audio: `[batch, slice_len, channels]`.
+          audio: Clips, `[batch, slice_len, channels]`.
         """
         return audio
 
     def to_audio(self, examples: tf.Tensor) -> tf.Tensor:
-        """Turns what the networks exchange into audio, its inverse."""
+        """Converts the networks' representation to audio."""
         return examples
 
     def augment_examples(
         self, examples: tf.Tensor, seed: tf.Tensor
     ) -> tf.Tensor:
-        """Changes what the networks exchange at random, as `augment` says.
+        """Applies the random changes in `augment`.
 
         Args:
-          examples: Real or generated, `[batch, ...]`.
-          seed: Of all draws, int64, `[2]`.
+          examples: Real or generated examples, `[batch, ...]`.
+          seed: Seed of the changes, int64, `[2]`.
         """
         return augmentation.augment(examples, self.augment, seed)
 
     def stock_audio(self, examples: Any) -> Any:
-        """`to_audio` of symbolic examples, by stock Keras layers alone."""
+        """Computes `to_audio` of symbolic tensors in stock Keras layers."""
         return examples
 
     def generate(
         self, z: tf.Tensor, label: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Makes audio, `[batch, slice_len, channels]`, by the averaged weights.
+        """Generates audio by the averaged weights.
 
         Args:
           z: Latent vectors, `[batch, latent_dim]`.
-          label: Of each clip, int32, `[batch]`; None if there are no labels.
+          label: Label of each clip, int32, `[batch]`; None without labels.
         """
         examples = self.ema_generator(
             critics.with_label(z, label), training=False
@@ -162,11 +164,14 @@ class GAN(keras.Model):
         """Sets the losses and makes one optimizer for each network.
 
         Args:
-          objective: Itself, or its name in `losses.OBJECTIVES`.
-          jit_compile: Compile the training step by XLA. Inference never is.
-          learning_rate: Of both optimizers, instead of the objective's.
-          disc_learning_rate: Of the discriminator's alone.
-          penalty_weight: Instead of the objective's.
+          objective: An objective, or its name in `losses.OBJECTIVES`.
+          jit_compile: Whether XLA compiles the training step; `generate` is
+            never compiled.
+          learning_rate: Learning rate of both optimizers; None: that of the
+            objective.
+          disc_learning_rate: Learning rate of the discriminator's optimizer;
+            None: `learning_rate`.
+          penalty_weight: Weight of the penalty; None: that of the objective.
 
         Raises:
           SettingError: No objective has that name; or several devices would
@@ -210,11 +215,11 @@ class GAN(keras.Model):
         self._critic_gradients = self._critic_loss_and_gradients
         self._generator_gradients = self._generator_loss_and_gradients
         # A function of its own is traced once, however often a step calls it.
-        # But within none may replicas wait for each other, as batch norms do.
+        # But synchronised batch norm cannot run inside a nested function.
         if not syncs_batch_norm:
             self._critic_gradients = tf.function(self._critic_gradients)
             self._generator_gradients = tf.function(self._generator_gradients)
-        # Keras wants one optimizer; left alone, it would invent another.
+        # Keras wants one optimizer, and would create a default one.
         super().compile(
             optimizer=self.generator_optimizer, jit_compile=jit_compile
         )
@@ -229,7 +234,7 @@ class GAN(keras.Model):
 
         Returns:
           `d_loss` (mean over the discriminator's updates, penalty included)
-          and `g_loss`, each `[]`, from before the update that they led to.
+          and `g_loss`, each `[]`, computed before the updates.
 
         Source: section 3.1 of the paper; Gulrajani et al. (2017), algorithm 1.
         """
@@ -262,18 +267,18 @@ class GAN(keras.Model):
     def _critic_loss_and_gradients(
         self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Returns the critics' loss, `[]`, and its gradients by the weights."""
+        """Returns the loss of the critics, `[]`, and its gradients."""
         self._draws.reseed_layers(update)
         fake = self._make_fakes(real, label, update)
-        reals = self._show(real, update, random_lib.AUGMENT_REAL)
-        fakes = self._show(fake, update, random_lib.AUGMENT_FAKE)
+        reals = self._augment_and_view(real, update, random_lib.AUGMENT_REAL)
+        fakes = self._augment_and_view(fake, update, random_lib.AUGMENT_FAKE)
         with tf.GradientTape() as tape:
             scores = self.critics.score_both(reals, fakes, label)
             loss = tf.add_n([self.objective.discriminator(*s) for s in scores])
         gradients = tape.gradient(loss, self.critics.variables)
         if not self.objective.penalty_weight:
             return loss, gradients
-        # The activations of both need not be there at the same time.
+        # The activations of both should not be in memory at the same time.
         reals, fakes = (
             critics.with_dependency(gradients, x) for x in (reals, fakes)
         )
@@ -299,18 +304,19 @@ class GAN(keras.Model):
         )
         if self.penalty_interval == 1:
             return penalise()
+        # update - step counts the critic's updates, without the generator's.
         is_due = (update - self.step) % self.penalty_interval == 0
         return tf.cond(is_due, penalise, self.critics.no_penalty)
 
     def _update_generator(
         self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tf.Tensor:
-        """Updates the generator once by as many fakes; returns its loss."""
+        """Updates the generator once, on a batch of the size of `real`."""
         loss, gradients = self._generator_gradients(real, label, update)
         variables = self.generator.trainable_variables
         loss = _apply(self.generator_optimizer, loss, gradients, variables)
         if self._average is not None:
-            # A young average forgets faster: it is no older than the run.
+            # Warm-up: the decay is smaller in the first steps.
             age = tf.cast(self.step, tf.float32)
             decay = tf.minimum(self.ema_decay, (1 + age) / (10 + age))
             for average, variable in zip(
@@ -322,17 +328,23 @@ class GAN(keras.Model):
     def _generator_loss_and_gradients(
         self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Returns the generator's loss, `[]`, and gradients by its weights."""
+        """Returns the generator's loss, `[]`, and gradients for its weights."""
         self._draws.reseed_layers(update)
-        to_beat = []
+        real_scores = []
         if self.objective.relativistic:
-            reals = self._show(real, update, random_lib.AUGMENT_REAL)
-            to_beat = [self.critics.score(reals, label)]
+            reals = self._augment_and_view(
+                real, update, random_lib.AUGMENT_REAL
+            )
+            real_scores = [self.critics.score(reals, label)]
         with tf.GradientTape() as tape:
             fake = self._make_fakes(real, label, update)
-            fakes = self._show(fake, update, random_lib.AUGMENT_FAKE)
+            fakes = self._augment_and_view(
+                fake, update, random_lib.AUGMENT_FAKE
+            )
             scores = self.critics.score(fakes, label)
-            loss = tf.add_n([*map(self.objective.generator, scores, *to_beat)])
+            loss = tf.add_n(
+                [*map(self.objective.generator, scores, *real_scores)]
+            )
         return loss, tape.gradient(loss, self.generator.trainable_variables)
 
     def _make_fakes(
@@ -342,14 +354,14 @@ class GAN(keras.Model):
         z = self._draws.z(_num_rows(real), self.latent_dim, update)
         return self.generator(critics.with_label(z, label), training=True)
 
-    def _show(
+    def _augment_and_view(
         self, examples: tf.Tensor, update: tf.Tensor, purpose: int
     ) -> critics.Views:
         """Augments examples; returns them in the form that each critic takes.
 
         Args:
           examples: Real or generated.
-          update: Which one of the run, the seed of what is drawn.
+          update: Number of this update in the run, from which the seed is made.
           purpose: `random.AUGMENT_REAL` or `random.AUGMENT_FAKE`.
         """
         if self.augment:

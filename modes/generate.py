@@ -1,9 +1,9 @@
-"""Clips on demand: by seed and word, between two seeds, the best of many.
+"""Generates clips: by seed and word, between two seeds, the best of many.
 
-A clip is its seed and, if the model knows words, its word. The latent vector is
-drawn from the seed alone: seed 7 gives the same one whatever else is asked. So
-a clip is the same alone, among others, and as the start of a walk, up to the
-rounding of another batch. Its file is named 00007, or Seven_00007.
+A clip is determined by its seed and, if the model knows words, its word. The
+latent vector is drawn from the seed alone. So a clip is the same alone, among
+others, and as the start of an interpolation, up to the rounding of another
+batch size. Its file is named 00007, or Seven_00007.
 
 Words take turns by seed, not by position: of W words, seed s says word s mod W.
 """
@@ -28,12 +28,12 @@ MAX_PHRASE_NAME = 50  # characters of a phrase that its file's name holds
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A clip to make.
+    """A clip to generate.
 
     Attributes:
       point: Index of its latent vector.
-      name: Of its file, without the format's suffix.
-      word: That it says; "" if the model knows no words.
+      name: Name of its file, without suffix.
+      word: Word that it says; "" if the model knows no words.
     """
 
     point: int
@@ -209,17 +209,17 @@ def generate(
     out_dir: pathlib.Path,
     classifier_dir: pathlib.Path | None = None,
 ) -> None:
-    """Writes clips by the newest checkpoint, and says where they are.
+    """Generates clips with the newest checkpoint and writes them to files.
 
     Args:
-      gan: Built as the config says.
-      directory: A train dir; it may be training.
-      config: Of its run.
-      request: What to make.
-      writing: How files are written.
-      out_dir: Where to; made if missing.
-      classifier_dir: What `eval.train_classifier` made; by default the one
-        that `incept` trained. Only read if a label is asked for.
+      gan: A GAN of the config.
+      directory: A train dir, in which training may be going on.
+      config: Config of its run.
+      request: The clips to generate.
+      writing: Format of the files.
+      out_dir: Output folder, created if missing.
+      classifier_dir: Folder that `eval.train_classifier` made; None: the
+        classifier that `incept` trained. Only read if the request has a label.
 
     Raises:
       FileNotFoundError: There is no checkpoint.
@@ -240,14 +240,16 @@ def generate(
     heard = ""
     if word_classifier:
         audio = render.generate_audio(gan.generate, z, labels)
-        sureness = _listen(word_classifier, request.label, audio, rate)
-        order = np.argsort(-sureness, kind="stable")[: request.best]
+        probability = _word_probability(
+            word_classifier, request.label, audio, rate
+        )
+        order = np.argsort(-probability, kind="stable")[: request.best]
         clips, z = [clips[i] for i in order], z[order]
         labels = None if labels is None else labels[order]
         heard = (
             f', heard as "{request.label}" with a probability of '
-            f"{sureness[order[0]]:.2f} to {sureness[order[-1]]:.2f} by the "
-            f"classifier {word_classifier.name}"
+            f"{probability[order[0]]:.2f} to {probability[order[-1]]:.2f} by "
+            f"the classifier {word_classifier.name}"
         )
     names = [clip.name for clip in clips]
     what = f"{len(clips)} clips"
@@ -274,12 +276,12 @@ def generate(
 def _phrases(
     audio: Iterator[np.ndarray], num_words: int, sample_rate: int
 ) -> Iterator[np.ndarray]:
-    """Yields phrases, each of the next so many words."""
+    """Yields phrases, each of the next `num_words` clips."""
     while clips := list(itertools.islice(audio, num_words)):
         yield phrase.join(clips, sample_rate)
 
 
-def _listen(
+def _word_probability(
     word_classifier: classifier.Classifier,
     label: str,
     audio: Iterator[np.ndarray],

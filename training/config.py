@@ -61,14 +61,14 @@ class DataConfig:
     )
     prefetch_gpu_num: int = setting(
         0,
-        "Number of the GPU to which batches are prefetched; -1: none.",
+        "Index of the GPU to which batches are prefetched; -1: none.",
         flag="data_prefetch_gpu_num",
         resumable=True,
     )
     cache: str = setting(
         "auto",
-        "Where decoded audio is kept; auto: in memory if a quarter of the free "
-        "memory is enough.",
+        "Where decoded audio is kept; auto: in memory if it fits in a quarter "
+        "of the free memory.",
         flag="data_cache",
         choices=loader.CACHES,
         resumable=True,
@@ -142,8 +142,7 @@ class TrainConfig:
     )
     penalty_weight: float = setting(
         0.0,
-        "Weight of the penalty on the discriminator's slope; 0: that of the "
-        "loss, 10 for wgan-gp.",
+        "Weight of the gradient penalty; 0: that of the loss, 10 for wgan-gp.",
         flag="train_penalty_weight",
         low=0,
     )
@@ -166,7 +165,7 @@ class TrainConfig:
         "",
         "Random augmentations of all clips that the discriminator gets, "
         f"separated by commas: some of {','.join(augmentation.KINDS)}. "
-        "SpecGAN's spectrograms have no polarity.",
+        "polarity is not available for SpecGAN.",
         flag="train_augment",
     )
     spectral_critics: int = setting(
@@ -216,7 +215,7 @@ class TrainConfig:
     decay_steps: int = setting(
         0,
         "Number of generator updates before --train_max_steps over which the "
-        "learning rates fall linearly to a fiftieth; 0: they are constant.",
+        "learning rates fall linearly to 1/50; 0: they are constant.",
         flag="train_decay_steps",
         low=0,
         resumable=True,
