@@ -35,8 +35,8 @@ class LearningRates:
     ) -> None:
         optimizers = gan.generator_optimizer, gan.discriminator_optimizer
         self._rates = [
-            (optimizer.learning_rate, float(optimizer.learning_rate))
-            for optimizer in optimizers
+            (rate, float(rate.numpy()))
+            for rate in (opt.learning_rate.value for opt in optimizers)
         ]
         self._settings = settings
         self._share: float | None = None
