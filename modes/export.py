@@ -149,7 +149,7 @@ def make_card(
       config: Of the run.
       model: Its name.
       form: A key of `FORMATS`.
-      step: Generator updates behind the weights.
+      step: Generator updates that made the weights.
     """
     sizes = config.model
     # Where the data were is nobody's business elsewhere.

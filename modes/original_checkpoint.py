@@ -360,7 +360,7 @@ def _take(
 def _count(
     optimizer: keras.optimizers.Optimizer, power: float, otherwise: int
 ) -> int:
-    """Updates behind an optimizer, exactly where that makes a difference.
+    """Number of updates of an optimizer, exact where that makes a difference.
 
     Args:
       optimizer: Of ours.

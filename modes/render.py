@@ -95,7 +95,7 @@ def real_clips(
 def string_together(
     clips: Sequence[np.ndarray] | np.ndarray, sample_rate: int
 ) -> np.ndarray:
-    """One recording of all clips, half a second of silence behind each."""
+    """One recording of all clips, half a second of silence after each."""
     gap = np.zeros((sample_rate // 2, clips[0].shape[-1]), np.float32)
     return np.concatenate([part for clip in clips for part in (clip, gap)])
 

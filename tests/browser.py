@@ -1,4 +1,4 @@
-"""The page of `play` in a real browser, for the tests that use it.
+"""Fixtures that open the page of `play` in a real browser.
 
 A module of tests says `pytest_plugins = ["browser"]` for the fixtures.
 """

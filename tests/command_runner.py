@@ -1,4 +1,4 @@
-"""Starts commands as people do, and looks at what they left."""
+"""Runs the project's commands in processes and checks their output."""
 
 import contextlib
 import ctypes

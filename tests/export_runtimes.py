@@ -1,4 +1,4 @@
-"""Opens exports as strangers do: each by its own runtime, without our code.
+"""Opens exports by their own runtimes alone, without the code of this project.
 
   python export_runtimes.py FORMAT FOLDER ...
 

@@ -1,4 +1,4 @@
-"""Bad input on the command line: one line, exit code 1, nothing left."""
+"""Tests bad command lines: one error line, exit code 1, nothing written."""
 
 import pathlib
 from collections.abc import Iterator

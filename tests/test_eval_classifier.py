@@ -1,4 +1,4 @@
-"""Features, the classifier and its training, labels, and the noise measure."""
+"""Tests features, the word classifier, labels, and the noise measure."""
 
 import dataclasses
 import json

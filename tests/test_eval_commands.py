@@ -1,4 +1,4 @@
-"""The commands of eval/, as people start them."""
+"""Tests the commands of eval/ in processes."""
 
 from __future__ import annotations
 

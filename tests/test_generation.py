@@ -1,4 +1,4 @@
-"""Clips by seed, walks, the best of many."""
+"""Tests clips by seed, interpolations, and the choice of the best clips."""
 
 import dataclasses
 import pathlib

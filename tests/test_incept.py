@@ -1,4 +1,4 @@
-"""The mode that scores checkpoints as they come."""
+"""Tests the mode that scores checkpoints while a run trains."""
 
 import dataclasses
 import json

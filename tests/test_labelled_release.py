@@ -1,4 +1,4 @@
-"""Released weights of a model that knows words: kept whole, and built upon."""
+"""Tests released weights of models with labels, and training from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files for Kubernetes and Slurm: valid, and right about the program."""
+"""Tests the files for Kubernetes and Slurm."""
 
 from __future__ import annotations
 

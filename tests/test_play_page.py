@@ -1,4 +1,4 @@
-"""The page of `play` in a real browser: what is heard, saved and kept."""
+"""Tests the page of `play` in a browser: what it plays and remembers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that travel, and those that come with the program."""
+"""Tests float16 weight files, and the weights in pretrained/."""
 
 import dataclasses
 import hashlib
@@ -194,7 +194,7 @@ def test_it_says_the_same_in_another_process(tmp_path: pathlib.Path) -> None:
 
 
 def test_its_clips_are_words_not_hum(tmp_path: pathlib.Path) -> None:
-    """Loud somewhere, silent behind the word, and unlike one another."""
+    """Loud somewhere, silent after the word, and unlike one another."""
     weights_lib.load(GAN, FOLDER)
     z = latents.sample_z(16, GAN.latent_dim, seed=0)
     labels = dataset.labels_in_turn(16, GAN.num_labels)

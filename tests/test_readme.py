@@ -1,4 +1,4 @@
-"""The README and the pages of docs/ agree with the code."""
+"""Tests that the README and the pages of docs/ agree with the code."""
 
 import importlib
 import pathlib

@@ -1,4 +1,4 @@
-"""The config of a run: one object, made from flags or from config.json."""
+"""Tests the config of a run, made from flags or from config.json."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The face `sc09.py`, as started from a shell: data sets and error lines."""
+"""Tests the command line of `sc09.py`: data sets and error lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sc09.py download` over networks that cut, and servers that err."""
+"""Tests `sc09.py download` with broken connections and faulty servers."""
 
 from __future__ import annotations
 

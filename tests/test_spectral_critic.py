@@ -1,4 +1,4 @@
-"""Discriminators of log-magnitude spectrograms beside the waveform's."""
+"""Tests the discriminators of log-magnitude spectrograms."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def load(
         ones; others keep theirs. All of them if left out.
 
     Returns:
-      Generator updates behind them.
+      Generator updates that made them.
 
     Raises:
       ValueError: A file is damaged, or of networks of another shape.
@@ -127,7 +127,7 @@ def load_shared(
       config: Of the same networks but for those words and critics.
 
     Returns:
-      Generator updates behind the weights.
+      Generator updates that made the weights.
 
     Raises:
       ValueError: A file is damaged, or of networks of another shape.

@@ -1,4 +1,4 @@
-"""What the training loop reports."""
+"""Tests what the training loop reports."""
 
 from __future__ import annotations
 

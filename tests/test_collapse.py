@@ -1,4 +1,4 @@
-"""Alarms go off where they should, and only there."""
+"""Tests the warnings of a collapsed generator and of a critic far ahead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audio of a run: found, remembered, told apart."""
+"""Tests which audio files a run uses, and the report of changes."""
 
 from __future__ import annotations
 

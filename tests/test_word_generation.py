@@ -1,4 +1,4 @@
-"""Models that know words: which word a clip says, and phrases."""
+"""Tests the generation of words and phrases by models with labels."""
 
 import pathlib
 import re

@@ -1,4 +1,4 @@
-"""The fast layers are the plain ones: values, gradients, gradients of those."""
+"""Tests the fast layers against plain ones: values and both gradients."""
 
 from __future__ import annotations
 
