@@ -126,6 +126,13 @@ OPTIONS = (
         ("preview", "incept"),
     ),
     Option(
+        "step",
+        0,
+        "Step of the checkpoint to use, one of TRAIN_DIR/checkpoints or "
+        "TRAIN_DIR/milestones; 0: the newest.",
+        ("preview", "generate", "play", "export", "infer", "release"),
+    ),
+    Option(
         "n",
         20,
         "Number of clips; with --say, number of files, 1 if left out.",

@@ -276,7 +276,8 @@ def main(command_line: CommandLine, argv: list[str]) -> None:
             path = str(released)
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
-        modes[mode].run(command_line, train_dir.TrainDir(path))
+        settings.check_value("step", FLAGS.step, low=0)
+        modes[mode].run(command_line, train_dir.TrainDir(path, FLAGS.step))
     except KeyboardInterrupt:
         sys.exit(130)
     except (ValueError, OSError, ArithmeticError, tf.errors.OpError) as error:

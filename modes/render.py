@@ -118,8 +118,11 @@ def fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
 def watch(
     gan: gan_lib.GAN, directory: train_dir.TrainDir, once: bool
 ) -> Iterator[int]:
-    """Restores each checkpoint as it comes; yields its step."""
-    if once:
+    """Restores each checkpoint as it comes; yields its step.
+
+    It ends after one if `once`, or if the train dir names a step.
+    """
+    if once or directory.step:
         yield train_dir.restore(gan, directory)
         return
     seen, tried, waiting = -1, -1, False

@@ -20,7 +20,7 @@ from absl import logging
 import gan as gan_lib
 from system import atomic
 
-KEPT = 3  # of a run's checkpoints, the newest
+KEPT = 3  # checkpoints of a run, unless it says otherwise
 
 
 class CorruptError(ValueError):
@@ -49,10 +49,15 @@ class Checkpoints:
         """Path of a checkpoint as TensorFlow wants it."""
         return str(self.folder / f"ckpt-{step}")
 
-    def save(self, gan: gan_lib.GAN, step: int) -> None:
+    def save(self, gan: gan_lib.GAN, step: int, keep: int = KEPT) -> None:
         """Saves a run's state, whole or not at all; drops the oldest.
 
         Where the disk is too small for one more, only the newest is kept.
+
+        Args:
+          gan: The GAN.
+          step: Its step.
+          keep: Number of checkpoints to keep, the newest.
 
         Raises:
           OSError: It cannot be saved; the newest that was there still is.
@@ -84,7 +89,7 @@ class Checkpoints:
             raise OSError(" ".join(text.split())) from None
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        self._drop_all_but(KEPT)
+        self._drop_all_but(keep)
 
     def restore(self, gan: gan_lib.GAN, repair: bool = False) -> int:
         """Restores the newest checkpoint that is sound, with a warning if late.
@@ -129,6 +134,18 @@ class Checkpoints:
             f"no checkpoint in {self.folder} can be read ({fault}): restore "
             "one from a backup, or start anew in another train dir"
         )
+
+    def restore_step(self, gan: gan_lib.GAN, step: int) -> None:
+        """Restores the checkpoint of one step.
+
+        Raises:
+          CorruptError: It is damaged.
+          ValueError: It is of another shape.
+        """
+        if fault := self._fault(step) or _read(gan, self.path(step)):
+            raise CorruptError(
+                f"{self.path(step)} is damaged ({fault}): choose another step"
+            )
 
     def recover(self) -> None:
         """Ends or undoes a save that was killed. Only a run's trainer may."""

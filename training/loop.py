@@ -231,7 +231,9 @@ class _Saver:
         with contextlib.suppress(OSError):  # `log` warns of lost lines
             atomic.flush(self._directory.metrics)
         try:
-            self._directory.checkpoints.save(self._gan, step)
+            self._directory.checkpoints.save(
+                self._gan, step, self._config.train.keep
+            )
         except OSError as error:
             self._failures += 1
             text = f"step {step} cannot be saved ({error}); {self._kept}"
@@ -243,6 +245,17 @@ class _Saver:
             logging.warning("%s; training goes on", text)
         else:
             self._saved, self._failures = step, 0
+            self._keep_milestone(step)
+
+    def _keep_milestone(self, step: int) -> None:
+        """Keeps a checkpoint for good if it is time to."""
+        seconds = self._config.train.keep_every_secs
+        if not 0 < seconds <= self._directory.seconds_since_milestone():
+            return
+        try:
+            self._directory.keep_milestone(step)
+        except OSError as error:
+            logging.warning("step %d is not kept for good (%s)", step, error)
 
     def give_up(self) -> None:
         """Saves nothing any more."""

@@ -3,11 +3,13 @@
 import contextlib
 import fcntl
 import json
+import math
 import os
 import pathlib
 import platform
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 
 import keras
@@ -40,10 +42,13 @@ class TrainDir:
 
     Args:
       path: Its folder, which need not exist yet.
+      step: Step of the checkpoint that `restore` reads; 0: the newest.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], step: int = 0) -> None:
         self.path = pathlib.Path(path)
+        self.step = step
+        self.milestones = self.path / "milestones"
         self.checkpoints = checkpoints.Checkpoints(self.path / "checkpoints")
         self.metrics = self.path / "metrics.jsonl"
         self.skipped = self.path / "skipped.txt"
@@ -107,6 +112,26 @@ class TrainDir:
         self.copy_settings(target)
         return target
 
+    def keep_milestone(self, step: int) -> None:
+        """Copies a checkpoint to milestones/STEP, a train dir of its own."""
+        draft = self.copy(step, self.milestones / ".part")
+        target = self.milestones / str(step)
+        shutil.rmtree(target, ignore_errors=True)
+        draft.rename(target)
+
+    def milestone_steps(self) -> list[int]:
+        """Steps of all milestones, in order."""
+        names = [path.name for path in self.milestones.glob("*")]
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def seconds_since_milestone(self) -> float:
+        """Seconds since the last milestone; infinite if there is none."""
+        times = [
+            (self.milestones / str(step)).stat().st_mtime
+            for step in self.milestone_steps()
+        ]
+        return time.time() - max(times, default=-math.inf)
+
     def copy_settings(self, target: pathlib.Path) -> None:
         """Copies the files that the networks need besides their weights."""
         for path in (self._config, self.moments):
@@ -164,7 +189,9 @@ class TrainDir:
 
 
 def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
-    """Restores the newest valid checkpoint, or released weights, into a GAN.
+    """Restores the checkpoint of `directory.step`, or released weights.
+
+    If that is 0, the newest valid checkpoint is restored.
 
     Args:
       gan: Built as the train dir's config says.
@@ -174,9 +201,22 @@ def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
       Step of the weights.
 
     Raises:
-      FileNotFoundError: There is no checkpoint.
-      ValueError: The newest checkpoint has other shapes, or all are damaged.
+      FileNotFoundError: There is no checkpoint, or none of that step.
+      ValueError: The checkpoint has other shapes or is damaged; for step 0,
+        all are damaged.
     """
+    if step := directory.step:
+        saved, kept = directory.checkpoints.steps(), directory.milestone_steps()
+        if step not in {*saved, *kept}:
+            there = ", ".join(map(str, sorted({*saved, *kept}))) or "none"
+            raise FileNotFoundError(
+                f"{directory.path} holds no checkpoint of step {step}: there "
+                f"are the steps {there}"
+            )
+        if step not in saved:
+            directory = TrainDir(directory.milestones / str(step))
+        directory.checkpoints.restore_step(gan, step)
+        return step
     released = (directory.path / weights.GENERATOR).exists()
     if released and directory.checkpoints.latest_step() is None:
         return weights.load(gan, directory.path)
