@@ -3,6 +3,8 @@
 import contextlib
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +22,9 @@ from training import distributed, learning_rate, train_dir
 from training import log as log_lib
 
 MAX_FAILURES = 3  # saves in a row that a disk may refuse
+ACKNOWLEDGEMENT = (
+    b"stopping after this step, which is saved; a second signal stops at once\n"
+)
 
 
 def train(
@@ -62,13 +67,14 @@ def train(
     if 0 < settings.max_steps <= step:
         logging.info("nothing to do: --train_max_steps is reached")
         return
-    log: log_lib.Journal | log_lib.Silence = log_lib.Silence()
+    log: log_lib.Log | log_lib.NullLog = log_lib.NullLog()
     if chief:
         directory.checkpoints.check_room(gan)
         dataset_lib.remember(corpus, directory)
-        log = log_lib.Journal(
+        log = log_lib.Log(
             gan, directory, config.data.sample_rate, settings, step
         )
+        logging.info("building the training step, which takes a while")
     dataset = dataset_lib.stream(
         corpus, config, directory, step, log.skip, strategy
     )
@@ -158,21 +164,38 @@ def _first(strategy: tf.distribute.Strategy, value: Any) -> tf.Tensor:
 
 @contextlib.contextmanager
 def _catch_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; the second one ends the process at once."""
+    """Collects SIGINT and SIGTERM; the second one ends the process at once.
+
+    A thread listens to them, since Python's own handlers wait for the end of a
+    step, which may take minutes.
+    """
     caught: list[int] = []
-
-    def note(number: int, _: Any) -> None:
-        if caught:
-            os._exit(128 + number)
-        caught.append(number)
-
     numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.signal(number, note) for number in numbers]
+    listener, sender = socket.socketpair()
+    sender.setblocking(False)
+
+    def listen() -> None:
+        while number := listener.recv(1):
+            if number[0] not in numbers:
+                continue
+            if caught:
+                os._exit(128 + number[0])
+            caught.append(number[0])
+            os.write(2, ACKNOWLEDGEMENT)
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    handlers = [signal.signal(number, lambda *_: None) for number in numbers]
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     try:
         yield caught
     finally:
+        signal.set_wakeup_fd(before)
         for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
+        sender.close()
+        thread.join()
+        listener.close()
 
 
 class _Saver:
