@@ -58,7 +58,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The scores of a set.
+    """Scores of a set of clips.
 
     Attributes:
       trial: Measurements that the scores were computed from.

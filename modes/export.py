@@ -143,7 +143,7 @@ def export(
 def make_card(
     config: config_lib.RunConfig, model: str, form: str, step: int
 ) -> dict[str, Any]:
-    """What one must know to use a file, and may ask about it.
+    """Makes the card of an export: inputs, outputs, rate, words, origin.
 
     Args:
       config: Of the run.

@@ -131,7 +131,7 @@ class Request:
         return [f"{self.seed + i:05d}" for i in range(self.num_clips)]
 
     def draw(self, latent_dim: int) -> np.ndarray:
-        """Latent vectors, as many as `points`, `[num_points, latent_dim]`."""
+        """Draws latent vectors by point, `[num_points, latent_dim]`."""
         if self.ends:
             a, b = (latents.sample_z(1, latent_dim, s)[0] for s in self.ends)
             interpolate = latents.INTERPOLATIONS[self.interpolation]

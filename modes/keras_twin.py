@@ -1,7 +1,7 @@
 """The generator of stock Keras layers alone, which anybody's Keras can open.
 
 The layers here evaluate stock layers faster, or have no stock name. In files
-that travel, the former change back into what they are to Keras, the latter
+for others, the former change back into what they are to Keras, the latter
 into stock layers that come to the same (their method `stock`), and all of them
 into float32.
 """
@@ -40,7 +40,7 @@ def build(gan: gan_lib.GAN) -> keras.Model:
 
 
 def _twin(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """A layer's nearest stock kind, in float32, without its weights."""
+    """Returns the stock Keras layer nearest to a layer, without its weights."""
     if hasattr(layer, "stock"):
         return layer
     kind: Any = next(
@@ -57,5 +57,5 @@ def _twin(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def _call(layer: keras.layers.Layer, *args: Any, **kwargs: Any) -> Any:
-    """A layer's output: symbolic, of stock layers."""
+    """Returns a layer's symbolic output, made of stock layers."""
     return getattr(layer, "stock", layer)(*args, **kwargs)

@@ -43,7 +43,7 @@ def train(
     released: pathlib.Path | None = None,
     num_gpus: int = -1,
 ) -> None:
-    """Trains, or continues the run of a train dir.
+    """Trains a model, or continues the run of a train dir.
 
     Args:
       model: The model.

@@ -27,7 +27,7 @@ NAMED = 10  # skipped files that the terminal names; a file lists them all
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """What a folder holds.
+    """The usable audio files of a folder.
 
     Attributes:
       infos: The usable files.
@@ -138,7 +138,7 @@ def remember(corpus: Corpus, directory: train_dir.TrainDir) -> None:
 
 
 def _recall(directory: train_dir.TrainDir) -> list[loader.AudioInfo]:
-    """What `remember` wrote, or nothing."""
+    """Reads what `remember` wrote, if anything."""
     try:
         rows = json.loads((directory.path / "files.json").read_bytes())
         return [loader.AudioInfo(*row) for row in rows]
@@ -172,7 +172,7 @@ def _show_progress(names: Iterable[str]) -> Iterable[str]:
 
 
 def _slicing(config: config_lib.RunConfig) -> dict[str, Any]:
-    """How files are cut, in the words of `loader`."""
+    """Returns how files are cut, as keywords of `loader`."""
     data = config.data
     return {
         "slice_len": config.model.slice_len,
@@ -309,7 +309,7 @@ def files_of_step(
 def real_clips(
     config: config_lib.RunConfig, num_clips: int
 ) -> np.ndarray | None:
-    """Real clips as a run sees them, or None if its data are gone.
+    """Returns real clips as a run gets them, or None without its data.
 
     Args:
       config: Of a train dir.
@@ -329,7 +329,7 @@ def real_clips(
 def real_clips_of_words(
     config: config_lib.RunConfig, num_columns: int
 ) -> np.ndarray | None:
-    """Real clips of each word that a run learns, or None if there are none.
+    """Returns real clips of each word, or None if there are none.
 
     Args:
       config: Of a train dir whose run learns words.
@@ -342,7 +342,7 @@ def real_clips_of_words(
     root = loader.audio_root(config.data.dir)
     paths = collections.defaultdict(list)
     for path in _shuffled_paths(config):
-        with contextlib.suppress(ValueError):  # its name tells no word
+        with contextlib.suppress(ValueError):  # its name holds no word
             paths[labels_lib.word_of(path, root)].append(path)
     words = config.data.words
     shape = len(words), num_columns, config.model.slice_len, 1
@@ -360,7 +360,7 @@ def real_clips_of_words(
 
 
 def _shuffled_paths(config: config_lib.RunConfig) -> list[str]:
-    """The files of a run in a random order, always the same; maybe none."""
+    """Returns a run's files in a random order, always the same."""
     try:
         paths = loader.find_audio(config.data.dir)
     except (OSError, ValueError):

@@ -112,7 +112,7 @@ def _meet(addresses: list[str], number: int) -> None:
 
 
 def _split(address: str) -> tuple[str, int]:
-    """Host and port."""
+    """Splits an address into host and port."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
@@ -149,12 +149,12 @@ def workers() -> tuple[list[str], int]:
 
 
 def several_workers(strategy: tf.distribute.Strategy) -> bool:
-    """Whether more than one process trains."""
+    """Returns whether several processes train together."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes."""
+    """Returns whether this process is the one that writes."""
     return not several_workers(strategy) or workers()[1] == 0
 
 

@@ -318,5 +318,5 @@ class Log:
 
 
 def is_due(step: int) -> bool:
-    """Whether a step gets a line of metrics."""
+    """Returns whether a step gets a line of metrics."""
     return step % REPORT_STEPS == 0 or step == 1

@@ -1,4 +1,4 @@
-"""The training loop: audio in, checkpoints and reports out."""
+"""The training loop: streams batches, trains, saves and reports."""
 
 import contextlib
 import os
@@ -158,7 +158,7 @@ def _compile(
 
 
 def _first(strategy: tf.distribute.Strategy, value: Any) -> tf.Tensor:
-    """What the first replica of this process has."""
+    """Returns the value of the first replica of this process."""
     return strategy.experimental_local_results(value)[0]
 
 
@@ -199,7 +199,7 @@ def _catch_signals() -> Iterator[list[int]]:
 
 
 class _Saver:
-    """Saves what is sound, where it belongs; a disk may refuse now and then."""
+    """Saves checkpoints of finite weights; tolerates failures of the disk."""
 
     def __init__(
         self,
@@ -217,7 +217,7 @@ class _Saver:
 
     @property
     def seconds(self) -> float:
-        """Since the last try to save."""
+        """Seconds since the last try to save."""
         return time.monotonic() - self._saved_at
 
     @property

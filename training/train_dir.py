@@ -38,7 +38,7 @@ class LockedError(ValueError):
 
 
 class TrainDir:
-    """One run on disk.
+    """The folder of a run.
 
     Args:
       path: Its folder, which need not exist yet.
@@ -82,7 +82,7 @@ class TrainDir:
             ) from None
 
     def exists(self) -> bool:
-        """Whether a run was started here.
+        """Returns whether a run was started here.
 
         Raises:
           PermissionError: That cannot be seen.
@@ -97,7 +97,7 @@ class TrainDir:
         """Writes `config.json` atomically, with the versions of libraries."""
         values = {**config_lib.to_json(config), "versions": versions()}
         text = json.dumps(values, indent=2) + "\n"
-        # A full disk has no room for what is there already.
+        # A full disk could not hold it a second time.
         if not self.exists() or self._config.read_text() != text:
             atomic.write(self._config, text.encode())
 
@@ -162,7 +162,7 @@ class TrainDir:
                     f"{self.path} is being trained by process {file.read()}: "
                     "stop it, or choose another train dir"
                 ) from None
-            with contextlib.suppress(OSError):  # a full disk has no room for it
+            with contextlib.suppress(OSError):  # the disk may be full
                 file.truncate(0)
                 owner = f"{os.getpid()} on {socket.gethostname()}"
                 os.write(file.fileno(), owner.encode())
@@ -181,7 +181,7 @@ class TrainDir:
         except FileNotFoundError:
             pass
         except OSError:
-            return  # out of reach, not gone: a save will tell
+            return  # out of reach, not gone: a save will show
         raise FileNotFoundError(
             f"{self.path} was removed or replaced while it was trained: "
             "nothing more is written there; start anew"

@@ -1,4 +1,4 @@
-"""Weights that travel: both networks, without what only their run needs.
+"""float16 weight files of released networks.
 
 `generate` and `export` take a folder of them as they take a train dir; `train
 --pretrained` starts from the one that comes with the program.
