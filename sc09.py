@@ -28,6 +28,7 @@ import tqdm
 from absl import app, flags
 
 from digits import synthesizer
+from system import atomic
 
 SHA256 = "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d"
 CLIP_COUNTS = {"train": 18620, "valid": 2494, "test": 2552}
@@ -194,7 +195,7 @@ def fetch(url: str, archive: pathlib.Path, num_bytes: int, sha256: str) -> None:
             f"{url}: sha256 is {found}, not {sha256}, so it was thrown away: "
             "run the same command again, or check --url and --sha256"
         )
-    part.rename(archive)
+    atomic.move([part], [archive])
 
 
 def receive(url: str, part: pathlib.Path, num_bytes: int) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import numpy as np
 import tensorflow as tf
 
-from system import settings
+from system import atomic, settings
 
 SLICE_LEN = 16384  # samples
 FRAME_LEN = 256  # samples
@@ -77,9 +77,7 @@ class Moments:
         """
         content = io.BytesIO()
         np.savez(content, mean=self.mean, std=self.std)
-        draft = path.with_name(path.name + ".part")
-        draft.write_bytes(content.getvalue())
-        draft.replace(path)
+        atomic.write(path, content.getvalue())
 
     @classmethod
     def load(cls, path: pathlib.Path) -> "Moments":
