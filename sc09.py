@@ -17,7 +17,6 @@ import http.client
 import pathlib
 import re
 import shutil
-import sys
 import tarfile
 import urllib.error
 import urllib.parse
@@ -28,7 +27,7 @@ import tqdm
 from absl import app, flags
 
 from digits import synthesizer
-from system import atomic
+from system import atomic, console
 
 SHA256 = "743935421bb51cccdb6bdd152e04c5c70274e935c82119ad7faeec31780d811d"
 CLIP_COUNTS = {"train": 18620, "valid": 2494, "test": 2552}
@@ -320,31 +319,29 @@ def check_member(member: tarfile.TarInfo) -> None:
         raise ValueError(f"{member.name!r} is too large: not unpacked")
 
 
+PROGRAM = "sc09.py"
 MODES = {"download": download, "synthesize": synthesize}
 
 
 def parse_flags(argv: list[str]) -> list[str]:
     """Parses the command line and reports an error in one line."""
-    try:
+    with console.exit_codes(PROGRAM, (flags.Error,)):
         return FLAGS(argv)
-    except flags.Error as error:
-        sys.exit(f"sc09.py: {' '.join(str(error).split())}")
 
 
 def main(argv: list[str]) -> None:
     """Runs the mode and reports an error in one line."""
-    if len(argv) != 3 or argv[1] not in MODES:
-        sys.exit(
-            f"sc09.py: {' '.join(argv[1:]) or 'nothing'} given: the command is "
-            f"python sc09.py {{{','.join(MODES)}}} DIR [--flags]"
-        )
-    try:
+    with console.exit_codes(
+        PROGRAM,
+        (EOFError, tarfile.TarError, zlib.error),
+        stopped="stopped: run the same command again",
+    ):
+        if len(argv) != 3 or argv[1] not in MODES:
+            raise ValueError(
+                f"{' '.join(argv[1:]) or 'nothing'} given: the command is "
+                f"python sc09.py {{{','.join(MODES)}}} DIR [--flags]"
+            )
         MODES[argv[1]](pathlib.Path(argv[2]))
-    except KeyboardInterrupt:
-        print("sc09.py: stopped: run the same command again", file=sys.stderr)
-        sys.exit(130)
-    except (OSError, ValueError, EOFError, tarfile.TarError, zlib.error) as e:
-        sys.exit(f"sc09.py: {' '.join(str(e).split())}")
 
 
 if __name__ == "__main__":
