@@ -135,10 +135,6 @@ class GAN(keras.Model):
         """
         return augmentation.augment(examples, self.augment, seed)
 
-    def stock_audio(self, examples: Any) -> Any:
-        """Computes `to_audio` of symbolic tensors in stock Keras layers."""
-        return examples
-
     def generate(
         self, z: tf.Tensor, label: tf.Tensor | None = None
     ) -> tf.Tensor:

@@ -5,7 +5,6 @@ import functools
 import os
 import pathlib
 import re
-import signal
 import sys
 from typing import Any
 
@@ -25,7 +24,7 @@ from modes import play as play_lib
 from modes import preview as preview_lib
 from modes import release as release_lib
 from modes import train as train_lib
-from system import settings
+from system import console, settings
 from training import checkpoints, distributed, train_dir
 from training import config as config_lib
 
@@ -256,38 +255,48 @@ def _released(command_line: CommandLine) -> pathlib.Path | None:
 
 def main(command_line: CommandLine, argv: list[str]) -> None:
     """Runs one mode; an error is reported in one line."""
-    # By default, SIGTERM does not end the first process of a container.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    modes = command_line.modes
-    mode, path = (argv[1:] + ["./train"])[:2] if argv[1:] else ("", "")
+    mode = argv[1] if argv[1:] else ""
     try:
-        if mode not in modes or len(argv) > 3:
-            raise ValueError(
-                f"expected MODE [TRAIN_DIR], MODE one of {', '.join(modes)}; "
-                f"got {' '.join(argv[1:]) or 'nothing'} (--help lists flags)"
-            )
-        refuse_unused_flags(command_line, FLAGS, mode)
-        released = _released(command_line)
-        if released and mode != "train":
-            if argv[2:]:
-                raise ValueError(
-                    f"{argv[2]} and --pretrained: expected one of the two"
-                )
-            path = str(released)
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
-        settings.check_value("step", FLAGS.step, low=0)
-        modes[mode].run(command_line, train_dir.TrainDir(path, FLAGS.step))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ValueError, OSError, ArithmeticError, tf.errors.OpError) as error:
-        logging.debug("", exc_info=True)
-        line = _in_one_line(command_line, mode, error)
-        print(f"{command_line.program}: {line}", file=sys.stderr)
-        if isinstance(error, distributed.WorkerLostError):
+        with console.exit_codes(
+            command_line.program,
+            (tf.errors.OpError,),
+            codes=EXIT_CODES,
+            describe=functools.partial(_in_one_line, command_line, mode),
+        ):
+            _run_mode(command_line, mode, argv)
+    except SystemExit as end:
+        if end.code == EXIT_CODES[distributed.WorkerLostError]:
             # TensorFlow's own exit would wait for the lost workers.
-            os._exit(EXIT_CODES[distributed.WorkerLostError])
-        sys.exit(next(c for k, c in EXIT_CODES.items() if isinstance(error, k)))
+            os._exit(end.code)
+        raise
+
+
+def _run_mode(command_line: CommandLine, mode: str, argv: list[str]) -> None:
+    """Runs one mode.
+
+    Raises:
+      ValueError: The command line is invalid.
+    """
+    if mode not in command_line.modes or len(argv) > 3:
+        raise ValueError(
+            f"expected MODE [TRAIN_DIR], MODE one of "
+            f"{', '.join(command_line.modes)}; "
+            f"got {' '.join(argv[1:]) or 'nothing'} (--help lists flags)"
+        )
+    refuse_unused_flags(command_line, FLAGS, mode)
+    path = argv[2] if argv[2:] else "./train"
+    released = _released(command_line)
+    if released and mode != "train":
+        if argv[2:]:
+            raise ValueError(
+                f"{path} and --pretrained: expected one of the two"
+            )
+        path = str(released)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    settings.check_value("step", FLAGS.step, low=0)
+    directory = train_dir.TrainDir(path, FLAGS.step)
+    command_line.modes[mode].run(command_line, directory)
 
 
 def refuse_unused_flags(
@@ -314,7 +323,7 @@ def _in_one_line(command_line: CommandLine, mode: str, error: Exception) -> str:
     if isinstance(error, settings.SettingError):
         name = command_line.name_of(error.field, mode)
         error = settings.SettingError(name, error.value, error.expected)
-    return " ".join(str(error).split())
+    return console.in_one_line(error)
 
 
 def _join_pair(argv: list[str], flag: str) -> list[str]:
@@ -359,10 +368,8 @@ def run(command_line: CommandLine) -> None:
     program.__doc__ = describe(command_line, program.__doc__ or "")
 
     def parse(argv: list[str]) -> list[str]:
-        try:
+        with console.exit_codes(command_line.program, (flags.Error,)):
             return FLAGS(_join_pair(argv, "--interpolate"))
-        except flags.Error as error:
-            sys.exit(f"{command_line.program}: {' '.join(str(error).split())}")
 
     # Log lines have no prefix, and TensorFlow's, which logs through absl too,
     # are dropped. --verbosity=1 adds the traceback of an error.

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import json
 import pathlib
+import tempfile
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from eval import features
+from system import atomic
 
 NUM_FRAMES = features.SLICE_LEN // features.HOP_LEN
 KERNEL_LEN = 5
@@ -160,12 +162,12 @@ class Classifier:
     def save(self, directory: pathlib.Path) -> None:
         """Writes the model and then the card, which marks a complete folder."""
         directory.mkdir(parents=True, exist_ok=True)
-        draft = directory / f"part-{MODEL_NAME}"
-        self.model.save(draft)
-        draft.replace(directory / MODEL_NAME)
-        draft = directory / f"part-{CARD_NAME}"
-        draft.write_text(json.dumps(self.card, indent=2) + "\n")
-        draft.replace(directory / CARD_NAME)
+        with tempfile.TemporaryDirectory() as scratch:
+            path = pathlib.Path(scratch, MODEL_NAME)  # Keras wants the suffix
+            self.model.save(path)
+            atomic.write(directory / MODEL_NAME, path.read_bytes())
+        card = json.dumps(self.card, indent=2) + "\n"
+        atomic.write(directory / CARD_NAME, card.encode())
 
 
 def load(directory: pathlib.Path) -> Classifier:

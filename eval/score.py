@@ -15,7 +15,7 @@ import sys
 if not __package__:  # started as a script: the package is one folder up
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
-from system import console
+from system import atomic, console
 
 console.quiet_tensorflow()
 
@@ -129,7 +129,7 @@ def main(arguments: argparse.Namespace) -> None:
     table = report.markdown(job.names, outcomes, word_classifier.words)
     print(line if arguments.json else f"{table}\n\n{report.footnote(settings)}")
     if out_dir:
-        (out_dir / "scores.json").write_text(line + "\n")
+        atomic.write(out_dir / "scores.json", f"{line}\n".encode())
     if out_dir and "memorisation" in job.names:
         for i in range(len(arguments.audio_dir)):
             memorisation.write_report(

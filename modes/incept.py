@@ -3,7 +3,6 @@
 import itertools
 import json
 import pathlib
-import shutil
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -173,8 +172,7 @@ def incept(
             scores = scorer(gan.generate)
             # Differs from the original: the best is a train dir of its own.
             if scores["mean"] > best:
-                shutil.rmtree(folder / "best", ignore_errors=True)
-                draft.rename(folder / "best")
+                atomic.move_folder(draft, folder / "best")
             row = {"step": step, **scores, **settings}
             rows.append(row)
             lines.append(json.dumps(row))

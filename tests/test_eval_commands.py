@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pathlib
@@ -45,10 +46,12 @@ def refuse(
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["", *command.split()])
-        with pytest.raises(SystemExit) as end:
+        stderr = io.StringIO()
+        patch.setattr(sys, "stderr", stderr)
+        with pytest.raises(SystemExit):
             console.run(face.parser(), face.main)
-    line = str(end.value.code)  # as Python prints it, with exit code 1
-    assert line.startswith("eval.") and "\n" not in line
+    line = stderr.getvalue()
+    assert line.startswith("eval.") and line.count("\n") == 1
     for word in words:
         assert word in line, line
 

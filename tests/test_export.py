@@ -9,7 +9,6 @@ import sys
 from typing import Any
 
 import command_runner
-import export_runtimes
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -22,7 +21,9 @@ from system import atomic
 from training import config as config_lib
 from training import weights
 
-RUNTIMES = pathlib.Path(export_runtimes.__file__)
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RUNTIMES = ROOT / "benchmarks/export_runtimes.py"
+NAMES = export.INPUT, export.LABEL
 GANS: dict[str, dict[str, Any]] = {
     "wavegan": {},
     "fancy": {
@@ -71,7 +72,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for weight in model.ema_generator.weights:
             weight.assign(weight + rng.normal(0, 0.1, weight.shape))
         inputs = untrained_gans.inputs_of(model)
-        named = dict(zip(export_runtimes.NAMES, inputs, strict=False))
+        named = dict(zip(NAMES, inputs, strict=False))
         np.savez(folder / "inputs.npz", **named)
         for subfolder, write in export.FORMATS.values():
             with atomic.folder(folder / subfolder) as draft:

@@ -136,12 +136,12 @@ class TrainDir:
         """Copies the files that the networks need besides their weights."""
         for path in (self._config, self.moments):
             if path.exists():  # not all models have moments
-                shutil.copy(path, target)
+                atomic.write(target / path.name, path.read_bytes())
 
     def copy_moments(self, target: "TrainDir") -> None:
         """Copies the moments of spectrograms to another train dir, if any."""
         if self.moments.exists():
-            shutil.copy(self.moments, target.moments)
+            atomic.write(target.moments, self.moments.read_bytes())
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
