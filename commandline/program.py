@@ -1,10 +1,8 @@
 """Runs the mode that a command line names, and turns errors into exit codes."""
 
-import errno
 import functools
 import os
 import pathlib
-import re
 import sys
 from typing import Any
 
@@ -13,8 +11,8 @@ from absl import app, flags, logging
 
 import gan as gan_lib
 from audio import write
+from commandline import errors, flagfiles, run_config
 from commandline import flags as flags_lib
-from commandline import run_config
 from modes import export as export_lib
 from modes import generate as generate_lib
 from modes import import_original as import_original_lib
@@ -240,12 +238,6 @@ EXIT_CODES = {  # by error: a scheduler may start some commands again
     train_dir.LockedError: 75,
     Exception: 1,
 }
-REMEDIES = {
-    errno.ENOSPC: "free some space, then run the same command",
-    errno.EACCES: "give yourself access to it, or name another folder",
-    errno.ENOTDIR: "that is a file: name a folder",
-    errno.EROFS: "make it writable, or name another folder",
-}
 
 
 def _released(command_line: CommandLine) -> pathlib.Path | None:
@@ -259,9 +251,9 @@ def main(command_line: CommandLine, argv: list[str]) -> None:
     try:
         with console.exit_codes(
             command_line.program,
-            (tf.errors.OpError,),
+            (tf.errors.OpError, MemoryError),
             codes=EXIT_CODES,
-            describe=functools.partial(_in_one_line, command_line, mode),
+            describe=functools.partial(errors.in_one_line, command_line, mode),
         ):
             _run_mode(command_line, mode, argv)
     except SystemExit as end:
@@ -278,10 +270,15 @@ def _run_mode(command_line: CommandLine, mode: str, argv: list[str]) -> None:
       ValueError: The command line is invalid.
     """
     if mode not in command_line.modes or len(argv) > 3:
+        got = " ".join(argv[1:4]) or "nothing"
+        if argv[4:]:
+            got += (
+                f" and {len(argv) - 4} more arguments; --data_dir takes one "
+                "folder, not what *.wav stands for"
+            )
         raise ValueError(
             f"expected MODE [TRAIN_DIR], MODE one of "
-            f"{', '.join(command_line.modes)}; "
-            f"got {' '.join(argv[1:]) or 'nothing'} (--help lists flags)"
+            f"{', '.join(command_line.modes)}; got {got} (--help lists flags)"
         )
     refuse_unused_flags(command_line, FLAGS, mode)
     path = argv[2] if argv[2:] else "./train"
@@ -309,21 +306,6 @@ def refuse_unused_flags(
                 f"--{option.name} is a flag of {', '.join(option.modes)}: "
                 f"{mode} does not use it"
             )
-
-
-def _in_one_line(command_line: CommandLine, mode: str, error: Exception) -> str:
-    """Describes an error in one line, and settings by their flags."""
-    if isinstance(error, tf.errors.OpError):
-        # An error in the data comes wrapped in TensorFlow's own words.
-        lines = error.message.strip().splitlines()
-        ours = [line for line in lines if "cannot decode" in line]
-        return re.sub(r"^.*?(?=cannot decode)", "", (ours or lines)[0])
-    if isinstance(error, OSError) and error.errno in REMEDIES:
-        return f"{error.filename}: {error.strerror}: {REMEDIES[error.errno]}"
-    if isinstance(error, settings.SettingError):
-        name = command_line.name_of(error.field, mode)
-        error = settings.SettingError(name, error.value, error.expected)
-    return console.in_one_line(error)
 
 
 def _join_pair(argv: list[str], flag: str) -> list[str]:
@@ -369,6 +351,7 @@ def run(command_line: CommandLine) -> None:
 
     def parse(argv: list[str]) -> list[str]:
         with console.exit_codes(command_line.program, (flags.Error,)):
+            argv = flagfiles.expand(argv)
             return FLAGS(_join_pair(argv, "--interpolate"))
 
     # Log lines have no prefix, and TensorFlow's, which logs through absl too,
