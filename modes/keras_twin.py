@@ -1,8 +1,8 @@
-"""The generator of stock Keras layers alone, which anybody's Keras can open.
+"""Rebuilds a generator from stock Keras layers, for files that others open.
 
-The layers here evaluate stock layers faster, or have no stock name. In files
-for others, the former change back into what they are to Keras, the latter into
-stock layers that compute the same (`call`, `to_audio`), and all into float32.
+Some layers of this repository evaluate stock layers faster; here they change
+back into these. Others have no equal in Keras; `call` and `to_audio` compute
+the same by several stock layers. All of them are float32.
 """
 
 import functools
@@ -43,7 +43,11 @@ def build(gan: gan_lib.GAN) -> keras.Model:
 
 
 def _twin(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Returns the stock Keras layer nearest to a layer, without its weights."""
+    """Returns a layer of the nearest Keras class, in float32, without weights.
+
+    Raises:
+      ValueError: There is none, and `call` does not know the layer.
+    """
     if call.dispatch(type(layer)) is not call.dispatch(object):
         return layer
     kind: Any = next(

@@ -219,7 +219,7 @@ def stream(
     corpus: Corpus,
     config: config_lib.RunConfig,
     directory: train_dir.TrainDir,
-    step: int,
+    steps_done: int,
     on_skip: Callable[[str, str], None],
     strategy: tf.distribute.Strategy,
 ) -> tf.data.Dataset:
@@ -229,7 +229,7 @@ def stream(
       corpus: Of the run.
       config: Of the run.
       directory: Where a cache on disk may live.
-      step: Steps that are done.
+      steps_done: Number of training steps that are done.
       on_skip: Called with each file that cannot be read, and the reason.
       strategy: By which replicas train; each gets its own rows of the batches.
 
@@ -240,8 +240,8 @@ def stream(
     Raises:
       ValueError: Replicas cannot share a batch equally.
     """
-    data = config.data
-    settings = config.train
+    data, settings = config.data, config.train
+    critic_steps = settings.critic_steps
     replicas = strategy.num_replicas_in_sync
     share, rest = divmod(settings.batch_size, replicas)
     if rest:
@@ -256,11 +256,13 @@ def stream(
         neighbours = replicas // worker.num_input_pipelines
         first = worker.input_pipeline_id * neighbours
 
+        # Each batch of the stream has a share for each replica. For a step, the
+        # process loads all shares of its first replica, then of the next.
         def choose(number: tf.Tensor) -> tf.Tensor:
-            update = number % settings.critic_steps
-            turn = number // settings.critic_steps
-            update += turn // neighbours * settings.critic_steps
-            return update * replicas + first + turn % neighbours
+            turn, update = number // critic_steps, number % critic_steps
+            step, neighbour = turn // neighbours, turn % neighbours
+            batch = step * critic_steps + update
+            return batch * replicas + first + neighbour
 
         dataset = loader.make_dataset(
             corpus.paths,
@@ -268,14 +270,14 @@ def stream(
             normalize=data.normalize,
             cache=data.cache,
             seed=settings.seed,
-            start=step * settings.critic_steps * settings.batch_size,
+            start=steps_done * critic_steps * settings.batch_size,
             cache_dir=directory.path,
             max_bad=data.max_bad,
             on_skip=on_skip,
             choose=None if replicas == 1 else choose,
             labels=corpus.labels,
             **_slicing(config),
-        ).batch(settings.critic_steps)
+        ).batch(critic_steps)
         gpus = tf.config.list_logical_devices("GPU")
         if replicas == 1 and 0 <= data.prefetch_gpu_num < len(gpus):
             device = gpus[data.prefetch_gpu_num].name

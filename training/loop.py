@@ -52,6 +52,7 @@ def train(
     settings = config.train
     strategy = gan.distribute_strategy
     chief = distributed.is_chief(strategy)
+    several = distributed.several_workers(strategy)
     rates = learning_rate.LearningRates(gan, settings)  # not yet restored
     with distributed.chief_first(strategy):
         step = _restore(gan, directory, chief)
@@ -94,16 +95,12 @@ def train(
                 if saver.seconds >= settings.save_secs:
                     saver.save(step)
                 # Workers stop at the same step, by what all know of the last.
-                stopping = (
-                    any_stopping
-                    if distributed.several_workers(strategy)
-                    else caught
-                )
+                stopping = any_stopping if several else caught
                 if stopping or last:
                     break
                 any_stopping = stop
         except distributed.LOST:
-            if distributed.several_workers(strategy):
+            if several:
                 saver.give_up()  # the step is half made
             raise
         finally:
