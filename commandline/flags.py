@@ -82,10 +82,11 @@ class ConfigFlag:
 OPTIONS = (
     Option(
         "pretrained",
-        False,
-        "Use the weights that come with this program. train starts a new run "
-        "from them, with their settings where no flags are given, but with "
-        "words only if --data_labels=words is given.",
+        "",
+        "Use weights from elsewhere: those that come with this program if no "
+        "value is given, or those of a release or run, --pretrained=FOLDER. "
+        "train starts a new run from them, with their settings where no flags "
+        "are given, but with words only if --data_labels=words is given.",
         ("train", "generate", "play", "export", "infer"),
     ),
     Option(

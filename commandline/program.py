@@ -67,6 +67,11 @@ def train(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Trains a model, or continues the run in TRAIN_DIR."""
     model = command_line.model
     released = _released(command_line)
+    if directory.is_release:
+        raise ValueError(
+            f"{directory.path} holds released weights: start a new run from "
+            f"them, train NEW_DIR --pretrained={directory.path}"
+        )
     saved: config_lib.RunConfig | None = None
     fixed: tuple[str, ...] = ()
     if directory.exists():
@@ -189,6 +194,7 @@ def release(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Writes float16 weights, config and samples of the run, to pass on."""
     release_lib.release(
         *_open(command_line, directory),
+        model=command_line.model.name,
         num_clips=FLAGS.preview_n,
         out_dir=_out_dir(command_line, directory, "release"),
     )
@@ -231,6 +237,7 @@ MODES = {
     # The authors' networks take no labels.
     "import": Mode(import_original, uses=lambda field: field != "labels"),
 }
+SHIPPED = "shipped"  # value of --pretrained without a value
 EXIT_CODES = {  # by error: a scheduler may start some commands again
     checkpoints.CorruptError: 2,
     FloatingPointError: 3,
@@ -241,8 +248,20 @@ EXIT_CODES = {  # by error: a scheduler may start some commands again
 
 
 def _released(command_line: CommandLine) -> pathlib.Path | None:
-    """Returns the folder of the program's weights with --pretrained."""
-    return command_line.model.pretrained if FLAGS.pretrained else None
+    """Returns the folder that --pretrained names, if it is given.
+
+    Raises:
+      FileNotFoundError: There is no such folder.
+    """
+    name = FLAGS.pretrained
+    if not name or name == SHIPPED:
+        return command_line.model.pretrained if name else None
+    if not pathlib.Path(name).is_dir():
+        raise FileNotFoundError(
+            f"--pretrained is {name!r}: expected the folder of a release or "
+            "run, or no value for the weights that come with this program"
+        )
+    return pathlib.Path(name)
 
 
 def main(command_line: CommandLine, argv: list[str]) -> None:
@@ -317,6 +336,16 @@ def _join_pair(argv: list[str], flag: str) -> list[str]:
     return [*argv[:at], f"{flag}={','.join(pair)}", *argv[at + 3 :]]
 
 
+def _add_default(argv: list[str], flag: str, value: str) -> list[str]:
+    """Gives a flag a value where it is the last word or before a flag."""
+    return [
+        f"{flag}={value}"
+        if word == flag and following.startswith("-")
+        else word
+        for word, following in zip(argv, [*argv[1:], "-"], strict=True)
+    ]
+
+
 def describe(command_line: CommandLine, summary: str) -> str:
     """Returns the text that --help prints before the flags.
 
@@ -352,7 +381,8 @@ def run(command_line: CommandLine) -> None:
     def parse(argv: list[str]) -> list[str]:
         with console.exit_codes(command_line.program, (flags.Error,)):
             argv = flagfiles.expand(argv)
-            return FLAGS(_join_pair(argv, "--interpolate"))
+            argv = _join_pair(argv, "--interpolate")
+            return FLAGS(_add_default(argv, "--pretrained", SHIPPED))
 
     # Log lines have no prefix, and TensorFlow's, which logs through absl too,
     # are dropped. --verbosity=1 adds the traceback of an error.

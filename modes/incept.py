@@ -201,6 +201,11 @@ def _find_classifier(
     own = folder / "classifier"
     if classifier_dir or own.exists():
         return classifier.load(classifier_dir or own)
+    if not data_dir:
+        raise ValueError(
+            "released weights have no training data: give a classifier by "
+            "--incept_classifier"
+        )
     logging.info("no --incept_classifier: training one on %s", data_dir)
     try:
         result, _ = recipes.train(pathlib.Path(data_dir))

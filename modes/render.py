@@ -120,9 +120,10 @@ def watch(
 ) -> Iterator[int]:
     """Restores each checkpoint as it comes; yields its step.
 
-    It ends after one if `once`, or if the train dir names a step.
+    It ends after one if `once`, if the train dir names a step, and if it holds
+    released weights.
     """
-    if once or directory.step:
+    if once or directory.step or directory.is_release:
         yield train_dir.restore(gan, directory)
         return
     seen, tried, waiting = -1, -1, False

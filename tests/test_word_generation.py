@@ -286,7 +286,9 @@ def test_pictures_and_samples_have_a_row_for_each_word(
         preview_lib.preview(*run, num_clips=7, once=True)
         name = "preview/00000003"
     else:
-        release_lib.release(*run, num_clips=7, out_dir=tmp_path / "r")
+        release_lib.release(
+            *run, model="wavegan", num_clips=7, out_dir=tmp_path / "r"
+        )
         trained = train_dir.TrainDir(tmp_path / "r")
         name = "samples"
     audio = soundfile.read(trained.path / f"{name}.wav", dtype="int16")[0]

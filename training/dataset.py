@@ -321,11 +321,7 @@ def real_clips(
       Mono audio, `[num_clips, slice_len, 1]`, from starts of random files.
     """
     clips = _load(_shuffled_paths(config), num_clips, config)
-    if not len(clips):
-        folder = config.data.dir
-        logging.info("no real clips to compare with in %r", folder)
-        return None
-    return clips
+    return clips if len(clips) else None
 
 
 def real_clips_of_words(
@@ -355,17 +351,17 @@ def real_clips_of_words(
         row[: len(clips)] = clips
         found += len(clips)
     if not found:
-        folder = config.data.dir
-        logging.info("no real clips to compare with in %r", folder)
         return None
     return rows.reshape(-1, *shape[2:])
 
 
 def _shuffled_paths(config: config_lib.RunConfig) -> list[str]:
     """Returns a run's files in a random order, always the same."""
-    try:
-        paths = loader.find_audio(config.data.dir)
+    folder = config.data.dir
+    try:  # released weights name no folder
+        paths = loader.find_audio(folder) if folder else []
     except (OSError, ValueError):
+        logging.info("no real clips to compare with in %r", folder)
         return []
     random.Random(0).shuffle(paths)
     return paths

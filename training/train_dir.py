@@ -81,6 +81,12 @@ class TrainDir:
                 "another train dir"
             ) from None
 
+    @property
+    def is_release(self) -> bool:
+        """Whether the folder holds released weights and no checkpoint."""
+        released = (self.path / weights.GENERATOR).exists()
+        return released and self.checkpoints.latest_step() is None
+
     def exists(self) -> bool:
         """Returns whether a run was started here.
 
@@ -102,13 +108,18 @@ class TrainDir:
             atomic.write(self._config, text.encode())
 
     def copy(self, step: int, target: pathlib.Path) -> pathlib.Path:
-        """Copies config and one checkpoint into a train dir of their own.
+        """Copies config and a checkpoint or released weights to a train dir.
 
         Raises:
           FileNotFoundError: There is no such checkpoint.
         """
         shutil.rmtree(target, ignore_errors=True)
-        self.checkpoints.copy(step, TrainDir(target).checkpoints.folder)
+        if self.is_release:
+            target.mkdir(parents=True)
+            for path in self.path.glob("*.npz"):
+                shutil.copy(path, target)
+        else:
+            self.checkpoints.copy(step, TrainDir(target).checkpoints.folder)
         self.copy_settings(target)
         return target
 
@@ -217,7 +228,6 @@ def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
             directory = TrainDir(directory.milestones / str(step))
         directory.checkpoints.restore_step(gan, step)
         return step
-    released = (directory.path / weights.GENERATOR).exists()
-    if released and directory.checkpoints.latest_step() is None:
+    if directory.is_release:
         return weights.load(gan, directory.path)
     return directory.checkpoints.restore(gan)
