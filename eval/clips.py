@@ -71,7 +71,7 @@ def from_folder(
       FileNotFoundError: The folder does not exist.
       ValueError: The folder holds no usable audio, or fewer than `limit` files.
     """
-    found = loader.find_audio(folder)
+    found = loader.find_audio(folder, generated=True)
     selected = manifest.select(folder, found)
     if len(selected) < len(found):
         print(
