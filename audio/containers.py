@@ -56,6 +56,7 @@ class Layout:
       counted: Length in samples of all frames; None if only a decoder can count
         them.
       whole: Whether there is nothing but frames or pages.
+      damage: What is wrong with the pages, or "".
     """
 
     parts: tuple[tuple[int, int], ...]
@@ -63,9 +64,10 @@ class Layout:
     stated: bool = True
     counted: int | None = None
     whole: bool = True
+    damage: str = ""
 
 
-def _parse_frame(data: mmap.mmap | bytes, at: int) -> Frame | None:
+def parse_frame(data: mmap.mmap | bytes, at: int) -> Frame | None:
     """Parses the header of an MPEG audio frame, or returns None."""
     head = data[at : at + 4]
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
@@ -111,15 +113,15 @@ def walk_mpeg(data: mmap.mmap | bytes) -> Layout:
     first: Frame | None = None
     count = 0
     while at < len(data):
-        frame = _parse_frame(data, at)
+        frame = parse_frame(data, at)
         if frame and first and frame.kind != first.kind:
             # A change counts if another such frame follows: it is no chance.
-            after = _parse_frame(data, at + frame.size)
+            after = parse_frame(data, at + frame.size)
             if after and after.kind == frame.kind:
                 kinds.add(frame.kind)
             frame = None
         if frame and not first:
-            after = _parse_frame(data, at + frame.size)
+            after = parse_frame(data, at + frame.size)
             last = at + frame.size >= len(data)
             if not last and not (after and after.kind == frame.kind):
                 frame = None
@@ -139,7 +141,8 @@ def walk_mpeg(data: mmap.mmap | bytes) -> Layout:
     if kinds:
         raise ValueError("its rate or its channels change midway")
     tag = start + 4 + first.side_len
-    if data[tag : tag + 4] not in (b"Xing", b"Info"):
+    blank = not any(data[start + 4 : tag])
+    if not blank or data[tag : tag + 4] not in (b"Xing", b"Info"):
         return Layout(((start, len(data)),), False, False, count, whole)
     flags, stated, size = struct.unpack(">III", data[tag + 4 : tag + 16])
     frames -= 1  # the Xing frame itself is no audio
@@ -184,22 +187,61 @@ def walk_ogg(data: mmap.mmap | bytes) -> Layout:
     parts: list[tuple[int, int]] = []
     numbers: dict[int, int] = {}  # of the next page, by serial number
     positions: dict[int, int] = {}
-    num_pages, trusted, beginning = 0, True, False
+    ended: set[int] = set()
+    num_pages, num_lost_bytes, in_order, beginning = 0, 0, True, False
+    trusted = True
     for at, end, flags, position, serial, number, follows in _pages(data):
         begins = bool(flags & 2)
-        if not parts or begins and not beginning:  # one of several
+        if begins and not beginning:  # one of several, one after the other
             parts.append((at, end))
-            numbers, positions = {}, {}
+            numbers, positions, ended = {}, {}, set()
         beginning = begins
-        trusted &= follows and number == numbers.get(serial, 0)
-        trusted &= position == -1 or position >= positions.get(serial, 0)
+        if begins:
+            numbers[serial], positions[serial] = number, 0
+        if serial not in numbers or serial in ended:
+            num_lost_bytes += end - at
+            continue
+        if flags & 4:
+            ended.add(serial)
+        in_order &= follows and number == numbers[serial]
+        trusted &= position == -1 or position >= positions[serial]
         numbers[serial] = number + 1
         if position != -1:
             positions[serial] = position
         parts[-1] = parts[-1][0], end
         num_pages += 1
-    trusted &= len(parts) == len(numbers) == 1 and num_pages >= _MIN_PAGES
-    return Layout(tuple(parts), trusted and parts[0][1] == len(data))
+    damage = ""
+    if num_lost_bytes:
+        damage = f"{num_lost_bytes} bytes of it belong to no stream"
+    elif not in_order or not parts or parts[-1][1] != len(data):
+        damage = "pages are missing, broken or out of order"
+    trusted &= not damage and num_pages >= _MIN_PAGES
+    trusted &= len(parts) == len(numbers) == 1
+    return Layout(tuple(parts), trusted, damage=damage)
+
+
+def flac_is_longer(data: mmap.mmap | bytes) -> bool:
+    """Returns whether a FLAC file has more frames than its header says.
+
+    They are too many if they would not fit even if all were of the largest size
+    that the header states.
+    """
+    start = skip_id3(data) + 4
+    head = data[start : start + 22]
+    if data[start - 4 : start] != b"fLaC" or len(head) < 22 or head[0] & 0x7F:
+        return False
+    block_len = int.from_bytes(head[4:6], "big")  # the shortest, the longest
+    block_len = block_len or int.from_bytes(head[6:8], "big")
+    largest = int.from_bytes(head[11:14], "big")
+    num_samples = int.from_bytes(head[17:22], "big") & (1 << 36) - 1
+    at, last = start, False
+    while not last and at + 4 <= len(data):
+        last = bool(data[at] & 0x80)
+        at += 4 + int.from_bytes(data[at + 1 : at + 4], "big")
+    if not block_len or not largest or not num_samples:
+        return False
+    num_frames = -(-num_samples // block_len)
+    return len(data) - at > num_frames * largest + _TOLERANCE
 
 
 # What begins files that libsndfile cannot read and ffmpeg can: pattern, name.

@@ -18,6 +18,9 @@ from typing import Any
 
 from audio import worker
 
+# A short answer fits in the pipe: it comes in one read, which matters where
+# threads contend for the interpreter's lock.
+_PIPE_LEN = 1 << 20
 LIMIT_SECS = 60.0  # longest time in which a decoder may do nothing
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -40,9 +43,11 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            pipesize=_PIPE_LEN,
             cwd=_ROOT,
             start_new_session=True,
         )
+        self._unread = bytearray()
         self._poll = select.poll()
         self._poll.register(self._stdout, select.POLLIN)
 
@@ -57,15 +62,16 @@ class _Child:
         Raises:
           _DiedError: It ended, or wrote nothing for too long.
         """
-        content = bytearray()
-        while len(content) < num_bytes:
+        while len(self._unread) < num_bytes:
             if not self._poll.poll(LIMIT_SECS * 1000):
                 raise _DiedError(f"does not end within {LIMIT_SECS:g} s")
-            block = os.read(self._stdout, num_bytes - len(content))
+            block = os.read(self._stdout, _PIPE_LEN)
             if not block:
                 raise _DiedError("crashes")
-            content += block
-        return bytes(content)
+            self._unread += block
+        content = bytes(self._unread[:num_bytes])
+        del self._unread[:num_bytes]
+        return content
 
     def ask(self, request: dict[str, Any]) -> Iterator[worker.Message]:
         """Yields the messages that answer a request.
@@ -80,7 +86,7 @@ class _Child:
         except BrokenPipeError as error:
             raise _DiedError("crashes") from error
         kind = b""
-        while kind not in (worker.RESULT, worker.ERROR):
+        while kind not in worker.ENDS:
             kind, length = worker.MESSAGE.unpack(
                 self._read(worker.MESSAGE.size)
             )
@@ -121,9 +127,8 @@ class Decoders:
                 started = finished = False
                 try:
                     for message in child.ask(request):
-                        started = True
+                        started, finished = True, message[0] in worker.ENDS
                         yield message
-                    finished = True
                     return
                 except _DiedError as error:
                     if started or attempt:

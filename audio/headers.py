@@ -79,6 +79,10 @@ class AudioInfo:
         """Returns the length in samples after resampling."""
         return -(-self.num_samples * sample_rate // self.sample_rate)
 
+    def converts_to(self, channels: int) -> bool:
+        """Returns whether the file converts to this number of channels."""
+        return channels == 1 or self.channels in (1, channels)
+
     @property
     def seeks(self) -> bool:
         """Whether a part that is read by seeking equals that of the whole."""
@@ -189,6 +193,7 @@ def scan_audio(
     paths: Iterable[Path],
     known: Iterable[AudioInfo] = (),
     progress: Callable[[list[str]], Iterable[str]] | None = None,
+    channels: int = 1,
 ) -> tuple[list[AudioInfo], dict[str, str]]:
     """Reads the headers of files; unchanged files are not read again.
 
@@ -198,6 +203,7 @@ def scan_audio(
         modification time are not opened again.
       progress: Function that wraps the list of names while they are read, to
         show progress as tqdm does.
+      channels: Target number of channels, as in `index_slices`.
 
     Returns:
       Headers of the usable files in the order given, and the reason why each
@@ -205,9 +211,16 @@ def scan_audio(
     """
     _known.update((info.path, info) for info in known)
     names = [os.fsdecode(path) for path in paths]
-    scanned = {n: _scan(n) for n in (progress(names) if progress else names)}
-    skipped = {n: why for n, why in scanned.items() if isinstance(why, str)}
-    return [i for n in names if isinstance(i := scanned[n], AudioInfo)], skipped
+    infos, skipped = [], {}
+    for name in progress(names) if progress else names:
+        info = _scan(name)
+        if isinstance(info, str):
+            skipped[name] = info
+        elif not info.converts_to(channels):
+            skipped[name] = f"{info.channels} channels, not 1 or {channels}"
+        else:
+            infos.append(info)
+    return infos, skipped
 
 
 def require_info(path: Path) -> AudioInfo:
@@ -301,11 +314,15 @@ def _parse(
 def _open(path: str, num_bytes: int, mtime_ns: int) -> AudioInfo:
     """Reads a header by libsndfile; warns if the file has another length."""
     header = decoders.POOL.describe(path)
-    expected, num_samples = header.pop("expected"), header["num_samples"]
+    expected, damage = header.pop("expected"), header.pop("damage")
+    num_samples = header["num_samples"]
     if expected is not None and expected != num_samples and num_samples:
         cut = "cut short" if num_samples < expected else "longer than it says"
         text = "%r is %s: header says %d samples, file has %d"
         logging.warning(text, path, cut, expected, num_samples)
+    elif damage and num_samples:
+        text = "%r is damaged, %d samples of it are used: %s"
+        logging.warning(text, path, num_samples, damage)
     return AudioInfo(
         path=path,
         num_bytes=num_bytes,
@@ -333,7 +350,7 @@ def check_target(info: AudioInfo, rate: int, channels: int) -> None:
     """Raises a ValueError unless a file converts to this rate and channels."""
     if rate < 1 or channels < 1:
         raise ValueError(f"{rate} Hz, {channels} channels: choose 1 or more")
-    if channels != 1 and info.channels not in (1, channels):
+    if not info.converts_to(channels):
         raise ValueError(
             f"{info.path!r} has {info.channels} channels, not 1 or {channels}: "
             f"ask for 1 or {info.channels}, or convert the file"

@@ -28,11 +28,13 @@ from audio import containers
 # Kinds of messages: samples (float32), progress without content, the result
 # (JSON) and the reason of an error (UTF-8). The last two end an answer.
 SAMPLES, PROGRESS, RESULT, ERROR = b"S", b"P", b"R", b"E"
+ENDS = RESULT, ERROR
 MESSAGE = struct.Struct("<cI")
 # Exceptions of soundfile; ValueError comes of invalid numbers from libsndfile.
 DECODER_ERRORS = OSError, soundfile.SoundFileError, ValueError
 MAX_SECS = 24 * 3600
 _BLOCK_LEN = 1 << 16  # samples in a message
+_BUFFER_LEN = 1 << 20  # bytes of messages that are sent together
 _SMALL_BLOCK_LEN = 1 << 9  # samples in a block of which only the length counts
 _MAX_BYTES = 8 << 30  # of address space, for headers that ask for more
 _UNKNOWN = 1 << 60  # libsndfile's lengths from here on mean "unknown"
@@ -135,6 +137,8 @@ class _File:
 
     Attributes:
       foreign: Name of the format if only ffmpeg decodes it; "" otherwise.
+      is_longer: Whether a FLAC file has more frames than its header says.
+      num_empty_parts: Number of streams that held no samples when decoded.
       layout: The parts of an MPEG or Ogg file; None for another format.
 
     Raises:
@@ -144,12 +148,13 @@ class _File:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        with (
-            pathlib.Path(path).open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-        ):
+        self.num_empty_parts = 0
+        self._file = pathlib.Path(path).open("rb")  # noqa: SIM115
+        number = self._file.fileno()
+        with mmap.mmap(number, 0, access=mmap.ACCESS_READ) as data:
             at = containers.skip_id3(data)
             self.foreign = containers.foreign_name(data[at : at + 4096])
+            self.is_longer = containers.flac_is_longer(data)
             self.layout = None
             if not self.foreign:
                 self.layout = containers.find_layout(data)
@@ -163,7 +168,13 @@ class _File:
         """Opens the file for its header."""
         if self.foreign:
             return _open_by_ffmpeg(self._path)
-        return _Stream(os.fsencode(self._path))
+        os.lseek(self._file.fileno(), 0, os.SEEK_SET)
+        return _Stream(self._file.fileno(), closefd=False)
+
+    def num_bytes_left(self) -> int:
+        """Returns the size of what libsndfile has not read."""
+        number = self._file.fileno()
+        return os.fstat(number).st_size - os.lseek(number, 0, os.SEEK_CUR)
 
     def _open_parts(
         self,
@@ -190,9 +201,11 @@ class _File:
                 first = first or kind
                 if kind != first:
                     raise ValueError("its rate or its channels change midway")
+                before = num_samples
                 for block in stream.blocks_of(num_samples, block_len):
                     num_samples -= len(block) // (4 * stream.channels)
                     yield block
+            self.num_empty_parts += before == num_samples
             if num_samples <= 0:
                 return
 
@@ -230,8 +243,9 @@ def describe(path: str) -> Iterator[Message]:
     otherwise the file is decoded to measure it.
 
     Yields:
-      Messages of progress, and last the result: an object with these fields and
-      `expected`, the length by the header, or null if it states none.
+      Messages of progress, and last the result: an object with these fields;
+      `expected`, the length by the header, or null if it states none; and
+      `damage`, what else is wrong with the file, or "".
 
     Raises:
       OSError, soundfile.SoundFileError, ValueError: It cannot be decoded.
@@ -241,11 +255,14 @@ def describe(path: str) -> Iterator[Message]:
     with file.open() as stream:
         rate, channels = stream.samplerate, stream.channels
         codec = stream.format, stream.subtype
-        expected, num_samples = stream.frames, None
+        expected: int | None = stream.frames
+        num_samples: int | None = None
+        damage = layout.damage if layout else ""
         if file.foreign:
             codec, expected = ("FFMPEG", file.foreign), None
         elif not layout:
             expected, num_samples = _read_length(stream)
+            num_samples = None if file.is_longer else num_samples
         elif layout.trusted:
             num_samples = expected
         elif not layout.stated:
@@ -254,19 +271,26 @@ def describe(path: str) -> Iterator[Message]:
             num_samples = layout.counted if layout.whole else None
     if num_samples is None:
         num_samples = 0
-        with contextlib.suppress(*DECODER_ERRORS):
+        try:
             # Of a block in which the decoder fails, nothing is returned.
             for block in file.decode(MAX_SECS * rate + 1, _SMALL_BLOCK_LEN):
                 num_samples += len(block) // (4 * channels)
                 if num_samples % _BLOCK_LEN < _SMALL_BLOCK_LEN:
                     yield PROGRESS, b""
+        except DECODER_ERRORS as error:
+            damage = explain(error)
+    if file.num_empty_parts:
+        damage = f"{file.num_empty_parts} of its streams hold no samples"
+    if file.is_longer:
+        damage = f"{file.num_bytes_left()} bytes of it cannot be decoded"
     fields = {
         "num_samples": num_samples,
         "sample_rate": rate,
         "channels": channels,
         "format": codec[0],
         "subtype": codec[1],
-        "expected": expected,
+        "expected": expected if (expected or 0) < _UNKNOWN else None,
+        "damage": damage,
     }
     yield RESULT, json.dumps(fields).encode()
 
@@ -312,14 +336,15 @@ def _answer(request: dict[str, Any]) -> Iterator[Message]:
 def main() -> None:
     """Answers requests until stdin ends."""
     # Nothing but messages may come on the pipe that is stdout.
-    answers = os.fdopen(os.dup(1), "wb")
+    answers = os.fdopen(os.dup(1), "wb", _BUFFER_LEN)
     os.dup2(2, 1)
     with contextlib.suppress(OSError, ValueError):  # macOS has no such limit
         resource.setrlimit(resource.RLIMIT_AS, (_MAX_BYTES, _MAX_BYTES))
     for line in sys.stdin.buffer:
         for kind, content in _answer(json.loads(line)):
             answers.write(MESSAGE.pack(kind, len(content)) + content)
-            answers.flush()
+            if kind != SAMPLES:
+                answers.flush()
 
 
 if __name__ == "__main__":

@@ -93,6 +93,19 @@ def test_a_child_that_something_else_ended_is_replaced(
     assert pid_of(pool) != before
 
 
+def test_a_file_that_cannot_be_decoded_costs_no_child(
+    tmp_path: pathlib.Path, pool: decoders.Decoders
+) -> None:
+    good = wavs.write(tmp_path / "a.flac", wavs.noise(64))
+    bad = tmp_path / "b.flac"
+    bad.write_bytes(b"fLaC" + bytes(1000))
+    loader.decode_audio(good)
+    before = pid_of(pool)
+    assert "not readable as audio" in loader.scan_audio([bad])[1][str(bad)]
+    loader.decode_audio(good)
+    assert pid_of(pool) == before
+
+
 def test_an_answer_that_is_not_read_to_its_end_disturbs_no_other(
     tmp_path: pathlib.Path, pool: decoders.Decoders
 ) -> None:
