@@ -84,6 +84,8 @@ def from_folder(
         print(f"skipped: {path}: {reason}", file=sys.stderr)
     if skipped:
         print(f"{folder}: {len(skipped)} files skipped", file=sys.stderr)
+    if loud := loader.describe_loud(infos):
+        print(f"{folder}: {loud}; --normalize scales clips", file=sys.stderr)
     if len(infos) < max(limit, 1):
         raise ValueError(
             f"{folder} has {len(infos)} usable clips: expected "
