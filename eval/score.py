@@ -1,6 +1,6 @@
 """Scores audio files of any system with the paper's metrics and later ones.
 
-  python -m eval.score inception --audio_dir A --classifier clf/
+  python -m eval.score inception --audio_dir A
   python -m eval.score all --audio_dir A --reference_dir sc09/ --classifier clf/
 
 Prints a Markdown table with a row for each folder and 95% intervals in
@@ -173,8 +173,9 @@ def parser() -> console.Parser:
     add(
         "--classifier",
         type=pathlib.Path,
-        required=True,
-        help="folder of a classifier from eval.train_classifier",
+        default=classifier.SHIPPED,
+        help="folder of a classifier from eval.train_classifier; if left out, "
+        "the one in pretrained/classifier, which knows the ten digits",
     )
     add(
         "--n",

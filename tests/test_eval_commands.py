@@ -197,6 +197,15 @@ def test_a_broken_file_is_named_counted_and_left_out(
     assert "| some | 60 |" in done.stdout
 
 
+def test_the_shipped_classifier_scores_where_none_is_given(
+    tones: pathlib.Path,
+) -> None:
+    args = ("--audio_dir", "tones/valid", "--n", 100)
+    done = run("score", "inception", *args, cwd=tones)
+    assert done.returncode == 0, done.stderr
+    assert "Classifier e5cb43e2 (99.7% on valid)" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
