@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from audio import decode, headers, reader, slices
+from audio import decode, headers, levels, reader, slices
 
 CACHES = ("none", "memory", "disk", "auto")
 
@@ -24,10 +24,12 @@ CACHES = ("none", "memory", "disk", "auto")
 AudioInfo = headers.AudioInfo
 BadAudioError = headers.BadAudioError
 audio_root = headers.audio_root
+is_split = headers.is_split
 find_audio = headers.find_audio
 scan_audio = headers.scan_audio
 decode_audio = decode.decode_audio
 load_clips = decode.load_clips
+describe_loud = levels.describe_loud
 to_int16 = decode.to_int16
 from_int16 = decode.from_int16
 index_slices = slices.index_slices
@@ -117,7 +119,8 @@ def make_dataset(
         files are cut into slices.
       batch_size: Number of slices in a batch.
       sample_rate: Target sampling rate in Hz.
-      channels: Target number of channels.
+      channels: Target number of channels; files that do not convert to it are
+        skipped.
       first_slice: Whether to use only the first slice of each file.
       pad_end: Whether slices may reach past the end of a file.
       overlap_ratio: Share of a slice that overlaps the next slice, in [0, 1).
@@ -156,7 +159,7 @@ def make_dataset(
 
     Source: the authors' loader.py, decode_extract_and_batch.
     """
-    infos, skipped = headers.scan_audio(paths)
+    infos, skipped = headers.scan_audio(paths, channels=max(1, channels))
     some = "; ".join(f"{p!r}: {why}" for p, why in list(skipped.items())[:5])
     if skipped:
         text = "skipped %d of %d files: %s"

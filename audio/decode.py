@@ -1,7 +1,7 @@
-"""Decodes audio files to samples, by soundfile or in the TensorFlow graph.
+"""Decodes audio files to samples, in the TensorFlow graph or outside of it.
 
-Plain WAV files are decoded in the TensorFlow graph, all others by soundfile;
-both give the same samples.
+Plain WAV files are decoded in the TensorFlow graph or by NumPy, all others by
+libsndfile or ffmpeg in processes of their own. All give the same samples.
 """
 
 import functools
@@ -10,15 +10,16 @@ import io
 import math
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 import tensorflow as tf
+from absl import logging
 
-from audio import headers
+from audio import decoders, headers, spool
 
 FULL_SCALE = 32768  # number of 16-bit steps between 0 and 1
 LOUDEST = (
@@ -28,6 +29,13 @@ LOUDEST = (
 SOUNDFILE, TENSORFLOW = 0, 1
 _MARGIN = 256  # reach of soxr's HQ filter, in samples of the lower rate
 _BLOCK_LEN = 1 << 20  # samples of a long file that are in memory at a time
+# WAV codec -> type of samples, and their values of silence and full scale
+_PLAIN_SAMPLES = {
+    "PCM_U8": ("u1", 128, 128),
+    "PCM_16": ("<i2", 0, 2**15),
+    "PCM_24": ("<i4", 0, 2**31),  # with a zero byte
+    "FLOAT": ("<f4", 0, 1),
+}
 # WAV codec -> tensorflow-io's type, and its values of silence and full scale
 _CODECS = {
     "PCM_U8": (tf.uint8, 128.0, 128.0),
@@ -128,10 +136,108 @@ def _mix(
     return np.broadcast_to(audio, [len(audio), channels])
 
 
+def _decode_plain(info: headers.AudioInfo, start: int, stop: int) -> np.ndarray:
+    """Decodes a part of an intact WAV file, at its own rate and channels.
+
+    Raises:
+      OSError: The file has changed.
+    """
+    _, bits = headers.PLAIN_CODECS[info.subtype]
+    align = info.channels * bits // 8
+    with pathlib.Path(info.path).open("rb") as file:
+        same = info.is_of(os.fstat(file.fileno()))
+        if not same or not info.fits(file.read(headers.HEAD_LEN)):
+            raise OSError("changed since its header was read")
+        file.seek(info.num_bytes - (info.num_samples - start) * align)
+        content = np.frombuffer(file.read((stop - start) * align), np.uint8)
+    if bits == 24:
+        content = np.pad(content.reshape(-1, 3), [[0, 0], [1, 0]])
+    dtype, zero, scale = _PLAIN_SAMPLES[info.subtype]
+    samples = content.reshape(-1).view(dtype).astype(np.float32)
+    samples = (samples - np.float32(zero)) / np.float32(scale)
+    return samples.reshape(-1, info.channels)
+
+
+def _decode(
+    info: headers.AudioInfo, start: int, stop: int
+) -> Iterator[np.ndarray]:
+    """Decodes a part of a file, at its own rate and channels.
+
+    Args:
+      info: Header of the file.
+      start: First sample; not 0 only if the file seeks exactly.
+      stop: End of the part, exclusive.
+
+    Yields:
+      Audio, float32, `[num, info.channels]`, together `stop - start` samples.
+
+    Raises:
+      headers.BadAudioError: The file cannot be decoded, or has changed.
+    """
+    missing = stop - start
+    try:
+        if not info.is_of(pathlib.Path(info.path).stat()):
+            raise OSError("changed since its header was read")
+        if info.intact:
+            yield _decode_plain(info, start, stop)
+            return
+        for block in decoders.POOL.decode(info.path, start, stop):
+            audio = np.frombuffer(block, np.float32)
+            audio = audio.reshape(-1, info.channels)
+            missing -= len(audio)
+            yield audio
+        if missing:
+            raise OSError(
+                f"damaged, or shorter than its header says: {missing} samples "
+                "cannot be decoded"
+            )
+    except OSError as error:
+        reason = headers.explain(error)
+        raise headers.BadAudioError(info.path, reason) from error
+
+
+def _decode_whole(
+    info: headers.AudioInfo, rate: int, channels: int
+) -> Iterator[np.ndarray]:
+    """Decodes a file from its start, in blocks, at another rate.
+
+    Yields:
+      Audio, float32, `[num, channels]`.
+    """
+    resampler = None
+    if rate != info.sample_rate:
+        resampler = soxr.ResampleStream(
+            info.sample_rate, rate, channels, "float32", "HQ"
+        )
+    missing = info.num_samples
+    for block in _decode(info, 0, info.num_samples):
+        missing -= len(block)
+        audio = _mix(block, info, channels)
+        if resampler:
+            audio = resampler.resample_chunk(audio, last=not missing)
+        yield audio
+
+
+def _read_from_whole(
+    info: headers.AudioInfo, start: int, stop: int, rate: int, channels: int
+) -> np.ndarray:
+    """Reads a part of a file that is decoded whole once; see `read`."""
+    shape = info.num_samples_at(rate), channels
+    blocks = functools.partial(_decode_whole, info, rate, channels)
+    try:
+        key = info, rate, channels
+        return _spool().read(key, shape, start, stop, blocks)
+    except OSError as error:  # no room: right, but slow
+        text = "files are decoded again for every slice: %s"
+        logging.log_first_n(logging.WARNING, text, 1, headers.explain(error))
+        audio = np.concatenate([*blocks()])[start:stop]
+        return np.pad(audio, [[0, stop - start - len(audio)], [0, 0]])
+
+
 def read(
     info: headers.AudioInfo, start: int, stop: int, rate: int, channels: int
 ) -> np.ndarray:
-    """Decodes a part of a file, without reading much more than this part.
+    """Decodes a part of a file; it equals that part of the whole file decoded.
 
     Args:
       info: Header of the file.
@@ -146,6 +252,8 @@ def read(
     Raises:
       headers.BadAudioError: The file cannot be decoded, or has changed.
     """
+    if start and not info.seeks:
+        return _read_from_whole(info, start, stop, rate, channels)
     common = math.gcd(rate, info.sample_rate)
     up, down = rate // common, info.sample_rate // common
     base, low, high = start, start, stop
@@ -156,21 +264,7 @@ def read(
         base = max(0, start - margin) // up * up
         low = base // up * down
         high = min(info.num_samples, (stop + margin) * down // up + 1)
-    try:
-        if not info.is_of(pathlib.Path(info.path).stat()):
-            raise OSError("changed since its header was read")
-        with soundfile.SoundFile(os.fsencode(info.path)) as file:
-            if low and file.seekable():
-                file.seek(low)
-            else:
-                for at in range(0, low, _BLOCK_LEN):
-                    file.read(min(_BLOCK_LEN, low - at), "float32")
-            audio = file.read(high - low, "float32", always_2d=True)
-        if len(audio) < high - low:
-            raise OSError("shorter than when its header was read")
-    except headers.DECODER_ERRORS as error:
-        reason = headers.explain(error)
-        raise headers.BadAudioError(info.path, reason) from error
+    audio = np.concatenate([*_decode(info, low, high)])
     audio = _mix(audio, info, channels)
     if up != down:
         # Differs from the original: it resamples by librosa's older methods.
@@ -178,6 +272,12 @@ def read(
         audio = soxr.resample(audio, info.sample_rate, rate, "HQ")
     audio = audio[start - base : stop - base]
     return np.pad(audio, [[0, stop - start - len(audio)], [0, 0]])
+
+
+@functools.cache
+def _spool() -> spool.Spool:
+    """Returns the spool of this process, made when it is needed."""
+    return spool.Spool()
 
 
 @functools.cache

@@ -1,18 +1,28 @@
 """Finds audio files, reads their headers and checks them."""
 
-import contextlib
+import collections
 import dataclasses
 import os
 import pathlib
 import re
+import shutil
 import stat
 import struct
 from collections.abc import Callable, Iterable
 
-import soundfile
 from absl import logging
 
-EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff")
+from audio import containers, decoders, outputs, worker
+
+EXTENSIONS = (
+    *(".wav", ".wave", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
+    *(".mp2", ".aif", ".aiff", ".aifc", ".au", ".caf"),
+)
+# Endings of files that are read where ffmpeg is installed, and counted if not.
+FFMPEG_EXTENSIONS = (
+    *(".m4a", ".m4b", ".aac", ".wma", ".webm", ".mka", ".ac3", ".amr"),
+    *(".ape", ".mpc", ".spx", ".tta", ".wv"),
+)
 Path = str | os.PathLike[str]
 
 # WAV codec -> its format tag and bits per sample, for codecs with headers so
@@ -23,17 +33,17 @@ PLAIN_CODECS = {
     "PCM_24": (1, 24),
     "FLOAT": (3, 32),
 }
-# Exceptions of soundfile; ValueError comes of invalid numbers from libsndfile.
-DECODER_ERRORS = OSError, soundfile.SoundFileError, ValueError
 _MAX_CHANNELS = 64
-_MAX_SECS = 24 * 3600
-_HEAD_LEN = 4096
+HEAD_LEN = 4096
 # First bytes of the formats that are read. libsndfile would try a dozen more,
 # whose old parsers are a risk without a use.
 _MAGIC = re.compile(
-    rb"(RIFF|RIFX|RF64)....WAVE|FORM....AIF[FC]|fLaC|OggS|ID3|\xff[\xe0-\xff]",
+    rb"(RIFF|RIFX|RF64)....WAVE|riff\x2e\x91\xcf\x11|FORM....AIF[FC]|fLaC|OggS|"
+    rb"ID3|\xff[\xe0-\xff]|caff|\.snd|dns\.",
     re.DOTALL,
 )
+# Codecs whose parts are read by seeking: that gives the samples of the whole.
+_SEEKING_CODECS = re.compile("PCM_|FLOAT|DOUBLE|[UA]LAW|(IMA|MS)_ADPCM|ALAC_")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,7 +55,8 @@ class AudioInfo:
       num_samples: Number of samples for each channel.
       sample_rate: Sampling rate in Hz.
       channels: Number of channels.
-      format: Format in libsndfile's terms, such as "WAV".
+      format: Format in libsndfile's terms, such as "WAV"; "FFMPEG" if ffmpeg
+        decodes the file.
       subtype: Codec in libsndfile's terms, such as "PCM_16".
       num_bytes: Size of the file in bytes.
       mtime_ns: Time of the last modification in nanoseconds.
@@ -67,6 +78,15 @@ class AudioInfo:
     def num_samples_at(self, sample_rate: int) -> int:
         """Returns the length in samples after resampling."""
         return -(-self.num_samples * sample_rate // self.sample_rate)
+
+    def converts_to(self, channels: int) -> bool:
+        """Returns whether the file converts to this number of channels."""
+        return channels == 1 or self.channels in (1, channels)
+
+    @property
+    def seeks(self) -> bool:
+        """Whether a part that is read by seeking equals that of the whole."""
+        return bool(_SEEKING_CODECS.match(self.subtype))
 
     def is_standard_wav(self, sample_rate: int) -> bool:
         """Returns whether the file is a WAV file as `--data_fast_wav` wants."""
@@ -91,64 +111,92 @@ class AudioInfo:
         return (
             struct.unpack("<4sI", head[:8]) == (b"RIFF", self.num_bytes - 8)
             and struct.unpack("<HHIIHH", head[20:36]) == fields
-            and _data_len(head[:_HEAD_LEN], self.num_bytes)
+            and _data_len(head[:HEAD_LEN], self.num_bytes)
             == self.num_samples * align
         )
 
 
+explain = worker.explain
 _known: dict[str, AudioInfo] = {}  # headers that were read before, by path
 
 
-def find_audio(data_dir: Path) -> list[str]:
+def find_audio(data_dir: Path, generated: bool = False) -> list[str]:
     """Finds the audio files below a folder by their names.
 
     Hidden files and folders are ignored. Everything else that is named like
     audio and is not a folder is returned, also dangling links and pipes:
     `scan_audio` reports why it cannot use them. Links to folders are not
-    followed, because they can form cycles.
+    followed, because they can form cycles. Outputs of the programs in the
+    folder are left out; see `outputs`.
 
     Args:
-      data_dir: Folder; if it has a folder train/, only that one is searched.
+      data_dir: Folder; if it has a folder train/ of data, only that one is
+        searched.
+      generated: Whether the folder itself may be one of generated clips.
 
     Returns:
       Sorted paths.
 
     Raises:
       FileNotFoundError: The folder does not exist.
-      ValueError: The path is not a folder, or the folder holds no audio.
+      ValueError: The path is not a folder, holds no audio, or is an output.
     """
     root = audio_root(data_dir)
     if not root.is_dir():
         error = ValueError if root.exists() else FileNotFoundError
         raise error(f"no folder {str(root)!r}: give a folder of audio files")
+    kind = outputs.kind_of(root)
+    if kind and not (generated and kind == outputs.GENERATED):
+        raise ValueError(f"{root} is {kind}: give a folder of recordings")
     if root != pathlib.Path(data_dir):
         logging.info("a train folder is there: using %r alone", str(root))
     found, links = [], []
+    by_ffmpeg: collections.Counter[str] = collections.Counter()
+    endings: tuple[str, ...] = EXTENSIONS
+    if shutil.which("ffmpeg"):
+        endings += FFMPEG_EXTENSIONS
     for folder, subfolders, files in os.walk(root, onerror=_warn_of_folder):
         subfolders[:] = [name for name in subfolders if name[0] != "."]
+        for name in [*subfolders]:
+            if kind := outputs.kind_of(pathlib.Path(folder, name)):
+                subfolders.remove(name)
+                text = "left out: %r is %s"
+                logging.info(text, str(pathlib.Path(folder, name)), kind)
         paths = (pathlib.Path(folder, name) for name in subfolders)
         links += [str(path) for path in paths if path.is_symlink()]
-        found += [
-            str(pathlib.Path(folder, name))
-            for name in files
-            if name[0] != "." and name.lower().endswith(EXTENSIONS)
-        ]
+        for name in files:
+            ending = pathlib.Path(name).suffix.lower()
+            if name[0] != "." and ending in endings:
+                found.append(str(pathlib.Path(folder, name)))
+            elif name[0] != "." and ending in FFMPEG_EXTENSIONS:
+                by_ffmpeg[ending] += 1
     if links:
         text = "%d links to folders are not followed: %s%s"
         some = ", ".join(map(repr, links[:10]))
         logging.warning(text, len(links), some, ", ..." * (len(links) > 10))
+    unread = ", ".join(f"{n} {ending}" for ending, n in by_ffmpeg.most_common())
+    if unread:
+        unread = f"files that only ffmpeg decodes are left out: {unread}"
+        unread += "; install ffmpeg, or convert them"
+    if unread and found:
+        logging.warning("%s", unread)
     if not found:
         raise ValueError(
-            f"no audio in {str(root)!r}: looked for {' '.join(EXTENSIONS)} at "
-            "any depth; give a folder that holds such files"
+            f"no audio in {str(root)!r}: looked for {' '.join(endings)} at "
+            "any depth; " + (unread or "give a folder that holds such files")
         )
     return sorted(found)
 
 
 def audio_root(data_dir: Path) -> pathlib.Path:
-    """Returns the folder to search for audio: its train/ if it has one."""
+    """Returns the folder to search for audio: its train/ if that is data."""
     root = pathlib.Path(data_dir)
-    return root / "train" if (root / "train").is_dir() else root
+    return root / "train" if is_split(root / "train") else root
+
+
+def is_split(folder: pathlib.Path) -> bool:
+    """Returns whether a folder exists and is no output of the programs."""
+    return folder.is_dir() and not outputs.kind_of(folder)
 
 
 def _warn_of_folder(error: OSError) -> None:
@@ -161,6 +209,7 @@ def scan_audio(
     paths: Iterable[Path],
     known: Iterable[AudioInfo] = (),
     progress: Callable[[list[str]], Iterable[str]] | None = None,
+    channels: int = 1,
 ) -> tuple[list[AudioInfo], dict[str, str]]:
     """Reads the headers of files; unchanged files are not read again.
 
@@ -170,6 +219,7 @@ def scan_audio(
         modification time are not opened again.
       progress: Function that wraps the list of names while they are read, to
         show progress as tqdm does.
+      channels: Target number of channels, as in `index_slices`.
 
     Returns:
       Headers of the usable files in the order given, and the reason why each
@@ -177,9 +227,16 @@ def scan_audio(
     """
     _known.update((info.path, info) for info in known)
     names = [os.fsdecode(path) for path in paths]
-    scanned = {n: _scan(n) for n in (progress(names) if progress else names)}
-    skipped = {n: why for n, why in scanned.items() if isinstance(why, str)}
-    return [i for n in names if isinstance(i := scanned[n], AudioInfo)], skipped
+    infos, skipped = [], {}
+    for name in progress(names) if progress else names:
+        info = _scan(name)
+        if isinstance(info, str):
+            skipped[name] = info
+        elif not info.converts_to(channels):
+            skipped[name] = f"{info.channels} channels, not 1 or {channels}"
+        else:
+            infos.append(info)
+    return infos, skipped
 
 
 def require_info(path: Path) -> AudioInfo:
@@ -233,20 +290,20 @@ def _scan_file(path: str, num_bytes: int, mtime_ns: int) -> AudioInfo | str:
     file_state = num_bytes, mtime_ns
     try:
         with pathlib.Path(path).open("rb") as file:
-            head = file.read(_HEAD_LEN)
-        if not _MAGIC.match(head):
+            head = file.read(HEAD_LEN)
+        if not (_MAGIC.match(head) or containers.foreign_name(head)):
             return f"not audio, or not of a kind we read, {num_bytes} bytes"
         info = _parse(path, head, *file_state) or _open(path, *file_state)
+    except decoders.DecoderError as error:
+        return f"not readable as audio, {num_bytes} bytes: {error}"
     except OSError as error:
         return explain(error)
-    except DECODER_ERRORS as error:
-        return f"not readable as audio, {num_bytes} bytes: {explain(error)}"
     if info.channels > _MAX_CHANNELS:
         return f"{info.channels} channels, more than {_MAX_CHANNELS}"
     if info.num_samples < 1 or not 1000 <= info.sample_rate <= 768_000:
         return f"{info.num_samples} samples at {info.sample_rate} Hz"
-    if info.num_samples > _MAX_SECS * info.sample_rate:
-        return f"longer than {_MAX_SECS // 3600} hours"
+    if info.num_samples > worker.MAX_SECS * info.sample_rate:
+        return f"longer than {worker.MAX_SECS // 3600} hours"
     return dataclasses.replace(info, intact=info.fits(head))
 
 
@@ -271,52 +328,24 @@ def _parse(
 
 
 def _open(path: str, num_bytes: int, mtime_ns: int) -> AudioInfo:
-    """Reads a header by libsndfile; warns if the file is shorter than it."""
-    with soundfile.SoundFile(os.fsencode(path)) as file:
-        expected, num_samples = file.frames, _count_samples(file)
-        wav = file.samplerate, file.channels, file.format, file.subtype
-        # libsndfile reports truncated data only in its log.
-        cut = re.search(
-            r"(data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info
-        )
-    if cut and num_samples:
-        # The chunk of AIFF holds two more fields, of 8 bytes together.
-        expected = int(cut[2]) - 8 * (cut[1] == "SSND")
-        expected //= max(1, int(cut[3]) // num_samples)
-    if expected != num_samples and num_samples:
-        text = "%r is cut short: header says %d samples, file has %d"
-        logging.warning(text, path, expected, num_samples)
-    return AudioInfo(path, num_samples, *wav, num_bytes, mtime_ns, intact=False)
-
-
-def explain(error: Exception) -> str:
-    """Returns the message of a system or libsndfile error, in one line."""
-    for name in ("strerror", "error_string"):
-        if words := getattr(error, name, None):
-            return " ".join(words.split())
-    return " ".join(str(error).split())
-
-
-def _count_samples(file: soundfile.SoundFile) -> int:
-    """Returns the number of samples that can be read.
-
-    It is the header's number if the last sample can be read; otherwise the file
-    is read to its end to count them.
-    """
-    with contextlib.suppress(*DECODER_ERRORS):
-        if not file.seekable():
-            return file.frames
-        file.seek(file.frames - 1)
-        if len(file.read(1)):
-            return file.frames
-    count, longest = 0, _MAX_SECS * file.samplerate
-    with (
-        contextlib.suppress(*DECODER_ERRORS),
-        soundfile.SoundFile(file.name) as file,
-    ):
-        while count <= longest and (block := len(file.read(4096))):
-            count += block
-    return count
+    """Reads a header by libsndfile; warns if the file has another length."""
+    header = decoders.POOL.describe(path)
+    expected, damage = header.pop("expected"), header.pop("damage")
+    num_samples = header["num_samples"]
+    if expected is not None and expected != num_samples and num_samples:
+        cut = "cut short" if num_samples < expected else "longer than it says"
+        text = "%r is %s: header says %d samples, file has %d"
+        logging.warning(text, path, cut, expected, num_samples)
+    elif damage and num_samples:
+        text = "%r is damaged, %d samples of it are used: %s"
+        logging.warning(text, path, num_samples, damage)
+    return AudioInfo(
+        path=path,
+        num_bytes=num_bytes,
+        mtime_ns=mtime_ns,
+        intact=False,
+        **header,
+    )
 
 
 def _data_len(head: bytes, num_bytes: int) -> int:
@@ -337,7 +366,7 @@ def check_target(info: AudioInfo, rate: int, channels: int) -> None:
     """Raises a ValueError unless a file converts to this rate and channels."""
     if rate < 1 or channels < 1:
         raise ValueError(f"{rate} Hz, {channels} channels: choose 1 or more")
-    if channels != 1 and info.channels not in (1, channels):
+    if not info.converts_to(channels):
         raise ValueError(
             f"{info.path!r} has {info.channels} channels, not 1 or {channels}: "
             f"ask for 1 or {info.channels}, or convert the file"

@@ -1,18 +1,22 @@
 """Fuzzes the loader: reads randomly damaged audio files.
 
   python benchmarks/fuzz.py DIR --count 20000 --seed 0
+  python benchmarks/fuzz.py DIR --count 20000 --seed 0 --structures
 
 Takes short audio files from a folder, writes them in all codecs, and makes
 mutants: bytes are flipped or set to extremes, most of them in headers; runs of
-bytes are inserted, doubled and removed; ends are cut off. Child processes with
-a limited address space scan, decode and stream the mutants by the loader's own
-functions, some hundreds at a time, together with one good file.
+bytes are inserted, doubled and removed; ends are cut off. With --structures,
+pages and frames of Ogg, FLAC and MP3 files are moved, dropped, joined and made
+to lie instead, and their checksums are mended. Child processes with a limited
+address space scan, decode and stream the mutants by the loader's own functions,
+some hundreds at a time, together with one good file.
 
-Each mutant should be used, skipped by the scan, or dropped from the stream.
-Failures are a crash, a hang, too much memory, an error other than the loader's
-own, and a sample that is not finite or beyond 1. Such mutants are printed and
-kept, and the exit code is 1. A mutant is a function of folder, seed and number.
-Takes about six minutes.
+Each mutant should be used, used with a warning that names it, skipped by the
+scan, or dropped from the stream. Failures are a crash, a hang, too much memory,
+an error other than the loader's own, a sample that is not finite or beyond 1,
+and audio that is lost without a word: fewer than half of the samples that the
+parts of a mutant should hold. Such mutants are printed and kept, and the exit
+code is 1. A mutant is a function of folder, seed and number.
 """
 
 import argparse
@@ -26,12 +30,15 @@ import resource
 import sys
 import tempfile
 import time
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import soundfile
+
+from benchmarks import structures
 
 KINDS = (
     ("wav", "WAV", "PCM_U8"),
@@ -49,7 +56,14 @@ KINDS = (
     ("aiff", "AIFF", "PCM_16"),
     ("aiff", "AIFF", "FLOAT"),
 )
-GOOD = ("used", "skipped", "dropped")
+STRUCTURED_KINDS = (
+    ("ogg", "OGG", "VORBIS"),
+    ("opus", "OGG", "OPUS"),
+    ("flac", "FLAC", "PCM_16"),
+    ("mp3", "MP3", "MPEG_LAYER_III"),
+)
+NUM_SAMPLES = {False: 8000, True: 48000}  # of a source, by --structures
+GOOD = ("used", "warned", "skipped", "dropped")
 GROUP = 400  # mutants in one stream
 LIFE = 4000  # mutants after which a child process is replaced
 MOST_BATCHES = 100
@@ -65,18 +79,21 @@ LIMIT_SECS = 120.0
 
 
 def read_sources(
-    folder: pathlib.Path, count: int = 8
+    folder: pathlib.Path, structured: bool, count: int = 8
 ) -> list[tuple[str, bytes]]:
     """Reads some files and encodes them in all codecs.
 
     Returns:
       Pairs of file ending and contents.
     """
+    kinds = STRUCTURED_KINDS if structured else KINDS
+    length = NUM_SAMPLES[structured]
     paths = sorted(p for p in folder.rglob("*") if p.suffix == ".wav")
     sources = []
     for path in paths[:: max(1, len(paths) // count)][:count]:
-        audio, rate = soundfile.read(path, frames=8000)
-        for ending, form, codec in KINDS:
+        audio, rate = soundfile.read(path, frames=length)
+        audio = np.resize(audio, (length, *audio.shape[1:]))
+        for ending, form, codec in kinds:
             file = io.BytesIO()
             soundfile.write(file, audio, rate, format=form, subtype=codec)
             sources.append((ending, file.getvalue()))
@@ -116,37 +133,77 @@ class Mutants:
       sources: Pairs of file ending and contents that mutants are made from.
     """
 
-    def __init__(self, folder: pathlib.Path, seed: int) -> None:
+    def __init__(
+        self, folder: pathlib.Path, seed: int, structured: bool
+    ) -> None:
         self._seed = seed
-        self.sources = read_sources(folder)
+        self._structured = structured
+        self.sources = read_sources(folder, structured)
 
-    def write(self, number: int, folder: pathlib.Path) -> str:
-        """Writes a mutant and returns its path."""
+    def write(self, number: int, folder: pathlib.Path) -> tuple[str, int]:
+        """Writes a mutant.
+
+        Returns:
+          Path; number of samples that its parts should hold, 0 if unknown.
+        """
         rng = np.random.default_rng([self._seed, number])
-        ending, contents = self.sources[rng.integers(len(self.sources))]
+        chosen = int(rng.integers(len(self.sources)))
+        ending, contents = self.sources[chosen]
         path = folder / f"mutant_{self._seed}_{number}.{ending}"
-        path.write_bytes(mutate(contents, rng))
-        return str(path)
+        num_samples = 0
+        if self._structured:
+            step = len(STRUCTURED_KINDS)  # to another file of the same kind
+            _, other = self.sources[(chosen + step) % len(self.sources)]
+            mutant = structures.MUTATORS[ending](contents, other, rng)
+            share = structures.audio_len(mutant) / structures.audio_len(
+                contents
+            )
+            num_samples = int(share * NUM_SAMPLES[True])
+        else:
+            mutant = mutate(contents, rng)
+        path.write_bytes(mutant)
+        return str(path), num_samples
 
 
-def read_files(paths: list[str], good: str) -> dict[str, str]:
+def read_files(wanted: dict[str, int], good: str) -> dict[str, str]:
     """Scans, decodes and streams files together with a good one.
+
+    Args:
+      wanted: Number of samples that each file should hold, by its path; 0 if
+        that is unknown.
+      good: Path of the good file.
 
     Returns:
       Outcome of each file by its path.
     """
+    from absl import logging
+
     import loader  # here, because it takes seconds and the parent needs none
 
-    outcomes = dict.fromkeys(paths, "used")
-    infos, skipped = loader.scan_audio([*paths, good])
+    outcomes = dict.fromkeys(wanted, "used")
+
+    def note(text: object, *args: Any, **_: Any) -> None:
+        if args and args[0] in wanted:
+            outcomes[args[0]] = "warned"
+
+    logging.warning = note  # type: ignore[assignment]
+    infos, skipped = loader.scan_audio([*wanted, good])
     outcomes.update(dict.fromkeys(skipped, "skipped"))
     for info in infos[:-1]:
         try:
             audio = loader.decode_audio(info.path)
             if not np.isfinite(audio).all():
                 outcomes[info.path] = "not finite"
+            lost = 2 * len(audio) < wanted[info.path]
+            if lost and outcomes[info.path] == "used":
+                outcomes[info.path] = "silent loss"
         except loader.BadAudioError:
             outcomes[info.path] = "dropped"
+
+    def drop(path: str, reason: str) -> None:
+        if outcomes[path] in GOOD:
+            outcomes[path] = "dropped"
+
     # Streaming comes last: some slices of a damaged file may still be good.
     batches = loader.make_dataset(
         [info.path for info in infos],
@@ -157,11 +214,11 @@ def read_files(paths: list[str], good: str) -> dict[str, str]:
         repeat=False,
         drop_remainder=False,
         max_bad=1.0,
-        on_skip=lambda path, _: outcomes.update({path: "dropped"}),
+        on_skip=drop,
     )
     for batch in batches.take(MOST_BATCHES):
         if not np.all(np.abs(batch.numpy()) <= 1):
-            outcomes = dict.fromkeys(paths, "not finite")
+            outcomes = dict.fromkeys(wanted, "not finite")
     return outcomes
 
 
@@ -169,6 +226,7 @@ def work(
     pipe: multiprocessing.connection.Connection,
     folder: pathlib.Path,
     seed: int,
+    structured: bool,
     scratch: pathlib.Path,
 ) -> None:
     """Reads groups of mutants in a child process, until the parent ends it."""
@@ -177,35 +235,37 @@ def work(
     reader.RETRY_SECS = 0.0
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)  # decoders log to stderr
-    mutants = Mutants(folder, seed)
+    mutants = Mutants(folder, seed, structured)
     good = scratch / "good.wav"
-    good.write_bytes(mutants.sources[1][1])
-    read_files([], str(good))  # loads all libraries
+    soundfile.write(good, np.full(8000, 0.1), 16000)
+    read_files({}, str(good))  # loads all libraries
     size = int(pathlib.Path("/proc/self/statm").read_text().split()[0])
     limit = size * os.sysconf("SC_PAGE_SIZE") + SPARE_BYTES
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     while True:
-        paths = [mutants.write(n, scratch) for n in pipe.recv()]
+        wanted = dict(mutants.write(n, scratch) for n in pipe.recv())
         try:
-            outcomes = read_files(paths, str(good))
-            pipe.send([outcomes[path] for path in paths])
+            pipe.send([*read_files(wanted, str(good)).values()])
         except Exception as error:  # any but the loader's own is a failure
             text = f"{type(error).__name__}: {error}"
-            pipe.send([" ".join(text.split())[:200]] * len(paths))
-        for path in paths:
+            pipe.send([" ".join(text.split())[:200]] * len(wanted))
+        for path in wanted:
             pathlib.Path(path).unlink()
 
 
 class Child:
     """A child process that reads mutants, and that they may crash."""
 
-    def __init__(self, folder: pathlib.Path, seed: int) -> None:
+    def __init__(
+        self, folder: pathlib.Path, seed: int, structured: bool
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self._scratch = tempfile.TemporaryDirectory()
+        self._folder = pathlib.Path(self._scratch.name)
         self._pipe, end = context.Pipe()
         self._process = context.Process(
             target=work,
-            args=(end, folder, seed, pathlib.Path(self._scratch.name)),
+            args=(end, folder, seed, structured, self._folder),
             daemon=True,
         )
         self._process.start()
@@ -229,7 +289,9 @@ class Child:
         self._scratch.cleanup()
 
 
-def read_all(folder: pathlib.Path, seed: int, count: int) -> dict[int, str]:
+def read_all(
+    folder: pathlib.Path, seed: int, structured: bool, count: int
+) -> dict[int, str]:
     """Reads all mutants in groups; splits groups that failed in halves.
 
     Returns:
@@ -243,9 +305,10 @@ def read_all(folder: pathlib.Path, seed: int, count: int) -> dict[int, str]:
     child, age = None, 0
     while groups:
         group = groups.pop(0)
-        child = child or Child(folder, seed)
+        child = child or Child(folder, seed, structured)
         found = child.read(group)
-        failed = not set(found) <= set(GOOD)
+        # Files that fail together have the same outcome: find the one to blame.
+        failed = len(set(found)) == 1 and found[0] not in GOOD
         if failed and len(group) > 1:
             half = len(group) // 2
             groups[:0] = [group[:half], group[half:]]
@@ -269,19 +332,20 @@ def main() -> None:
     parser.add_argument("dir", type=pathlib.Path, help="folder of WAV files")
     parser.add_argument("--count", type=int, default=20000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--structures", action="store_true")
     parser.add_argument("--keep", type=pathlib.Path, default="fuzz_failures")
     args = parser.parse_args()
     start = time.monotonic()
-    outcomes = read_all(args.dir, args.seed, args.count)
+    outcomes = read_all(args.dir, args.seed, args.structures, args.count)
     counts = collections.Counter(outcomes.values())
     for outcome in sorted({*GOOD, *counts}):
         print(f"{outcome:12}{counts[outcome]:8,}")
     print(f"{len(outcomes):,} mutants, {time.monotonic() - start:.0f} s")
-    mutants = Mutants(args.dir, args.seed)
+    mutants = Mutants(args.dir, args.seed, args.structures)
     failures = {n: o for n, o in outcomes.items() if o not in GOOD}
     for number, outcome in failures.items():
         args.keep.mkdir(parents=True, exist_ok=True)
-        print(f"{outcome}: {mutants.write(number, args.keep)}")
+        print(f"{outcome}: {mutants.write(number, args.keep)[0]}")
     sys.exit(1 if failures else 0)
 
 

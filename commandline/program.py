@@ -328,6 +328,12 @@ def refuse_unused_flags(
             )
 
 
+def for_parser(argv: list[str]) -> list[str]:
+    """Rewrites a command line in the forms that absl's parser understands."""
+    argv = _join_pair(flagfiles.expand(argv), "--interpolate")
+    return _add_default(argv, "--pretrained", SHIPPED)
+
+
 def _join_pair(argv: list[str], flag: str) -> list[str]:
     """Turns `--flag A B` into `--flag=A,B`, as the parser expects it."""
     at = argv.index(flag) if flag in argv else len(argv)
@@ -381,9 +387,7 @@ def run(command_line: CommandLine) -> None:
 
     def parse(argv: list[str]) -> list[str]:
         with console.exit_codes(command_line.program, (flags.Error,)):
-            argv = flagfiles.expand(argv)
-            argv = _join_pair(argv, "--interpolate")
-            return FLAGS(_add_default(argv, "--pretrained", SHIPPED))
+            return FLAGS(for_parser(argv))
 
     # Log lines have no prefix, and TensorFlow's, which logs through absl too,
     # are dropped. --verbosity=1 adds the traceback of an error.

@@ -9,7 +9,7 @@ import numpy as np
 import tqdm
 
 import loader
-from eval import classifier, features, noise, similarity
+from eval import classifier, features, manifest, noise, similarity
 
 CHUNK_LEN = 256  # clips held in memory at a time
 
@@ -57,7 +57,8 @@ def from_folder(
     """Makes a set of a folder's audio files in random order.
 
     The order is random for the sake of scores that split the set. Files that
-    cannot be used are listed on stderr, and counted.
+    cannot be used are listed on stderr, and counted. If the mode `generate`
+    made the folder, the set is what it made last; see `manifest`.
 
     Args:
       folder: Folder with audio at any depth; if it has a folder train/, only
@@ -70,11 +71,21 @@ def from_folder(
       FileNotFoundError: The folder does not exist.
       ValueError: The folder holds no usable audio, or fewer than `limit` files.
     """
-    infos, skipped = loader.scan_audio(loader.find_audio(folder))
+    found = loader.find_audio(folder, generated=True)
+    selected = manifest.select(folder, found)
+    if len(selected) < len(found):
+        print(
+            f"{folder}: {len(selected)} of {len(found)} files are used, those "
+            f"that {manifest.FILE} lists",
+            file=sys.stderr,
+        )
+    infos, skipped = loader.scan_audio(selected)
     for path, reason in skipped.items():
         print(f"skipped: {path}: {reason}", file=sys.stderr)
     if skipped:
         print(f"{folder}: {len(skipped)} files skipped", file=sys.stderr)
+    if loud := loader.describe_loud(infos):
+        print(f"{folder}: {loud}; --normalize scales clips", file=sys.stderr)
     if len(infos) < max(limit, 1):
         raise ValueError(
             f"{folder} has {len(infos)} usable clips: expected "

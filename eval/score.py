@@ -27,6 +27,7 @@ from typing import Any
 
 import tensorflow as tf
 
+import loader
 from eval import classifier, clips, memorisation, metrics, report, scoring
 
 ALL = "all"
@@ -37,10 +38,10 @@ def find_heldout(reference_dir: pathlib.Path) -> pathlib.Path | None:
     parent = reference_dir
     if reference_dir.name == "train":
         parent = reference_dir.parent
-    elif not (reference_dir / "train").is_dir():
+    elif not loader.is_split(reference_dir / "train"):
         return None
     splits = (parent / name for name in ("test", "valid"))
-    return next((split for split in splits if split.is_dir()), None)
+    return next((split for split in splits if loader.is_split(split)), None)
 
 
 def make_job(arguments: argparse.Namespace) -> scoring.Job:

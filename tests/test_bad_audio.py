@@ -135,6 +135,19 @@ def holding(value: float) -> bytes:
     return encode(audio, "WAV", "FLOAT")
 
 
+def without_length(contents: bytes) -> bytes:
+    """An MP3 file without the first frame, which states its length."""
+    tag = max(contents.find(b"Xing"), contents.find(b"Info"))
+    return contents[contents.find(contents[:2], tag) :]
+
+
+def flac_of_length(num_samples: int) -> bytes:
+    """A FLAC file whose header states this length; 0: none."""
+    contents = encode(NOISE, "FLAC")
+    return contents[:22] + struct.pack(">I", num_samples) + contents[26:]
+
+
+CRASHING = sorted((ROOT / "tests/crashing_ogg").glob("*.ogg"))
 ODD_CHUNK = b"LIST" + struct.pack("<I", 3) + b"123\0"
 ROWS = {
     "8-bit WAV": coded("PCM_U8", 0.01),
@@ -152,6 +165,31 @@ ROWS = {
     "FLAC named .wav": coded("PCM_16", 4e-5, "FLAC"),
     "MP3 behind 200 kB of cover art": Row(
         "used", {"x.mp3": id3(200_000) + encode(tone(), "MP3")}, tone(), 0.02
+    ),
+    "W64, AU, AIFF-C, CAF, .wave": Row(
+        "used",
+        {
+            "x.w64": encode(NOISE, "W64"),
+            "x.au": encode(NOISE, "AU"),
+            "x.aifc": encode(NOISE, "AIFF"),
+            "x.caf": encode(NOISE, "CAF"),
+            "x.WAVE": WAV,
+        },
+        NOISE,
+    ),
+    "Opus": Row("used", {"x.opus": encode(tone(), "OGG", "OPUS")}, tone(), 0.1),
+    "MP3 without a length in its header": Row(
+        "used", {"x.mp3": without_length(encode(tone(), "MP3"))}
+    ),
+    "two MP3 or Ogg files joined": Row(
+        "used",
+        {
+            "x.ogg": 2 * encode(tone(), "OGG", "VORBIS"),
+            "x.mp3": 2 * encode(tone(), "MP3"),
+        },
+    ),
+    "FLAC without a length in its header": Row(
+        "used", {"x.flac": flac_of_length(0)}, NOISE
     ),
     "8 to 192 kHz": at_rates(8000, 11025, 22050, 44100, 48000, 96000, 192000),
     "stereo": mixed(2),
@@ -212,6 +250,10 @@ ROWS = {
     ),
     "damaged FLAC": Row(
         "dropped", {"x.flac": flip(encode(wavs.noise(5000), "FLAC"))}
+    ),
+    "Ogg with a damaged code book": Row(
+        "skipped",
+        {f"x{path.name}": path.read_bytes() for path in CRASHING},
     ),
     "deleted while training": Row(
         "dropped",

@@ -16,7 +16,7 @@ import wavs
 import wavegan
 from audio import headers
 from training import config as config_lib
-from training import dataset, train_dir
+from training import dataset, file_list, train_dir
 
 
 def config_of(folder: pathlib.Path, **settings: Any) -> config_lib.RunConfig:
@@ -220,3 +220,49 @@ def test_real_clips_do_without_broken_files(tmp_path: pathlib.Path) -> None:
     for name in ("00.wav", "01.wav"):
         (tmp_path / name).unlink()
     assert dataset.real_clips(config_of(tmp_path), 5) is None
+
+
+def test_one_file_of_six_channels_is_one_bad_file(
+    tmp_path: pathlib.Path, directory: train_dir.TrainDir
+) -> None:
+    for i in range(3):
+        wavs.write(tmp_path / "in" / f"{i}.wav", wavs.noise(100, i % 2 + 1))
+    odd = wavs.write(tmp_path / "in" / "5.1.wav", wavs.noise(100, 6))
+    config = config_of(tmp_path / "in", channels=2)
+    with pytest.raises(ValueError, match="6 channels, not 1 or 2"):
+        dataset.find(config, directory)
+    found = dataset.find(config.replace(max_bad=0.5), directory)
+    assert len(found.infos) == 3
+    assert found.skipped == {odd: "6 channels, not 1 or 2"}
+    # What the train dir remembers serves a run of other channels as well.
+    dataset.remember(found, directory)
+    mono = dataset.find(config.replace(channels=1), directory)
+    assert len(mono.infos) == 4
+
+
+def test_float_files_of_16_bit_scale_are_warned_of(
+    tmp_path: pathlib.Path, directory: train_dir.TrainDir, said: list[str]
+) -> None:
+    for i, scale in enumerate([1, 32768, 32768]):
+        path, audio = tmp_path / "in" / f"{i}.wav", wavs.noise(100) * scale
+        wavs.write(path, audio, codec=("WAV", "FLOAT"))
+    config = config_of(tmp_path / "in")
+    dataset.find(config, directory)
+    (line,) = [line for line in said if "full scale" in line]
+    assert line.startswith("2 of 3 float files exceed full scale")
+    assert "--data_normalize" in line
+    said.clear()
+    dataset.find(config.replace(normalize=True), directory)
+    assert not any("full scale" in line for line in said)
+
+
+def test_a_memory_of_another_version_is_none(
+    tmp_path: pathlib.Path, directory: train_dir.TrainDir
+) -> None:
+    config = config_of(tmp_path / "in")
+    wavs.write_all(tmp_path / "in", [100])
+    dataset.remember(dataset.find(config, directory), directory)
+    path = directory.path / "files.json"
+    assert len(file_list.read(directory)) == 1
+    path.write_text(path.read_text().replace('"version": 2', '"version": 1'))
+    assert file_list.read(directory) == []

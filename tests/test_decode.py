@@ -51,7 +51,7 @@ def test_mono_is_the_mean_and_more_is_a_copy(tmp_path: pathlib.Path) -> None:
     np.testing.assert_array_equal(
         wavs.epoch([single], channels=2)[0], copies[:64]
     )
-    with pytest.raises(ValueError, match="a.wav' has 3 channels, not 1 or 2"):
+    with pytest.raises(ValueError, match="a.wav': 3 channels, not 1 or 2"):
         loader.make_dataset([path], slice_len=64, batch_size=1, channels=2)
 
 

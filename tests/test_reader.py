@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import tensorflow as tf
 import wavs
 
@@ -143,13 +142,3 @@ def test_what_the_graph_decodes_is_checked_byte_by_byte(
         assert decode.read_intact(info) is None
     path.unlink()
     assert decode.read_intact(info) is None
-
-
-def test_codecs_that_cannot_seek_are_read_to_the_place(
-    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = wavs.write(tmp_path / "x.wav", wavs.noise(5000), 44100)
-    whole = wavs.epoch([path], slice_len=256)
-    monkeypatch.setattr(soundfile.SoundFile, "seekable", lambda _: False)
-    monkeypatch.setattr(decode, "_BLOCK_LEN", 100)
-    np.testing.assert_array_equal(wavs.epoch([path], slice_len=256), whole)

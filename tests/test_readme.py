@@ -123,8 +123,7 @@ def test_commands_parse(
             parser.parse_args(rest[1:])
     elif program in ("train_wavegan.py", "train_specgan.py"):
         command_line = importlib.import_module(program[:-3]).COMMAND_LINE
-        pair = re.sub(r"--interpolate (\d+) ", r"--interpolate=\1,", command)
-        arguments = shlex.split(pair, comments=True)[1:]
+        arguments = program_lib.for_parser([program, *rest])
         values = flags_of(command_line)
         mode, *train_dir = values(arguments)[1:]
         if mode != "MODE":

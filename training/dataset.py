@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import dataclasses
-import json
 import math
 import random
 from collections.abc import Callable, Iterable
@@ -16,10 +15,9 @@ from absl import logging
 
 import loader
 from eval import labels as labels_lib
-from system import atomic
 from system import settings as settings_lib
 from training import config as config_lib
-from training import train_dir
+from training import file_list, train_dir
 
 PASS_SIZE = 64  # slices at once
 NAMED = 10  # skipped files that the terminal names; a file lists them all
@@ -62,8 +60,10 @@ def find(config: config_lib.RunConfig, directory: train_dir.TrainDir) -> Corpus:
     """
     data = config.data
     paths = loader.find_audio(data.dir)
-    known = _recall(directory)
-    infos, skipped = loader.scan_audio(paths, known, _show_progress)
+    known = file_list.read(directory)
+    infos, skipped = loader.scan_audio(
+        paths, known, _show_progress, config.model.channels
+    )
     if len(skipped) > data.max_bad * len(paths):
         path, reason = next(iter(skipped.items()))
         share = math.ceil(100 * len(skipped) / len(paths)) / 100
@@ -95,7 +95,11 @@ def find(config: config_lib.RunConfig, directory: train_dir.TrainDir) -> Corpus:
         f" (listed in {directory.skipped})" if skipped else "",
         "".join(f"; {n} at {rate} Hz" for rate, n in rates.most_common()),
     )
-    _compare(known, infos)
+    file_list.compare(known, infos)
+    loud = "" if data.normalize else loader.describe_loud(infos)
+    if loud:
+        text = "%s; what exceeds it is clipped: --data_normalize scales files"
+        logging.warning(text, loud)
     if not data.labels:
         return Corpus(infos, skipped)
     return Corpus(infos, skipped, *_label(infos, data))
@@ -131,37 +135,7 @@ def _label(
 
 def remember(corpus: Corpus, directory: train_dir.TrainDir) -> None:
     """Writes down what was found, and what was skipped, in a train dir."""
-    rows = [dataclasses.astuple(info) for info in corpus.infos]
-    atomic.write(directory.path / "files.json", json.dumps(rows).encode())
-    lines = (f"{path!r}: {why}\n" for path, why in corpus.skipped.items())
-    atomic.write(directory.skipped, "".join(lines).encode())
-
-
-def _recall(directory: train_dir.TrainDir) -> list[loader.AudioInfo]:
-    """Reads what `remember` wrote, if anything."""
-    try:
-        rows = json.loads((directory.path / "files.json").read_bytes())
-        return [loader.AudioInfo(*row) for row in rows]
-    except (OSError, ValueError, TypeError, RecursionError):
-        return []
-
-
-def _compare(
-    before: list[loader.AudioInfo], now: list[loader.AudioInfo]
-) -> None:
-    """Warns where the files are no longer those that a run began with."""
-    old = {info.path: info.num_bytes for info in before}
-    new = {info.path: info.num_bytes for info in now}
-    moved = not old.keys() & new.keys()  # the whole folder, maybe
-    changed = sum(new[path] != old[path] for path in old.keys() & new.keys())
-    if before and (changed or old.keys() != new.keys()) and not moved:
-        logging.warning(
-            "the data are not those that this run began with: %d files more, "
-            "%d gone, %d changed; it goes on, but not as it would have",
-            len(new.keys() - old.keys()),
-            len(old.keys() - new.keys()),
-            changed,
-        )
+    file_list.write(corpus.infos, corpus.skipped, directory)
 
 
 def _show_progress(names: Iterable[str]) -> Iterable[str]:
