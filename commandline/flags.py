@@ -110,7 +110,8 @@ OPTIONS = (
         "incept_classifier",
         None,
         "Folder of a classifier that eval.train_classifier made. If left out, "
-        "incept trains one on the training files, whose names must hold words, "
+        "it is the one in pretrained/classifier, which knows the ten digits. "
+        "For a run with other words, incept trains one on the training files, "
         "and generate uses that one.",
         ("incept", "generate"),
     ),

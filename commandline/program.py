@@ -162,7 +162,8 @@ def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
         request,
         writing,
         out_dir=_out_dir(command_line, directory, "generated"),
-        classifier_dir=_path(FLAGS.incept_classifier),
+        classifier_dir=_path(FLAGS.incept_classifier)
+        or incept_lib.default_classifier(directory, [FLAGS.label.lower()]),
     )
 
 

@@ -150,8 +150,16 @@ def test_the_best_of_many_are_kept(tmp_path: pathlib.Path) -> None:
     assert f"{probs.max():.2f} to {np.sort(probs)[-4]:.2f}" in done.stdout
     done = command_runner.run(*PRETRAINED, *flags, "--label=eleven", "--best=4")
     command_runner.assert_one_line(done, "--label", "eleven", word)
-    done = command_runner.run(*PRETRAINED, "--label=one", "--best=4")
+    done = command_runner.run(*PRETRAINED, "--label=owl", "--best=4")
     command_runner.assert_one_line(done, "holds no classifier")
+
+
+def test_the_shipped_classifier_chooses_digits(tmp_path: pathlib.Path) -> None:
+    flags = ("--label=One", "--n=6", "--best=1", f"--out_dir={tmp_path}")
+    done = command_runner.run(*PRETRAINED, "--word=one,two", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "classifier e5cb43e2" in done.stdout
+    assert [path.name[:3] for path in tmp_path.glob("*.wav")] == ["One"]
 
 
 def test_odd_flags_are_named() -> None:

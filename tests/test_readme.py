@@ -18,7 +18,8 @@ from digits import synthesizer
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [README, *DOCS, ROOT / "pretrained/README.md"]
+CARDS = sorted((ROOT / "pretrained").rglob("README.md"))
+PAGES = [README, *DOCS, *CARDS]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PAGES}
 LAYOUT = TEXTS["docs/code.md"].split("```\n")[1]
 FOLDERS = (
