@@ -14,7 +14,7 @@ from absl import logging
 
 import gan as gan_lib
 from networks import replicas
-from system import atomic
+from system import atomic, device
 from system import settings as settings_lib
 from training import config as config_lib
 from training import dataset as dataset_lib
@@ -75,6 +75,7 @@ def train(
         log = log_lib.Log(
             gan, directory, config.data.sample_rate, settings, step
         )
+        logging.info("%s", device.describe())
         logging.info("building the training step, which takes a while")
     dataset = dataset_lib.stream(
         corpus, config, directory, step, log.skip, strategy
