@@ -33,6 +33,9 @@ WEB = pathlib.Path(__file__).resolve().parents[1] / "web"
 HOST = "127.0.0.1"
 MAX_SEED = 2**31 - 1  # as in training
 MAX_HEADER_BYTES = 16384
+# Connections that send nothing, or half a request, keep no other one waiting.
+MAX_CONNECTIONS = 800
+IDLE_SECS = 10  # after which they are closed
 THREADS = 4  # the generator serves one of them at a time
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
@@ -301,6 +304,10 @@ def play(
             ident=None,
             max_request_header_size=MAX_HEADER_BYTES,
             max_request_body_size=MAX_HEADER_BYTES,
+            connection_limit=MAX_CONNECTIONS,
+            channel_timeout=IDLE_SECS,
+            cleanup_interval=1,
+            asyncore_use_poll=True,  # select cannot watch so many
         )
         print(f"step {step}: http://{HOST}:{port}/ (Ctrl-C stops)", flush=True)
         _serve(server)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import re
 import signal
 import socket
+import time
+import urllib.request
 
 import browser as browser_lib
 import command_runner
@@ -64,3 +67,18 @@ def test_it_listens_on_this_machine_alone_until_a_signal_comes(
         assert (process.returncode, stderr) == (code, "")
         with pytest.raises(ConnectionRefusedError):
             ask(port, get)
+
+
+def test_idle_and_half_sent_requests_keep_nobody_waiting() -> None:
+    with command_runner.play("--pretrained") as (_, url):
+        port = int(url.rstrip("/").rpartition(":")[2])
+        with contextlib.ExitStack() as open_ones:
+            for i in range(350):
+                one = socket.create_connection(("127.0.0.1", port), timeout=5)
+                open_ones.enter_context(one)
+                if i % 2:
+                    one.sendall(b"GET / HTTP/1.1\r\nHost: ")
+            started = time.monotonic()
+            with urllib.request.urlopen(url, timeout=15) as answer:
+                assert answer.status == 200
+            assert time.monotonic() - started < 5
