@@ -17,6 +17,7 @@ import tensorflow as tf
 from absl import logging
 
 from audio import decode, headers, levels, reader, slices
+from system import disk
 
 CACHES = ("none", "memory", "disk", "auto")
 
@@ -74,7 +75,7 @@ def _make_store(
     # The file has no name, so that it disappears with this process.
     with tempfile.TemporaryFile(dir=folder) as file:
         # Reserves the space: writing to a full disk would kill the process.
-        os.posix_fallocate(file.fileno(), 0, need)
+        disk.reserve(file, need)
         return np.memmap(file, np.int16, shape=shape)
 
 

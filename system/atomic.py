@@ -1,10 +1,13 @@
 """Writes files and folders atomically, also across kills and power cuts."""
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
 from collections.abc import Iterator
+
+from system import disk
 
 
 def write(path: pathlib.Path, content: bytes) -> None:
@@ -131,7 +134,11 @@ def flush(path: pathlib.Path) -> None:
       OSError: The disk reports an error.
     """
     number = os.open(path, os.O_RDONLY)
+    loss = "a power cut may lose the newest files"
+    # Some file systems refuse to flush a folder, each by another error.
+    codes = (errno.EPERM, errno.EBADF) if path.is_dir() else ()
     try:
-        os.fsync(number)
+        with disk.optional("flush files or folders", loss, *codes):
+            os.fsync(number)
     finally:
         os.close(number)

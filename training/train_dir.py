@@ -18,7 +18,7 @@ import tensorflow as tf
 
 import gan as gan_lib
 from networks import dcgan
-from system import atomic
+from system import atomic, disk
 from training import checkpoints, weights
 from training import config as config_lib
 
@@ -165,8 +165,10 @@ class TrainDir:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         with self._lock.open("a+") as file:
+            loss = "nothing keeps a second training out of this train dir"
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                with disk.optional("lock files", loss):
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.seek(0)
                 raise LockedError(
