@@ -3,13 +3,16 @@
 #               and zero to nine in one file
 #   make demo   trains a small WaveGAN on spoken digits and lets you hear it
 #   make test   lint, format, types, imports, tests
+#   make test-slow  tests that take longer: long runs, simulations, browsers
 # Another Python: make demo PYTHON=python3.12
+# With an NVIDIA GPU: make demo GPU=1
 
 PYTHON ?= python3
+REQUIREMENTS := requirements$(if $(GPU),-gpu).txt
 VENV := .venv
 RUN := $(VENV)/bin/python
 
-.PHONY: speak demo test clean
+.PHONY: speak demo test test-slow clean
 
 speak: $(VENV)/runtime
 	$(RUN) train_wavegan.py generate --pretrained --n 20
@@ -27,13 +30,16 @@ test: $(VENV)/develop
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy .
 	$(VENV)/bin/lint-imports --no-cache
-	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/develop
+	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile -m slow
 
 clean:
 	rm -rf $(VENV) demo
 
-$(VENV)/runtime: requirements.txt | $(VENV)/python
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+$(VENV)/runtime: $(REQUIREMENTS) | $(VENV)/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $@
 
 $(VENV)/develop: requirements.txt requirements-export.txt requirements-dev.txt | $(VENV)/python

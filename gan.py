@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -135,10 +134,6 @@ class GAN(keras.Model):
         """
         return augmentation.augment(examples, self.augment, seed)
 
-    def stock_audio(self, examples: Any) -> Any:
-        """Computes `to_audio` of symbolic tensors in stock Keras layers."""
-        return examples
-
     def generate(
         self, z: tf.Tensor, label: tf.Tensor | None = None
     ) -> tf.Tensor:
@@ -184,23 +179,12 @@ class GAN(keras.Model):
                 objective, penalty_weight=penalty_weight
             )
         self.objective = objective
-
-        def optimizer(
-            variables: list[keras.Variable], learning_rate: float | None
-        ) -> keras.optimizers.Optimizer:
-            made = objective.optimizer()
-            if learning_rate is not None:
-                made.learning_rate = learning_rate
-            # Slots must be there when a checkpoint is restored into them.
-            made.build(variables)
-            return made
-
         if disc_learning_rate is None:
             disc_learning_rate = learning_rate
-        self.generator_optimizer = optimizer(
+        self.generator_optimizer = objective.build_optimizer(
             self.generator.trainable_variables, learning_rate
         )
-        self.discriminator_optimizer = optimizer(
+        self.discriminator_optimizer = objective.build_optimizer(
             self.critics.variables, disc_learning_rate
         )
         syncs_batch_norm = replicas.count() > 1 and critics.has_batch_norm(
@@ -236,10 +220,19 @@ class GAN(keras.Model):
           `d_loss` (mean over the discriminator's updates, penalty included)
           and `g_loss`, each `[]`, computed before the updates.
 
+        Raises:
+          ValueError: `batches` has another number of dimensions.
+
         Source: section 3.1 of the paper; Gulrajani et al. (2017), algorithm 1.
         """
         update = self.step * (self.critic_steps + 1)
         audio, labels = batches if self.num_labels else (batches, None)
+        if len(audio.shape) != 4:
+            raise ValueError(
+                f"the shape of batches is {audio.shape}: expected [critic_steps"
+                ", batch, slice_len, channels], as after "
+                f"dataset.batch(batch_size).batch({self.critic_steps})"
+            )
         d_losses = []
         for i, clips in enumerate(tf.unstack(audio, self.critic_steps)):
             real = self.from_audio(clips)
@@ -258,7 +251,9 @@ class GAN(keras.Model):
         """Updates all critics once by real examples; returns the loss, `[]`."""
         loss, gradients = self._critic_gradients(real, label, update)
         variables = self.critics.variables
-        loss = _apply(self.discriminator_optimizer, loss, gradients, variables)
+        loss = replicas.apply_gradients(
+            self.discriminator_optimizer, loss, gradients, variables
+        )
         if limit := self.objective.clip:
             for variable in variables:
                 variable.assign(tf.clip_by_value(variable, -limit, limit))
@@ -300,7 +295,7 @@ class GAN(keras.Model):
             reals,
             fakes,
             label,
-            self._draws.alpha(_num_rows(reals[0]), update),
+            self._draws.alpha(critics.num_rows(reals[0]), update),
         )
         if self.penalty_interval == 1:
             return penalise()
@@ -314,7 +309,9 @@ class GAN(keras.Model):
         """Updates the generator once, on a batch of the size of `real`."""
         loss, gradients = self._generator_gradients(real, label, update)
         variables = self.generator.trainable_variables
-        loss = _apply(self.generator_optimizer, loss, gradients, variables)
+        loss = replicas.apply_gradients(
+            self.generator_optimizer, loss, gradients, variables
+        )
         if self._average is not None:
             # Warm-up: the decay is smaller in the first steps.
             age = tf.cast(self.step, tf.float32)
@@ -351,7 +348,7 @@ class GAN(keras.Model):
         self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tf.Tensor:
         """Generates as many examples as there are real ones, in training."""
-        z = self._draws.z(_num_rows(real), self.latent_dim, update)
+        z = self._draws.z(critics.num_rows(real), self.latent_dim, update)
         return self.generator(critics.with_label(z, label), training=True)
 
     def _augment_and_view(
@@ -369,6 +366,22 @@ class GAN(keras.Model):
             examples = self.augment_examples(examples, seed)
         return self.critics.view(examples)
 
+    def save_own_variables(self, store: Any) -> None:
+        """Adds what `save_weights` needs to continue with the same draws."""
+        store["step"], store["seed"] = self.step.numpy(), self.seed.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Restores what `save_own_variables` saved."""
+        self.step.assign(store["step"][()])
+        self.seed.assign(store["seed"][()])
+
+    def get_config(self) -> Any:
+        """Raises a NotImplementedError: Keras cannot save a GAN as a whole."""
+        raise NotImplementedError(
+            "Keras cannot save a GAN as a whole: use gan.save_weights(path), "
+            "ModelCheckpoint(save_weights_only=True), or gan.generator.save"
+        )
+
     def _note_nonfinite(self, number: tf.Tensor) -> None:
         """Records the first step with a non-finite loss or gradient.
 
@@ -378,22 +391,3 @@ class GAN(keras.Model):
         step = tf.where(finite, tf.int64.max, self.step + 1)
         first = tf.minimum(self.first_nonfinite_step, step)
         self.first_nonfinite_step.assign(first)
-
-
-def _num_rows(examples: tf.Tensor) -> Any:
-    """Returns the size of a batch: a number where it is known."""
-    return examples.shape[0] or tf.shape(examples)[0]
-
-
-def _apply(
-    optimizer: keras.optimizers.Optimizer,
-    loss: tf.Tensor,
-    gradients: list[tf.Tensor],
-    variables: list[keras.Variable],
-) -> tf.Tensor:
-    """Updates weights; returns the loss, NaN if a gradient is not finite."""
-    finite = tf.math.is_finite(tf.linalg.global_norm(gradients))
-    if replicas.count() > 1:  # whose gradients Keras adds
-        gradients = [g / replicas.count() for g in gradients]
-    optimizer.apply_gradients(zip(gradients, variables, strict=True))
-    return tf.where(finite, loss, math.nan)

@@ -24,6 +24,7 @@ CACHES = ("none", "memory", "disk", "auto")
 AudioInfo = headers.AudioInfo
 BadAudioError = headers.BadAudioError
 audio_root = headers.audio_root
+is_split = headers.is_split
 find_audio = headers.find_audio
 scan_audio = headers.scan_audio
 decode_audio = decode.decode_audio

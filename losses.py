@@ -273,6 +273,22 @@ class Objective:
         """Whether the loss of a perfect discriminator is 0, its lower bound."""
         return self.discriminator is not wasserstein_discriminator
 
+    def build_optimizer(
+        self, variables: list[keras.Variable], learning_rate: float | None
+    ) -> keras.optimizers.Optimizer:
+        """Makes the optimizer of a network.
+
+        Args:
+          variables: The network's trainable variables. The optimizer's slots
+            are made for them, so that a checkpoint can be restored into these.
+          learning_rate: Its learning rate; None: that of the objective.
+        """
+        optimizer = self.optimizer()
+        if learning_rate is not None:
+            optimizer.learning_rate = learning_rate
+        optimizer.build(variables)
+        return optimizer
+
 
 # Source: table 7 of the paper for "wgan-gp"; the authors' code for the first
 # three. The last two are newer than the paper; docs/efficiency.md reports which

@@ -6,12 +6,15 @@ maps of the critic by a few random steps in time and fills the gap by
 reflection, so that such positions carry no information.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from networks import replicas
+
+Map = Callable[[tf.Tensor], tf.Tensor]
 
 
 def phase_shuffle(
@@ -56,7 +59,13 @@ def phase_shuffle(
     shift = tf.expand_dims(tf.cast(shift, tf.int32), -1)
     if time is None or time < 2 * (radius + 1):
         return _move(x, shift)
-    return _move_with_fast_gradient(x, shift, radius)
+    # TensorFlow's own gradient of a gather sorts and adds all steps, although
+    # only those at the edges are read more than once.
+    return _apply_linear(
+        lambda x: _move(x, shift),
+        lambda dy: _adjoint_of_move(dy, shift, radius),
+        x,
+    )
 
 
 def _move(x: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
@@ -78,25 +87,17 @@ def _move(x: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
     return _take(x, last - tf.abs(last - index))  # reflects at the last step
 
 
-def _move_with_fast_gradient(
-    x: tf.Tensor, shift: tf.Tensor, radius: int
-) -> tf.Tensor:
-    """Computes what `_move` computes, with `_adjoint_of_move` as gradient.
+def _apply_linear(linear: Map, adjoint: Map, x: tf.Tensor) -> tf.Tensor:
+    """Applies a linear map whose gradient is computed by its adjoint.
 
-    TensorFlow's own gradient of a gather sorts and adds all steps, although
-    only those at the edges are read more than once. Since the map is linear,
-    the gradient of the adjoint is the map itself.
+    The gradient of the adjoint is the map itself, and so on.
     """
 
     @tf.custom_gradient
-    def forward(x: tf.Tensor) -> Any:
-        return _move(x, shift), adjoint
+    def apply(x: tf.Tensor) -> Any:
+        return linear(x), lambda dy: _apply_linear(adjoint, linear, dy)
 
-    @tf.custom_gradient
-    def adjoint(dy: tf.Tensor) -> Any:
-        return _adjoint_of_move(dy, shift, radius), forward
-
-    return forward(x)
+    return apply(x)
 
 
 def _adjoint_of_move(dy: tf.Tensor, shift: tf.Tensor, radius: int) -> tf.Tensor:

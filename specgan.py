@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import gan
 import phaseshuffle
-from networks import augmentation, dcgan, spectrogram_keras, upsampling
+from networks import augmentation, dcgan, upsampling
 from networks import spectrogram as spectrogram_lib
 from system import settings
 from system.settings import setting
@@ -203,10 +203,4 @@ class SpecGAN(gan.GAN):
         """Changes spectrograms as if their audio were augmented at random."""
         return augmentation.augment_spectrogram(
             examples, self.augment, self.moments, seed
-        )
-
-    def stock_audio(self, examples: Any) -> Any:
-        """Computes what `to_audio` computes, by Keras's own layers alone."""
-        return spectrogram_keras.to_audio(
-            examples, self.moments, self.iterations
         )

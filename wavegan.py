@@ -189,13 +189,9 @@ class FadeOut(keras.layers.Layer):
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """Fades a signal, `[batch, time, channels]`."""
-        return x * self._gain(x.shape[1])
+        return x * self.gain(x.shape[1])
 
-    def stock(self, x: Any) -> Any:
-        """Computes what `call` computes, by one of Keras's own layers."""
-        return keras.layers.Rescaling(self._gain(x.shape[1]).tolist())(x)
-
-    def _gain(self, time: int) -> np.ndarray:
+    def gain(self, time: int) -> np.ndarray:
         """Returns the factor of each sample, `[time, 1]`."""
         gain = np.ones((time, 1), np.float32)
         gain[-self.length :, 0] = np.linspace(1, 0, self.length + 1)[1:]

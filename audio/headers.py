@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from absl import logging
 
-from audio import containers, decoders, worker
+from audio import containers, decoders, outputs, worker
 
 EXTENSIONS = (
     *(".wav", ".wave", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3"),
@@ -120,28 +120,34 @@ explain = worker.explain
 _known: dict[str, AudioInfo] = {}  # headers that were read before, by path
 
 
-def find_audio(data_dir: Path) -> list[str]:
+def find_audio(data_dir: Path, generated: bool = False) -> list[str]:
     """Finds the audio files below a folder by their names.
 
     Hidden files and folders are ignored. Everything else that is named like
     audio and is not a folder is returned, also dangling links and pipes:
     `scan_audio` reports why it cannot use them. Links to folders are not
-    followed, because they can form cycles.
+    followed, because they can form cycles. Outputs of the programs in the
+    folder are left out; see `outputs`.
 
     Args:
-      data_dir: Folder; if it has a folder train/, only that one is searched.
+      data_dir: Folder; if it has a folder train/ of data, only that one is
+        searched.
+      generated: Whether the folder itself may be one of generated clips.
 
     Returns:
       Sorted paths.
 
     Raises:
       FileNotFoundError: The folder does not exist.
-      ValueError: The path is not a folder, or the folder holds no audio.
+      ValueError: The path is not a folder, holds no audio, or is an output.
     """
     root = audio_root(data_dir)
     if not root.is_dir():
         error = ValueError if root.exists() else FileNotFoundError
         raise error(f"no folder {str(root)!r}: give a folder of audio files")
+    kind = outputs.kind_of(root)
+    if kind and not (generated and kind == outputs.GENERATED):
+        raise ValueError(f"{root} is {kind}: give a folder of recordings")
     if root != pathlib.Path(data_dir):
         logging.info("a train folder is there: using %r alone", str(root))
     found, links = [], []
@@ -151,6 +157,11 @@ def find_audio(data_dir: Path) -> list[str]:
         endings += FFMPEG_EXTENSIONS
     for folder, subfolders, files in os.walk(root, onerror=_warn_of_folder):
         subfolders[:] = [name for name in subfolders if name[0] != "."]
+        for name in [*subfolders]:
+            if kind := outputs.kind_of(pathlib.Path(folder, name)):
+                subfolders.remove(name)
+                text = "left out: %r is %s"
+                logging.info(text, str(pathlib.Path(folder, name)), kind)
         paths = (pathlib.Path(folder, name) for name in subfolders)
         links += [str(path) for path in paths if path.is_symlink()]
         for name in files:
@@ -178,9 +189,14 @@ def find_audio(data_dir: Path) -> list[str]:
 
 
 def audio_root(data_dir: Path) -> pathlib.Path:
-    """Returns the folder to search for audio: its train/ if it has one."""
+    """Returns the folder to search for audio: its train/ if that is data."""
     root = pathlib.Path(data_dir)
-    return root / "train" if (root / "train").is_dir() else root
+    return root / "train" if is_split(root / "train") else root
+
+
+def is_split(folder: pathlib.Path) -> bool:
+    """Returns whether a folder exists and is no output of the programs."""
+    return folder.is_dir() and not outputs.kind_of(folder)
 
 
 def _warn_of_folder(error: OSError) -> None:

@@ -37,10 +37,6 @@ class _PythonCalls:
         self, function: Callable[..., Any], inputs: list[Any], outputs: Any
     ) -> Any:
         """Calls `function` from the graph, as `tf.numpy_function` does."""
-        # Registered once, and only by programs that stream: others need not
-        # wait at exit.
-        atexit.unregister(self._settle)
-        atexit.register(self._settle)
         run = functools.partial(self._run, function)
         return tf.numpy_function(run, inputs, outputs)
 
@@ -57,7 +53,7 @@ class _PythonCalls:
             with self._lock:
                 self._num_running -= 1
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Makes new calls fail; waits until none runs and no more are made."""
         self._exiting.set()
         num_seen, num_quiet = self._num_started, 0
@@ -68,7 +64,15 @@ class _PythonCalls:
             num_seen = self._num_started
 
 
-_python_calls = _PythonCalls()
+@functools.cache
+def _python_calls() -> _PythonCalls:
+    """Returns the calls of this process; the first one settles them at exit.
+
+    Programs that never stream do not wait at exit.
+    """
+    calls = _PythonCalls()
+    atexit.register(calls.settle)
+    return calls
 
 
 class BadFiles:
@@ -181,7 +185,7 @@ class SliceReader:
           `[batch]`; numbers of the slices that were read, which may replace
           those asked for, int64, `[batch]`.
         """
-        todo, places, contents = _python_calls.call(
+        todo, places, contents = _python_calls().call(
             self._open, [keys], [tf.int64, tf.int64, tf.string]
         )
         spans, levels = tf.map_fn(
@@ -195,7 +199,7 @@ class SliceReader:
                 tf.TensorSpec([], tf.float32),
             ),
         )
-        return _python_calls.call(
+        return _python_calls().call(
             self._fetch,
             [keys, moves, todo, spans, levels],
             [tf.int16, tf.float32, tf.int64],
@@ -280,14 +284,12 @@ class SliceReader:
             file = self._index.file[key]
             known_bad = infos[file].path in self._bad_files
             try:
-                samples, level = self._read_slice(
+                return key, *self._read_slice(
                     key, decoded.get(int(key)), retry=not known_bad
                 )
             except headers.BadAudioError as error:
                 self._bad_files.add(error)
                 last_error = error
-            else:
-                return key, samples, level
             key = self._firsts[(file + 1) % len(infos)]
         raise last_error
 

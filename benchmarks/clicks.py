@@ -14,12 +14,10 @@ import argparse
 import contextlib
 import os
 import pathlib
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -29,50 +27,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks import machine
-from system import console
+from system import browser, console
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-VIEW = sync_api.ViewportSize(width=1280, height=800)
-# Script that records each start of a sound without changing the page.
-HOOK = """
-  window.starts = [];
-  const start = AudioBufferSourceNode.prototype.start;
-  AudioBufferSourceNode.prototype.start = function (when = 0, offset = 0) {
-    window.starts.push({
-      at: performance.now(), when, offset, now: this.context.currentTime,
-      buffer: this.buffer, speed: this.playbackRate.value,
-    });
-    return start.call(this, when, offset);
-  };
-  addEventListener("pointerdown", (e) => { window.down = e.timeStamp; }, true);
-  addEventListener("click", (e) => { window.clicked = e.timeStamp; }, true);
-"""
-
-
-def find_browser() -> str | None:
-    """Returns the path of a Chromium browser, or None if there is none."""
-    return next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
-@contextlib.contextmanager
-def browse() -> Iterator[sync_api.Browser]:
-    """Runs a headless browser within the context.
-
-    Raises:
-      FileNotFoundError: There is no browser.
-    """
-    program = find_browser()
-    if program is None:
-        raise FileNotFoundError(
-            "no Chromium on this machine: apt-get install chromium"
-        )
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox"]
-        )
-        yield browser
-        browser.close()
 
 
 @contextlib.contextmanager
@@ -89,34 +46,13 @@ def serve() -> Iterator[str]:
             process.send_signal(signal.SIGINT)
 
 
-def open_page(
-    where: sync_api.Browser | sync_api.BrowserContext, url: str
-) -> sync_api.Page:
-    """Opens the page and waits until all pads have their clips."""
-    page = where.new_page()
-    page.add_init_script(HOOK)
-    page.goto(url)
-    page.locator("#pads[aria-busy=false]").wait_for()
-    return page
-
-
-def wait_for_start(page: sync_api.Page, count: int) -> None:
-    """Waits until this number of sounds has started."""
-    # wait_for_function would evaluate text in the page, which the page's
-    # security policy forbids.
-    deadline = time.monotonic() + 10
-    while page.evaluate("window.starts.length") < count:
-        if time.monotonic() > deadline:
-            raise TimeoutError("no sound within 10 s of a click")
-
-
 def measure_cached(page: sync_api.Page, clicks: int) -> list[float]:
     """Measures milliseconds from a click on a pad to its sound."""
     delays = []
     for i in range(clicks):
         count = page.evaluate("window.starts.length")
         page.locator(".pad").nth(i % 16).click()
-        wait_for_start(page, count + 1)
+        browser.wait_for_start(page, count + 1)
         delays.append(page.evaluate("window.starts.at(-1).at - window.down"))
     return delays
 
@@ -127,7 +63,7 @@ def measure_fresh(page: sync_api.Page, clicks: int) -> list[float]:
     for _ in range(clicks):
         count = page.evaluate("window.starts.length")
         page.locator("#fresh").click()
-        wait_for_start(page, count + 1)
+        browser.wait_for_start(page, count + 1)
         delays.append(page.evaluate("window.starts.at(-1).at - window.clicked"))
     return delays
 
@@ -145,8 +81,8 @@ def take_picture(page: sync_api.Page, path: pathlib.Path) -> None:
 
 def main(arguments: argparse.Namespace) -> None:
     """Measures and prints the times, or saves a picture."""
-    with serve() as url, browse() as browser:
-        page = open_page(browser.new_context(viewport=VIEW), url)
+    with serve() as url, browser.browse() as opened:
+        page = browser.open_page(opened.new_context(viewport=browser.VIEW), url)
         if arguments.picture:
             take_picture(page, arguments.picture)
             return

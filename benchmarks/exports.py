@@ -24,16 +24,14 @@ from collections.abc import Callable
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "tests"))
 
-import export_runtimes
 import keras
 import numpy as np
 
 import gan
 import loader
 import wavegan
-from benchmarks import machine
+from benchmarks import export_runtimes, machine
 from digits import synthesizer
 from modes import export
 from networks import spectrogram, spectrogram_keras

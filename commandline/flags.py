@@ -82,10 +82,11 @@ class ConfigFlag:
 OPTIONS = (
     Option(
         "pretrained",
-        False,
-        "Use the weights that come with this program. train starts a new run "
-        "from them, with their settings where no flags are given, but with "
-        "words only if --data_labels=words is given.",
+        "",
+        "Use weights from elsewhere: those that come with this program if no "
+        "value is given, or those of a release or run, --pretrained=FOLDER. "
+        "train starts a new run from them, with their settings where no flags "
+        "are given, but with words only if --data_labels=words is given.",
         ("train", "generate", "play", "export", "infer"),
     ),
     Option(
@@ -109,7 +110,8 @@ OPTIONS = (
         "incept_classifier",
         None,
         "Folder of a classifier that eval.train_classifier made. If left out, "
-        "incept trains one on the training files, whose names must hold words, "
+        "it is the one in pretrained/classifier, which knows the ten digits. "
+        "For a run with other words, incept trains one on the training files, "
         "and generate uses that one.",
         ("incept", "generate"),
     ),
@@ -124,6 +126,13 @@ OPTIONS = (
         False,
         "Stop after the newest checkpoint, instead of waiting for others.",
         ("preview", "incept"),
+    ),
+    Option(
+        "step",
+        0,
+        "Step of the checkpoint to use, one of TRAIN_DIR/checkpoints or "
+        "TRAIN_DIR/milestones; 0: the newest.",
+        ("preview", "generate", "play", "export", "infer", "release"),
     ),
     Option(
         "n",

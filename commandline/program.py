@@ -1,11 +1,8 @@
 """Runs the mode that a command line names, and turns errors into exit codes."""
 
-import errno
 import functools
 import os
 import pathlib
-import re
-import signal
 import sys
 from typing import Any
 
@@ -14,8 +11,8 @@ from absl import app, flags, logging
 
 import gan as gan_lib
 from audio import write
+from commandline import errors, flagfiles, run_config
 from commandline import flags as flags_lib
-from commandline import run_config
 from modes import export as export_lib
 from modes import generate as generate_lib
 from modes import import_original as import_original_lib
@@ -25,7 +22,7 @@ from modes import play as play_lib
 from modes import preview as preview_lib
 from modes import release as release_lib
 from modes import train as train_lib
-from system import settings
+from system import console, settings
 from training import checkpoints, distributed, train_dir
 from training import config as config_lib
 
@@ -70,6 +67,11 @@ def train(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Trains a model, or continues the run in TRAIN_DIR."""
     model = command_line.model
     released = _released(command_line)
+    if directory.is_release:
+        raise ValueError(
+            f"{directory.path} holds released weights: start a new run from "
+            f"them, train NEW_DIR --pretrained={directory.path}"
+        )
     saved: config_lib.RunConfig | None = None
     fixed: tuple[str, ...] = ()
     if directory.exists():
@@ -160,7 +162,8 @@ def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
         request,
         writing,
         out_dir=_out_dir(command_line, directory, "generated"),
-        classifier_dir=_path(FLAGS.incept_classifier),
+        classifier_dir=_path(FLAGS.incept_classifier)
+        or incept_lib.default_classifier(directory, [FLAGS.label.lower()]),
     )
 
 
@@ -192,6 +195,7 @@ def release(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Writes float16 weights, config and samples of the run, to pass on."""
     release_lib.release(
         *_open(command_line, directory),
+        model=command_line.model.name,
         num_clips=FLAGS.preview_n,
         out_dir=_out_dir(command_line, directory, "release"),
     )
@@ -234,6 +238,7 @@ MODES = {
     # The authors' networks take no labels.
     "import": Mode(import_original, uses=lambda field: field != "labels"),
 }
+SHIPPED = "shipped"  # value of --pretrained without a value
 EXIT_CODES = {  # by error: a scheduler may start some commands again
     checkpoints.CorruptError: 2,
     FloatingPointError: 3,
@@ -241,52 +246,74 @@ EXIT_CODES = {  # by error: a scheduler may start some commands again
     train_dir.LockedError: 75,
     Exception: 1,
 }
-REMEDIES = {
-    errno.ENOSPC: "free some space, then run the same command",
-    errno.EACCES: "give yourself access to it, or name another folder",
-    errno.ENOTDIR: "that is a file: name a folder",
-    errno.EROFS: "make it writable, or name another folder",
-}
 
 
 def _released(command_line: CommandLine) -> pathlib.Path | None:
-    """Returns the folder of the program's weights with --pretrained."""
-    return command_line.model.pretrained if FLAGS.pretrained else None
+    """Returns the folder that --pretrained names, if it is given.
+
+    Raises:
+      FileNotFoundError: There is no such folder.
+    """
+    name = FLAGS.pretrained
+    if not name or name == SHIPPED:
+        return command_line.model.pretrained if name else None
+    if not pathlib.Path(name).is_dir():
+        raise FileNotFoundError(
+            f"--pretrained is {name!r}: expected the folder of a release or "
+            "run, or no value for the weights that come with this program"
+        )
+    return pathlib.Path(name)
 
 
 def main(command_line: CommandLine, argv: list[str]) -> None:
     """Runs one mode; an error is reported in one line."""
-    # By default, SIGTERM does not end the first process of a container.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    modes = command_line.modes
-    mode, path = (argv[1:] + ["./train"])[:2] if argv[1:] else ("", "")
+    mode = argv[1] if argv[1:] else ""
     try:
-        if mode not in modes or len(argv) > 3:
-            raise ValueError(
-                f"expected MODE [TRAIN_DIR], MODE one of {', '.join(modes)}; "
-                f"got {' '.join(argv[1:]) or 'nothing'} (--help lists flags)"
-            )
-        refuse_unused_flags(command_line, FLAGS, mode)
-        released = _released(command_line)
-        if released and mode != "train":
-            if argv[2:]:
-                raise ValueError(
-                    f"{argv[2]} and --pretrained: expected one of the two"
-                )
-            path = str(released)
-        for gpu in tf.config.list_physical_devices("GPU"):
-            tf.config.experimental.set_memory_growth(gpu, True)
-        modes[mode].run(command_line, train_dir.TrainDir(path))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ValueError, OSError, ArithmeticError, tf.errors.OpError) as error:
-        logging.debug("", exc_info=True)
-        line = _in_one_line(command_line, mode, error)
-        print(f"{command_line.program}: {line}", file=sys.stderr)
-        if isinstance(error, distributed.WorkerLostError):
+        with console.exit_codes(
+            command_line.program,
+            (tf.errors.OpError, MemoryError),
+            codes=EXIT_CODES,
+            describe=functools.partial(errors.in_one_line, command_line, mode),
+        ):
+            _run_mode(command_line, mode, argv)
+    except SystemExit as end:
+        if end.code == EXIT_CODES[distributed.WorkerLostError]:
             # TensorFlow's own exit would wait for the lost workers.
-            os._exit(EXIT_CODES[distributed.WorkerLostError])
-        sys.exit(next(c for k, c in EXIT_CODES.items() if isinstance(error, k)))
+            os._exit(end.code)
+        raise
+
+
+def _run_mode(command_line: CommandLine, mode: str, argv: list[str]) -> None:
+    """Runs one mode.
+
+    Raises:
+      ValueError: The command line is invalid.
+    """
+    if mode not in command_line.modes or len(argv) > 3:
+        got = " ".join(argv[1:4]) or "nothing"
+        if argv[4:]:
+            got += (
+                f" and {len(argv) - 4} more arguments; --data_dir takes one "
+                "folder, not what *.wav stands for"
+            )
+        raise ValueError(
+            f"expected MODE [TRAIN_DIR], MODE one of "
+            f"{', '.join(command_line.modes)}; got {got} (--help lists flags)"
+        )
+    refuse_unused_flags(command_line, FLAGS, mode)
+    path = argv[2] if argv[2:] else "./train"
+    released = _released(command_line)
+    if released and mode != "train":
+        if argv[2:]:
+            raise ValueError(
+                f"{path} and --pretrained: expected one of the two"
+            )
+        path = str(released)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    settings.check_value("step", FLAGS.step, low=0)
+    directory = train_dir.TrainDir(path, FLAGS.step)
+    command_line.modes[mode].run(command_line, directory)
 
 
 def refuse_unused_flags(
@@ -301,19 +328,10 @@ def refuse_unused_flags(
             )
 
 
-def _in_one_line(command_line: CommandLine, mode: str, error: Exception) -> str:
-    """Describes an error in one line, and settings by their flags."""
-    if isinstance(error, tf.errors.OpError):
-        # An error in the data comes wrapped in TensorFlow's own words.
-        lines = error.message.strip().splitlines()
-        ours = [line for line in lines if "cannot decode" in line]
-        return re.sub(r"^.*?(?=cannot decode)", "", (ours or lines)[0])
-    if isinstance(error, OSError) and error.errno in REMEDIES:
-        return f"{error.filename}: {error.strerror}: {REMEDIES[error.errno]}"
-    if isinstance(error, settings.SettingError):
-        name = command_line.name_of(error.field, mode)
-        error = settings.SettingError(name, error.value, error.expected)
-    return " ".join(str(error).split())
+def for_parser(argv: list[str]) -> list[str]:
+    """Rewrites a command line in the forms that absl's parser understands."""
+    argv = _join_pair(flagfiles.expand(argv), "--interpolate")
+    return _add_default(argv, "--pretrained", SHIPPED)
 
 
 def _join_pair(argv: list[str], flag: str) -> list[str]:
@@ -323,6 +341,16 @@ def _join_pair(argv: list[str], flag: str) -> list[str]:
     if len(pair) < 2 or not pair[1].isdecimal():
         return argv
     return [*argv[:at], f"{flag}={','.join(pair)}", *argv[at + 3 :]]
+
+
+def _add_default(argv: list[str], flag: str, value: str) -> list[str]:
+    """Gives a flag a value where it is the last word or before a flag."""
+    return [
+        f"{flag}={value}"
+        if word == flag and following.startswith("-")
+        else word
+        for word, following in zip(argv, [*argv[1:], "-"], strict=True)
+    ]
 
 
 def describe(command_line: CommandLine, summary: str) -> str:
@@ -358,10 +386,8 @@ def run(command_line: CommandLine) -> None:
     program.__doc__ = describe(command_line, program.__doc__ or "")
 
     def parse(argv: list[str]) -> list[str]:
-        try:
-            return FLAGS(_join_pair(argv, "--interpolate"))
-        except flags.Error as error:
-            sys.exit(f"{command_line.program}: {' '.join(str(error).split())}")
+        with console.exit_codes(command_line.program, (flags.Error,)):
+            return FLAGS(for_parser(argv))
 
     # Log lines have no prefix, and TensorFlow's, which logs through absl too,
     # are dropped. --verbosity=1 adds the traceback of an error.

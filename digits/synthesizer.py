@@ -174,6 +174,8 @@ def new_folder(
     Yields:
       Temporary folder next to `data_dir`, with empty train/, valid/ and test/.
     """
+    # Not `atomic.folder`: two processes may make the same data set at once, and
+    # thousands of clips that can be made again need no flush each.
     data_dir = data_dir.absolute()
     data_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(

@@ -7,8 +7,11 @@ its words, its accuracy and its origin; and the plot `confusion.png`.
 
 import dataclasses
 import functools
+import hashlib
 import json
 import pathlib
+import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -16,11 +19,14 @@ import numpy as np
 import tensorflow as tf
 
 from eval import features
+from system import atomic
 
 NUM_FRAMES = features.SLICE_LEN // features.HOP_LEN
 KERNEL_LEN = 5
 PAPER_WIDTHS = (128, 128, 128, 128)
 MODEL_NAME, CARD_NAME = "classifier.keras", "card.json"
+# The classifier that comes with the repository; it knows the ten digits.
+SHIPPED = pathlib.Path(__file__).resolve().parents[1] / "pretrained/classifier"
 
 
 def build_classifier(
@@ -160,12 +166,29 @@ class Classifier:
     def save(self, directory: pathlib.Path) -> None:
         """Writes the model and then the card, which marks a complete folder."""
         directory.mkdir(parents=True, exist_ok=True)
-        draft = directory / f"part-{MODEL_NAME}"
-        self.model.save(draft)
-        draft.replace(directory / MODEL_NAME)
-        draft = directory / f"part-{CARD_NAME}"
-        draft.write_text(json.dumps(self.card, indent=2) + "\n")
-        draft.replace(directory / CARD_NAME)
+        # The same layers without the optimizer, whose state Keras would save.
+        model = keras.Model(
+            self.model.inputs, self.model.outputs, name=self.model.name
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            path = pathlib.Path(scratch, MODEL_NAME)  # Keras wants the suffix
+            model.save(path)
+            atomic.write(directory / MODEL_NAME, path.read_bytes())
+        card = json.dumps(self.card, indent=2) + "\n"
+        atomic.write(directory / CARD_NAME, card.encode())
+
+
+def fingerprint(arrays: Iterable[np.ndarray]) -> str:
+    """Returns the SHA-256 digest of arrays, in hexadecimal."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def read_card(directory: pathlib.Path) -> dict[str, Any]:
+    """Reads the description of a classifier: words, accuracy and origin."""
+    return json.loads((directory / CARD_NAME).read_text())
 
 
 def load(directory: pathlib.Path) -> Classifier:
@@ -176,7 +199,7 @@ def load(directory: pathlib.Path) -> Classifier:
       ValueError: The classifier's files are damaged.
     """
     try:
-        card = json.loads((directory / CARD_NAME).read_text())
+        card = read_card(directory)
         model = keras.models.load_model(
             directory / MODEL_NAME, compile=False, safe_mode=True
         )

@@ -9,7 +9,7 @@ import numpy as np
 import tqdm
 
 import loader
-from eval import classifier, features, noise, similarity
+from eval import classifier, features, manifest, noise, similarity
 
 CHUNK_LEN = 256  # clips held in memory at a time
 
@@ -57,7 +57,8 @@ def from_folder(
     """Makes a set of a folder's audio files in random order.
 
     The order is random for the sake of scores that split the set. Files that
-    cannot be used are listed on stderr, and counted.
+    cannot be used are listed on stderr, and counted. If the mode `generate`
+    made the folder, the set is what it made last; see `manifest`.
 
     Args:
       folder: Folder with audio at any depth; if it has a folder train/, only
@@ -70,7 +71,15 @@ def from_folder(
       FileNotFoundError: The folder does not exist.
       ValueError: The folder holds no usable audio, or fewer than `limit` files.
     """
-    infos, skipped = loader.scan_audio(loader.find_audio(folder))
+    found = loader.find_audio(folder, generated=True)
+    selected = manifest.select(folder, found)
+    if len(selected) < len(found):
+        print(
+            f"{folder}: {len(selected)} of {len(found)} files are used, those "
+            f"that {manifest.FILE} lists",
+            file=sys.stderr,
+        )
+    infos, skipped = loader.scan_audio(selected)
     for path, reason in skipped.items():
         print(f"skipped: {path}: {reason}", file=sys.stderr)
     if skipped:
@@ -130,8 +139,9 @@ class Clips:
 
     Attributes:
       source: The set.
-      probs: Probability of each word, `[num_clips, num_words]`.
-      embeddings: Features of the classifier, `[num_clips, dim]`.
+      probs: Probability of each word, `[num_clips, num_words]`; no columns
+        without a classifier.
+      embeddings: Features of the classifier, `[num_clips, dim]`; likewise.
       log_mels: Log-mel spectrograms of the first thousand clips, as
         `similarity.embed` makes them, `[1000, 16384]`.
       noise: Result of `noise.measure` for each clip, `[num_clips]`.
@@ -146,8 +156,14 @@ class Clips:
     power: np.ndarray
 
 
-def measure(source: Source, word_classifier: classifier.Classifier) -> Clips:
-    """Classifies and measures all clips of a set, chunk by chunk.
+def measure(
+    source: Source, word_classifier: classifier.Classifier | None
+) -> Clips:
+    """Measures all clips of a set, chunk by chunk.
+
+    Args:
+      source: The set.
+      word_classifier: Classifier that hears the clips, if a score needs it.
 
     Raises:
       ValueError: A file cannot be decoded.
@@ -156,9 +172,15 @@ def measure(source: Source, word_classifier: classifier.Classifier) -> Clips:
     log_mels: list[np.ndarray] = []
     num_clips = 0
     for audio in source:
+        probs = embeddings = np.empty([len(audio), 0])
+        if word_classifier:
+            probs, embeddings = classifier.predict_and_embed(
+                word_classifier.model, audio
+            )
         parts.append(
             (
-                *classifier.predict_and_embed(word_classifier.model, audio),
+                probs,
+                embeddings,
                 noise.measure(audio),
                 np.mean(audio.astype(np.float64) ** 2, axis=1),
             )

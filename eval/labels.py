@@ -43,7 +43,7 @@ def find(data_dir: pathlib.Path) -> tuple[list[str], dict[str, Labelled]]:
       FileNotFoundError: The folder does not exist.
       ValueError: The names hold no words, or too few files have one word.
     """
-    roots = {s: data_dir / s for s in SPLITS if (data_dir / s).is_dir()}
+    roots = {s: data_dir / s for s in SPLITS if loader.is_split(data_dir / s)}
     if "train" not in roots:
         roots = {"train": data_dir}
     named = {

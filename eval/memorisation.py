@@ -8,6 +8,7 @@ import soundfile
 
 import loader
 from eval import clips, features, scoring
+from system import atomic
 
 NUM_PAIRS = 10
 
@@ -39,12 +40,11 @@ def write_report(
             ("generated", generated, int(i)),
             ("training", reference, int(outcome.neighbours[i])),
         ):
-            soundfile.write(
-                out_dir / f"{rank:02d}_{name}.wav",
-                loader.to_int16(source.load(at, at + 1)[0]),
-                features.SAMPLE_RATE,
-                "PCM_16",
-            )
+            samples = loader.to_int16(source.load(at, at + 1)[0])
+            with atomic.file(out_dir / f"{rank:02d}_{name}.wav") as draft:
+                soundfile.write(
+                    draft, samples, features.SAMPLE_RATE, "PCM_16", format="WAV"
+                )
 
 
 def _plot(path: pathlib.Path, groups: dict[str, np.ndarray]) -> None:
@@ -59,4 +59,5 @@ def _plot(path: pathlib.Path, groups: dict[str, np.ndarray]) -> None:
     axes.set_xlabel("distance to the nearest training clip (audible log-mel)")
     axes.set_ylabel("share of clips")
     axes.legend()
-    figure.savefig(path, dpi=100)
+    with atomic.file(path) as draft:
+        figure.savefig(draft, dpi=100, format="png")

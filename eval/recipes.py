@@ -1,7 +1,6 @@
 """Trains word classifiers: recipes, the training loop, and the card."""
 
 import dataclasses
-import hashlib
 import pathlib
 import platform
 import sys
@@ -135,10 +134,10 @@ def train(
             for key in rated["valid"]
         },
         "data": str(data_dir),
-        "data_fingerprint": _fingerprint(
+        "data_fingerprint": classifier.fingerprint(
             [audio[name] for name in labels.SPLITS if name in audio]
         ),
-        "fingerprint": _fingerprint(model.get_weights()),
+        "fingerprint": classifier.fingerprint(model.get_weights()),
         "seconds": round(time.monotonic() - started, 1),
         "versions": {
             "python": platform.python_version(),
@@ -255,14 +254,6 @@ def augment(audio: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _gain(decibels: tf.Tensor) -> tf.Tensor:
     """Converts decibels to a factor of amplitude."""
     return 10 ** (decibels / 20)
-
-
-def _fingerprint(arrays: list[np.ndarray]) -> str:
-    """Returns the SHA-256 digest of arrays, in hexadecimal."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
 
 
 class _KeepBest(keras.callbacks.Callback):

@@ -1,6 +1,6 @@
 """Scores audio files of any system with the paper's metrics and later ones.
 
-  python -m eval.score inception --audio_dir A --classifier clf/
+  python -m eval.score inception --audio_dir A
   python -m eval.score all --audio_dir A --reference_dir sc09/ --classifier clf/
 
 Prints a Markdown table with a row for each folder and 95% intervals in
@@ -15,7 +15,7 @@ import sys
 if not __package__:  # started as a script: the package is one folder up
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
-from system import console
+from system import atomic, console
 
 console.quiet_tensorflow()
 
@@ -27,6 +27,7 @@ from typing import Any
 
 import tensorflow as tf
 
+import loader
 from eval import classifier, clips, memorisation, metrics, report, scoring
 
 ALL = "all"
@@ -37,10 +38,10 @@ def find_heldout(reference_dir: pathlib.Path) -> pathlib.Path | None:
     parent = reference_dir
     if reference_dir.name == "train":
         parent = reference_dir.parent
-    elif not (reference_dir / "train").is_dir():
+    elif not loader.is_split(reference_dir / "train"):
         return None
     splits = (parent / name for name in ("test", "valid"))
-    return next((split for split in splits if split.is_dir()), None)
+    return next((split for split in splits if loader.is_split(split)), None)
 
 
 def make_job(arguments: argparse.Namespace) -> scoring.Job:
@@ -83,6 +84,9 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
     job = scoring.Job(names, systems, real, arguments.k, seed)
     if ALL in arguments.metrics:
         lacks = {name: job.lack(name) for name in names}
+        if all(lacks.values()):
+            easiest = min(names, key=job.least)
+            raise ValueError(f"no metric can be computed: {lacks[easiest]}")
         for lack in filter(None, lacks.values()):
             print(f"left out: {lack}", file=sys.stderr)
         names = [name for name in names if not lacks[name]]
@@ -91,12 +95,13 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
 
 def describe(
     job: scoring.Job,
-    word_classifier: classifier.Classifier,
+    word_classifier: classifier.Classifier | None,
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
     """Returns the settings and versions that the scores depend on."""
     return {
-        "classifier": {
+        "classifier": word_classifier
+        and {
             "name": word_classifier.name,
             "fingerprint": word_classifier.card["fingerprint"],
             "accuracy": word_classifier.card["accuracy"],
@@ -118,18 +123,21 @@ def describe(
 
 def main(arguments: argparse.Namespace) -> None:
     """Scores the clips, prints the table and writes the reports."""
-    word_classifier = classifier.load(arguments.classifier)
     job = make_job(arguments)
+    word_classifier = None
+    if job.uses_classifier:
+        word_classifier = classifier.load(arguments.classifier)
     out_dir = arguments.out_dir
     if out_dir:
         out_dir.mkdir(parents=True, exist_ok=True)
     outcomes = scoring.run(job, word_classifier)
     settings = describe(job, word_classifier, arguments)
     line = json.dumps({**settings, "rows": report.rows(outcomes)})
-    table = report.markdown(job.names, outcomes, word_classifier.words)
+    words = word_classifier.words if word_classifier else []
+    table = report.markdown(job.names, outcomes, words)
     print(line if arguments.json else f"{table}\n\n{report.footnote(settings)}")
     if out_dir:
-        (out_dir / "scores.json").write_text(line + "\n")
+        atomic.write(out_dir / "scores.json", f"{line}\n".encode())
     if out_dir and "memorisation" in job.names:
         for i in range(len(arguments.audio_dir)):
             memorisation.write_report(
@@ -173,8 +181,9 @@ def parser() -> console.Parser:
     add(
         "--classifier",
         type=pathlib.Path,
-        required=True,
-        help="folder of a classifier from eval.train_classifier",
+        default=classifier.SHIPPED,
+        help="folder of a classifier from eval.train_classifier; if left out, "
+        "the one in pretrained/classifier, which knows the ten digits",
     )
     add(
         "--n",

@@ -13,7 +13,7 @@ import sys
 if not __package__:  # started as a script: the package is one folder up
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
-from system import console
+from system import atomic, console
 
 console.quiet_tensorflow()
 
@@ -52,7 +52,8 @@ def draw_confusion(
             axes.text(
                 column, row, count, ha="center", va="center", color=colour
             )
-    figure.savefig(path, dpi=100)
+    with atomic.file(path) as draft:
+        figure.savefig(draft, dpi=100, format="png")
 
 
 def main(arguments: argparse.Namespace) -> None:

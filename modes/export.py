@@ -143,13 +143,13 @@ def export(
 def make_card(
     config: config_lib.RunConfig, model: str, form: str, step: int
 ) -> dict[str, Any]:
-    """What one must know to use a file, and may ask about it.
+    """Makes the card of an export: inputs, outputs, rate, words, origin.
 
     Args:
       config: Of the run.
       model: Its name.
       form: A key of `FORMATS`.
-      step: Generator updates behind the weights.
+      step: Generator updates that made the weights.
     """
     sizes = config.model
     # Where the data were is nobody's business elsewhere.

@@ -9,15 +9,17 @@ Words take turns by seed, not by position: of W words, seed s says word s mod W.
 """
 
 import dataclasses
+import hashlib
 import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 import gan as gan_lib
 from audio import write
-from eval import classifier, features
+from eval import classifier, features, manifest
 from modes import latents, phrase, render
 from system import settings
 from training import config as config_lib
@@ -131,7 +133,7 @@ class Request:
         return [f"{self.seed + i:05d}" for i in range(self.num_clips)]
 
     def draw(self, latent_dim: int) -> np.ndarray:
-        """Latent vectors, as many as `points`, `[num_points, latent_dim]`."""
+        """Draws latent vectors by point, `[num_points, latent_dim]`."""
         if self.ends:
             a, b = (latents.sample_z(1, latent_dim, s)[0] for s in self.ends)
             interpolate = latents.INTERPOLATIONS[self.interpolation]
@@ -217,7 +219,9 @@ def generate(
       config: Config of its run.
       request: The clips to generate.
       writing: Format of the files.
-      out_dir: Output folder, created if missing.
+      out_dir: Output folder, created if missing. Single clips are listed in
+        its manifest; interpolations, joined clips and phrases go to folders of
+        these names in it.
       classifier_dir: Folder that `eval.train_classifier` made; None: the
         classifier that `incept` trained. Only read if the request has a label.
 
@@ -252,25 +256,62 @@ def generate(
             f"the classifier {word_classifier.name}"
         )
     names = [clip.name for clip in clips]
-    what = f"{len(clips)} clips"
+    kind = ""
     audio = render.generate_audio(gan.generate, z, labels)
     if request.say:
+        kind = "phrases"
         said = "_".join(request.say)[:MAX_PHRASE_NAME]
         names = [f"{said}_{point}" for point in request.points]
-        what = f"{len(names)} phrases"
         audio = _phrases(audio, len(request.say), rate)
-    if request.concat:
-        ends = (name.replace("/", "_") for name in (names[0], names[-1]))
-        names = ["_to_".join(ends)]
+    elif request.concat:
+        kind = "joined"
+        names = [_joined_name(names, bool(request.ends))]
         audio = iter([render.string_together(list(audio), rate)])
-    for name, samples in zip(names, audio, strict=True):
-        path = out_dir / f"{name}.{writing.format}"
+    elif request.ends:
+        kind = "interpolations"
+    files = [f"{name}.{writing.format}" for name in names]
+    for file, samples in zip(files, audio, strict=True):
+        path = out_dir / kind / file
         path.parent.mkdir(parents=True, exist_ok=True)
         write.write(path, samples, rate, writing)
-    if request.say and len(names) == 1:
-        print(f"step {step}: {path}")
+    kept = 0
+    if not kind:
+        kept = manifest.add(out_dir, files, _made_by(gan, request, writing))
+    if len(files) == 1:
+        print(f"step {step}: {path}{heard}")
     else:
-        print(f"step {step}: {what} in {out_dir}{heard}")
+        what = "phrases" if request.say else "clips"
+        print(f"step {step}: {len(files)} {what} in {out_dir / kind}{heard}")
+    if kept:
+        print(
+            f"clips of other weights or settings that stay in {out_dir} and "
+            f"that scores leave out ({manifest.FILE}): {kept}"
+        )
+
+
+def _joined_name(names: Sequence[str], interpolated: bool) -> str:
+    """Names the file of all clips by its first and last one."""
+    ends = [name.replace("/", "_") for name in (names[0], names[-1])]
+    if interpolated:  # without the numbers of the clips between two seeds
+        ends = [name.rpartition("_")[0] for name in ends]
+    return "_to_".join(dict.fromkeys(ends))
+
+
+def _made_by(
+    gan: gan_lib.GAN, request: Request, writing: write.Writing
+) -> dict[str, Any]:
+    """Describes what clips must have in common to be scored together."""
+    digest = hashlib.sha256()
+    for weight in gan.ema_generator.get_weights():
+        digest.update(weight.tobytes())
+    return {
+        "weights": digest.hexdigest()[:16],
+        "truncation": request.truncation,
+        "words": list(request.words),
+        "label": request.label,
+        "best": request.best,
+        **dataclasses.asdict(writing),
+    }
 
 
 def _phrases(

@@ -3,7 +3,6 @@
 import itertools
 import json
 import pathlib
-import shutil
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,6 +24,7 @@ from training import config as config_lib
 from training import dataset, train_dir
 
 MAX_REAL_CLIPS = 5000  # that the Frechet distance compares with
+OWN_CLASSIFIER = "incept/classifier"  # folder in the train dir
 
 
 class Scorer:
@@ -128,8 +128,10 @@ def incept(
       gan: Built as the config says.
       directory: A train dir; it may be training.
       config: Of its run.
-      classifier_dir: What `eval.train_classifier` made. If left out, one is
-        trained from the names of the training files, in `incept/classifier`.
+      classifier_dir: What `eval.train_classifier` made. If left out, it is the
+        one that comes with the repository; if that one does not know the run's
+        words, one is trained from the names of the training files, in
+        `incept/classifier`.
       num_clips: To score. Latent vectors are drawn once and kept.
       splits: Of the inception score.
       once: Stop after the newest checkpoint there is.
@@ -147,7 +149,11 @@ def incept(
         )
     folder = directory.path / "incept"
     folder.mkdir(exist_ok=True)
-    word_classifier = _find_classifier(classifier_dir, folder, config.data.dir)
+    chosen = classifier_dir or default_classifier(directory, config.data.words)
+    if chosen:
+        word_classifier = classifier.load(chosen)
+    else:
+        word_classifier = _train_classifier(directory, config.data.dir)
     settings = {"n": num_clips, "k": splits, "classifier": word_classifier.name}
     path = folder / "scores.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
@@ -173,8 +179,7 @@ def incept(
             scores = scorer(gan.generate)
             # Differs from the original: the best is a train dir of its own.
             if scores["mean"] > best:
-                shutil.rmtree(folder / "best", ignore_errors=True)
-                draft.rename(folder / "best")
+                atomic.move_folder(draft, folder / "best")
             row = {"step": step, **scores, **settings}
             rows.append(row)
             lines.append(json.dumps(row))
@@ -196,14 +201,40 @@ def incept(
         )
 
 
-def _find_classifier(
-    classifier_dir: pathlib.Path | None, folder: pathlib.Path, data_dir: str
+def default_classifier(
+    directory: train_dir.TrainDir, words: Sequence[str]
+) -> pathlib.Path | None:
+    """Returns the folder of a run's classifier if the user names none.
+
+    Args:
+      directory: The run's train dir.
+      words: Words that the classifier must know; none for clips of any kind.
+
+    Returns:
+      The classifier that `incept` trained for this run, or else the shipped
+      one; None if that one does not know all words.
+    """
+    own = directory.path / OWN_CLASSIFIER
+    if own.exists():
+        return own
+    known = {*classifier.read_card(classifier.SHIPPED)["words"]}
+    return classifier.SHIPPED if known.issuperset(words) else None
+
+
+def _train_classifier(
+    directory: train_dir.TrainDir, data_dir: str
 ) -> classifier.Classifier:
-    """Loads the given classifier, or the one of this run; or trains it."""
-    own = folder / "classifier"
-    if classifier_dir or own.exists():
-        return classifier.load(classifier_dir or own)
-    logging.info("no --incept_classifier: training one on %s", data_dir)
+    """Trains a classifier on a run's data and keeps it in the train dir."""
+    if not data_dir:
+        raise ValueError(
+            "released weights have no training data: give a classifier by "
+            "--incept_classifier"
+        )
+    logging.info(
+        "the classifier that comes with the repository does not know all "
+        "words: training one on %s",
+        data_dir,
+    )
     try:
         result, _ = recipes.train(pathlib.Path(data_dir))
     except (ValueError, FileNotFoundError) as error:
@@ -211,5 +242,5 @@ def _find_classifier(
             f"no classifier can be trained ({error}); give one by "
             "--incept_classifier"
         ) from None
-    result.save(own)
+    result.save(directory.path / OWN_CLASSIFIER)
     return result

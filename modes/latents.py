@@ -1,4 +1,4 @@
-"""Latent vectors: a seed for each, and the ways between two."""
+"""Latent vectors: one for each seed, and paths between two."""
 
 import math
 from collections.abc import Callable
@@ -42,12 +42,12 @@ def rows_of_words(z: np.ndarray, num_labels: int) -> tuple[np.ndarray, ...]:
 
 
 def straight(a: Point, b: Point, share: float) -> Point:
-    """The point at a share of the straight way from a to b."""
+    """Returns the point at a share of the straight line from a to b."""
     return (1 - share) * a + share * b
 
 
 def slerp(a: Point, b: Point, share: float) -> Point:
-    """The point at a share of the arc from a to b around the origin.
+    """Returns the point at a share of the arc from a to b.
 
     The straight way passes nearer by the origin, where clips are tamer.
 

@@ -159,7 +159,7 @@ def _damage(path: str, error: Exception) -> str:
 
 
 def model_of(checkpoint: Checkpoint) -> str:
-    """Whose networks these are: wavegan or specgan.
+    """Returns the model of a checkpoint: wavegan or specgan.
 
     Raises:
       ValueError: Nobody's.
@@ -205,7 +205,7 @@ def settings(checkpoint: Checkpoint) -> Fits:
 
 
 def _upconvs(checkpoint: Checkpoint) -> tuple[str, list[list[int]]]:
-    """Kind of the generator's layers, and the shapes of their kernels."""
+    """Returns the kind of the generator's layers, and their kernels' shapes."""
     pattern = re.compile(rf"G/upconv_(\d+)/({'|'.join(UPSAMPLINGS)})/kernel")
     found = [m for m in map(pattern.fullmatch, checkpoint.shapes) if m]
     layers = {int(m[1]): m[0] for m in found}
@@ -360,7 +360,7 @@ def _take(
 def _count(
     optimizer: keras.optimizers.Optimizer, power: float, otherwise: int
 ) -> int:
-    """Updates behind an optimizer, exactly where that makes a difference.
+    """Returns an optimizer's updates, exactly where that makes a difference.
 
     Args:
       optimizer: Of ours.

@@ -16,7 +16,7 @@ def preview(
     num_clips: int = 32,
     once: bool = False,
 ) -> None:
-    """Makes every new checkpoint heard and seen, by the same latent vectors.
+    """Writes audio and a picture of each new checkpoint, from the same z.
 
     Writes `preview/00000200.wav` (all clips, half a second apart), a picture
     of them (beside real ones, while the data are there) and TensorBoard audio.

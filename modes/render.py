@@ -65,7 +65,7 @@ def write_clips(
 
 
 def num_vectors(num_clips: int, words: Sequence[str]) -> int:
-    """Latent vectors that so many clips are made of, each with all words."""
+    """Returns how many latent vectors make so many clips of all words."""
     return max(1, num_clips // len(words)) if words else num_clips
 
 
@@ -85,7 +85,7 @@ def generate_rows(
 def real_clips(
     config: config_lib.RunConfig, num_columns: int
 ) -> np.ndarray | None:
-    """Real clips for a picture, laid out like those by so many vectors."""
+    """Returns real clips, laid out like those of so many latent vectors."""
     if words := config.data.words:
         shown = _shown_columns(num_columns, words)
         return dataset.real_clips_of_words(config, shown)
@@ -95,13 +95,13 @@ def real_clips(
 def string_together(
     clips: Sequence[np.ndarray] | np.ndarray, sample_rate: int
 ) -> np.ndarray:
-    """One recording of all clips, half a second of silence behind each."""
+    """Joins clips to one recording, half a second of silence after each."""
     gap = np.zeros((sample_rate // 2, clips[0].shape[-1]), np.float32)
     return np.concatenate([part for clip in clips for part in (clip, gap)])
 
 
 def fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
-    """Latent vectors kept in a file, `[num_clips, latent_dim]`."""
+    """Reads latent vectors from a file, or draws and writes them."""
     # Differs from the original: no pickle, which runs what it reads.
     with contextlib.suppress(OSError, ValueError, EOFError):
         # Mapped, a file whose header asks for more than it holds is an error.
@@ -118,8 +118,12 @@ def fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
 def watch(
     gan: gan_lib.GAN, directory: train_dir.TrainDir, once: bool
 ) -> Iterator[int]:
-    """Restores each checkpoint as it comes; yields its step."""
-    if once:
+    """Restores each checkpoint as it comes; yields its step.
+
+    It ends after one if `once`, if the train dir names a step, and if it holds
+    released weights.
+    """
+    if once or directory.step or directory.is_release:
         yield train_dir.restore(gan, directory)
         return
     seen, tried, waiting = -1, -1, False

@@ -2,9 +2,11 @@
 
 import contextlib
 import pathlib
+import tempfile
 
 from absl import logging
 
+import gan as gan_lib
 from digits import synthesizer
 from training import config as config_lib
 from training import (
@@ -35,6 +37,24 @@ def find_audio(
     return config.with_words(found.words), found
 
 
+def _start_from(
+    path: pathlib.Path,
+    model: model_lib.Model,
+    gan: gan_lib.GAN,
+    config: config_lib.RunConfig,
+) -> int:
+    """Gives a GAN the weights of a release or a run; returns their step."""
+    source = train_dir.TrainDir(path)
+    released = source.read_config(model.config)
+    if source.is_release:
+        return weights.load_shared(gan, path, released, config)
+    other = model.build(source, released)
+    step = train_dir.restore(other, source)
+    with tempfile.TemporaryDirectory() as folder:
+        weights.save(other, pathlib.Path(folder), step)
+        return weights.load_shared(gan, pathlib.Path(folder), released, config)
+
+
 def train(
     model: model_lib.Model,
     config: config_lib.RunConfig,
@@ -43,13 +63,13 @@ def train(
     released: pathlib.Path | None = None,
     num_gpus: int = -1,
 ) -> None:
-    """Trains, or continues the run of a train dir.
+    """Trains a model, or continues the run of a train dir.
 
     Args:
       model: The model.
       config: Of the run; the words of its audio files are added.
       directory: A train dir, which need not exist yet.
-      released: Folder of weights that a new run starts from.
+      released: Release or train dir, whose weights a new run starts from.
       num_gpus: GPUs of this machine to use; -1: all; 0: none.
     """
     with distributed.guard():
@@ -66,10 +86,7 @@ def train(
             with strategy.scope():
                 gan = model.build(directory, config)
                 if released and directory.checkpoints.latest_step() is None:
-                    shipped = train_dir.TrainDir(released).read_config(
-                        model.config
-                    )
-                    step = weights.load_shared(gan, released, shipped, config)
+                    step = _start_from(released, model, gan, config)
                     logging.info("starting from %s, step %d", released, step)
                 model_lib.compile_gan(gan, config.train)
             loop.train(gan, directory, config, found)

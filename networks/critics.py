@@ -16,6 +16,11 @@ from networks import fast_conv, replicas, spectral_critic
 Views = list[tf.Tensor]  # the same examples as the input of each critic
 
 
+def num_rows(examples: tf.Tensor) -> Any:
+    """Returns the size of a batch: a number where it is known."""
+    return examples.shape[0] or tf.shape(examples)[0]
+
+
 def with_label(x: Any, label: Any) -> Any:
     """Returns the inputs of a network: x, or x and the labels `[batch]`."""
     if label is None:

@@ -1,4 +1,4 @@
-"""Splits random draws over replicas, and averages tensors over them.
+"""Splits draws over replicas, averages over them, and updates variables.
 
 Replicas are devices that train the same networks, each on its share of every
 batch. Each draws random numbers for the whole batch from the same seed, and
@@ -9,8 +9,10 @@ Outside of a `tf.distribute` strategy there is one replica and no communication.
 
 import contextlib
 import contextvars
+import math
 from collections.abc import Iterator
 
+import keras
 import tensorflow as tf
 
 _parts = contextvars.ContextVar("parts", default=1)
@@ -46,6 +48,24 @@ def mean(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
         return tensors
     here = tf.distribute.get_replica_context()
     return here.all_reduce(tf.distribute.ReduceOp.MEAN, tensors)
+
+
+def apply_gradients(
+    optimizer: keras.optimizers.Optimizer,
+    loss: tf.Tensor,
+    gradients: list[tf.Tensor],
+    variables: list[keras.Variable],
+) -> tf.Tensor:
+    """Updates variables by the mean over replicas of their gradients.
+
+    Returns:
+      The loss; NaN if a gradient is not finite.
+    """
+    finite = tf.math.is_finite(tf.linalg.global_norm(gradients))
+    if count() > 1:  # Keras adds the gradients of all replicas
+        gradients = [gradient / count() for gradient in gradients]
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
+    return tf.where(finite, loss, math.nan)
 
 
 @contextlib.contextmanager

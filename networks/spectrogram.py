@@ -10,12 +10,13 @@ from Modified Short-Time Fourier Transform".
 import dataclasses
 import io
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from system import settings
+from system import atomic, settings
 
 SLICE_LEN = 16384  # samples
 FRAME_LEN = 256  # samples
@@ -77,9 +78,7 @@ class Moments:
         """
         content = io.BytesIO()
         np.savez(content, mean=self.mean, std=self.std)
-        draft = path.with_name(path.name + ".part")
-        draft.write_bytes(content.getvalue())
-        draft.replace(path)
+        atomic.write(path, content.getvalue())
 
     @classmethod
     def load(cls, path: pathlib.Path) -> "Moments":
@@ -197,12 +196,47 @@ def to_audio(
     # silent; the original sets it to its mean.
     magnitude = tf.pad(magnitude, [[0, 0], [0, 0], [0, 1]])
     magnitude = tf.cast(magnitude, tf.complex64)
-    signal = _inverse_stft(magnitude)
-    for _ in range(iterations):
-        guess = _stft(signal)
-        length = tf.maximum(tf.abs(guess), 1e-8)
-        signal = _inverse_stft(magnitude * guess / tf.cast(length, guess.dtype))
+
+    def with_phases_of(spectrum: tf.Tensor) -> tf.Tensor:
+        length = tf.maximum(tf.abs(spectrum), 1e-8)
+        return magnitude * spectrum / tf.cast(length, spectrum.dtype)
+
+    signal = griffin_lim(
+        magnitude, with_phases_of, _stft, _inverse_stft, iterations
+    )
     return tf.clip_by_value(signal, -1.0, 1.0)[..., tf.newaxis]
+
+
+def griffin_lim(
+    spectrum: Any,
+    with_phases_of: Callable[[Any], Any],
+    stft: Callable[[Any], Any],
+    inverse_stft: Callable[[Any], Any],
+    iterations: int,
+) -> Any:
+    """Estimates a signal whose spectrum has given magnitudes.
+
+    Each iteration keeps the phases of the signal's spectrum and replaces its
+    magnitudes. Tensors may be of any library; so may the representation of
+    complex numbers.
+
+    Args:
+      spectrum: The magnitudes, with first phases.
+      with_phases_of: Function that gives the magnitudes the phases of another
+        spectrum.
+      stft: Function from a signal to its spectrum.
+      inverse_stft: Function from a spectrum to the nearest signal.
+      iterations: Number of iterations; 0 keeps the first phases.
+
+    Returns:
+      Signal, as `inverse_stft` returns it.
+
+    Source: Griffin and Lim (1984), section III.
+    """
+    signal = inverse_stft(spectrum)
+    for _ in range(iterations):
+        signal = inverse_stft(with_phases_of(stft(signal)))
+    return signal
 
 
 def _log_magnitude(audio: tf.Tensor) -> tf.Tensor:

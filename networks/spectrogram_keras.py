@@ -74,12 +74,18 @@ def to_audio(
         x = layers.Reshape((frames, 2 * bins))(spectrum)
         return layers.Cropping1D((0, spectrogram_lib.HOP_LEN))(synthesise(x))
 
-    signal = inverse(spectrum)
-    for _ in range(rounds):
-        x = analyse(layers.ZeroPadding1D((0, spectrogram_lib.HOP_LEN))(signal))
-        x = layers.Reshape((frames, bins, 2))(x)
-        phases = layers.UnitNormalization()(x)
-        signal = inverse(layers.Multiply()([magnitude, phases]))
+    def transform(signal: Any) -> Any:
+        x = layers.ZeroPadding1D((0, spectrogram_lib.HOP_LEN))(signal)
+        return layers.Reshape((frames, bins, 2))(analyse(x))
+
+    def with_phases_of(spectrum: Any) -> Any:
+        return layers.Multiply()(
+            [magnitude, layers.UnitNormalization()(spectrum)]
+        )
+
+    signal = spectrogram_lib.griffin_lim(
+        spectrum, with_phases_of, transform, inverse, rounds
+    )
     for layer, kernel in zip((synthesise, analyse), _kernels(), strict=True):
         if layer.built:  # without iterations, the analysis is not used
             layer.set_weights([kernel])

@@ -21,7 +21,7 @@ def _cubic(distance: np.ndarray) -> np.ndarray:
 # For each kind, the weight of an input sample at a signed distance (in input
 # steps) from an output sample, and the input samples that have weights, counted
 # from the one at or before the output sample.
-_KERNELS = {
+KERNELS = {
     "nn": (lambda d: np.where((d <= 0) & (d > -1), 1.0, 0.0), (0,)),
     "linear": (lambda d: np.maximum(0, 1 - np.abs(d)), (0, 1)),
     "cubic": (_cubic, (-1, 0, 1, 2)),
@@ -57,7 +57,7 @@ class Interpolate(keras.layers.Layer):
         Returns:
           Longer signal, `[batch, stride * time, channels]`.
         """
-        kernel, taps = _KERNELS[self.kind]
+        kernel, taps = KERNELS[self.kind]
         before, after = -taps[0], taps[-1]
         time, channels = x.shape[1:]
         x = tf.concat([x[:, :1]] * before + [x] + [x[:, -1:]] * after, axis=1)
@@ -77,30 +77,6 @@ class Interpolate(keras.layers.Layer):
         return tf.reshape(
             tf.stack(phases, axis=2), [-1, self.stride * time, channels]
         )
-
-    def stock(self, x: Any) -> Any:
-        """Computes what `call` computes, by Keras's own layers alone."""
-        if self.kind == "nn":
-            return keras.layers.UpSampling1D(self.stride)(x)
-        kernel, taps = _KERNELS[self.kind]
-        time, channels = x.shape[1:]
-        first = keras.layers.Cropping1D((0, time - 1))(x)
-        last = keras.layers.Cropping1D((time - 1, 0))(x)
-        x = keras.layers.Concatenate(axis=1)(
-            [first] * -taps[0] + [x] + [last] * taps[-1]
-        )
-        # The convolution has one filter for each phase, and treats channels as
-        # columns, so that all channels have the same filters.
-        phases = keras.layers.Conv2D(
-            self.stride, (len(taps), 1), use_bias=False
-        )
-        x = keras.layers.Reshape((*x.shape[1:], 1))(x)
-        x = keras.layers.Permute((1, 3, 2))(phases(x))
-        distances = np.subtract.outer(
-            taps, np.arange(self.stride) / self.stride
-        )
-        phases.set_weights([kernel(distances)[:, None, None]])
-        return keras.layers.Reshape((self.stride * time, channels))(x)
 
     def compute_output_shape(
         self, input_shape: tuple[int | None, ...]
@@ -143,16 +119,6 @@ class Interpolate2D(Interpolate):
             x = super().call(tf.reshape(x, [-1, height, width * channels]))
             x = tf.reshape(x, [-1, self.stride * height, width, channels])
             x = tf.transpose(x, [0, 2, 1, 3])
-        return x
-
-    def stock(self, x: Any) -> Any:
-        """Computes what `call` computes, by Keras's own layers alone."""
-        for _ in range(2):
-            height, width, channels = x.shape[1:]
-            x = keras.layers.Reshape((height, width * channels))(x)
-            x = super().stock(x)
-            x = keras.layers.Reshape((-1, width, channels))(x)
-            x = keras.layers.Permute((2, 1, 3))(x)
         return x
 
     def compute_output_shape(

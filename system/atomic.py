@@ -13,15 +13,35 @@ def write(path: pathlib.Path, content: bytes) -> None:
     Raises:
       OSError: The file cannot be written; an existing file is unchanged.
     """
+    with file(path) as draft:
+        draft.write_bytes(content)
+
+
+@contextlib.contextmanager
+def file(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Gives the path of a file to write, and moves it to `path` afterwards.
+
+    If the context raises, an existing file at `path` is unchanged.
+
+    Args:
+      path: Final path of the file; its folder exists.
+
+    Yields:
+      Path next to it, which ends in `.part`.
+
+    Raises:
+      OSError: The file cannot be written or moved.
+    """
     draft = path.with_name(path.name + ".part")
     try:
-        draft.write_bytes(content)
+        yield draft
         move([draft], [path])
     except OSError as error:
         if error.errno and not error.filename:
             error.filename = str(path)
-        draft.unlink(missing_ok=True)
         raise
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def move(drafts: list[pathlib.Path], paths: list[pathlib.Path]) -> None:
@@ -59,29 +79,49 @@ def folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
       OSError: A folder cannot be written or moved.
     """
     draft = path.with_name(path.name + ".part")
-    old = path.with_name(path.name + ".old")
-    _give_back(old, path)
-    for left in (draft, old):
-        shutil.rmtree(left, ignore_errors=True)
+    _settle(path)
+    shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
         yield draft
-        for part in [*draft.rglob("*"), draft]:
-            flush(part)
-        if path.exists():
-            path.rename(old)
-        draft.rename(path)
-        flush(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
+        move_folder(draft, path)
     finally:
-        _give_back(old, path)
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _give_back(old: pathlib.Path, path: pathlib.Path) -> None:
-    """Moves the old folder back to `path` if there is no new one."""
-    if old.exists() and not path.exists():
-        old.rename(path)
+def move_folder(draft: pathlib.Path, path: pathlib.Path) -> None:
+    """Moves a folder to `path`, flushed to disk; replaces an existing one.
+
+    Args:
+      draft: Folder to move.
+      path: Its new path, in the same folder.
+
+    Raises:
+      OSError: The folder cannot be flushed or moved; an existing one stays.
+    """
+    for part in [*draft.rglob("*"), draft]:
+        flush(part)
+    _settle(path)
+    try:
+        if path.exists():
+            path.rename(_old(path))
+        draft.rename(path)
+        flush(path.parent)
+    finally:
+        _settle(path)
+
+
+def _old(path: pathlib.Path) -> pathlib.Path:
+    """Returns the path of a folder while another one replaces it."""
+    return path.with_name(path.name + ".old")
+
+
+def _settle(path: pathlib.Path) -> None:
+    """Ends an exchange of folders: the old one goes, or back if it is alone."""
+    if path.exists():
+        shutil.rmtree(_old(path), ignore_errors=True)
+    elif _old(path).exists():
+        _old(path).rename(path)
 
 
 def flush(path: pathlib.Path) -> None:

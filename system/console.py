@@ -1,11 +1,18 @@
-"""Runs argparse commands: errors are one line, and TensorFlow logs nothing."""
+"""Runs programs: errors are one line, and TensorFlow logs nothing."""
 
 import argparse
 import contextlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
+
+from absl import logging
+
+Errors = tuple[type[Exception], ...]
+EXPECTED: Errors = (OSError, ValueError, ArithmeticError)
+ONE: Mapping[type[Exception], int] = {Exception: 1}
 
 
 def quiet_tensorflow() -> None:
@@ -51,19 +58,55 @@ class Parser(argparse.ArgumentParser):
         )
 
     def error(self, message: str) -> NoReturn:
-        """Prints the error and how to get help; exits with code 1."""
-        sys.exit(f"{self.prog}: {message} (--help lists what there is)")
+        """Raises a ValueError, which says how to get help."""
+        raise ValueError(f"{message} (--help lists what there is)")
+
+
+def in_one_line(error: Exception) -> str:
+    """Returns the message of an error without line breaks."""
+    return " ".join(str(error).split())
+
+
+@contextlib.contextmanager
+def exit_codes(
+    program: str,
+    errors: Errors = (),
+    *,
+    codes: Mapping[type[Exception], int] = ONE,
+    describe: Callable[[Exception], str] = in_one_line,
+    stopped: str = "",
+) -> Iterator[None]:
+    """Turns the errors and signals of a program into exit codes.
+
+    SIGINT exits with code 130 and SIGTERM with 143. An error is reported in one
+    line, with its traceback if absl logs debug messages.
+
+    Args:
+      program: Name of the program, which begins the line.
+      errors: Errors to report besides OSError, ValueError and ArithmeticError;
+        any other is a bug and keeps its traceback.
+      codes: Exit codes by error, of which the first that fits is taken.
+      describe: Function that returns the line.
+      stopped: Line to print if the program is stopped by SIGINT.
+    """
+    # By default, SIGTERM does not end the first process of a container.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    except KeyboardInterrupt:
+        if stopped:
+            print(f"{program}: {stopped}", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except (*EXPECTED, *errors) as error:
+        logging.debug("", exc_info=True)
+        print(f"{program}: {describe(error)}", file=sys.stderr)
+        sys.exit(next(c for k, c in codes.items() if isinstance(error, k)))
 
 
 def run(parser: Parser, main: Callable[[argparse.Namespace], None]) -> None:
     """Runs a command and reports an error in one line."""
-    arguments = parser.parse_args()
-    try:
-        main(arguments)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (OSError, ValueError, ArithmeticError) as error:
-        sys.exit(f"{parser.prog}: {' '.join(str(error).split())}")
+    with exit_codes(parser.prog):
+        main(parser.parse_args())
 
 
 def positive(text: str) -> int:

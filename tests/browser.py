@@ -1,4 +1,4 @@
-"""The page of `play` in a real browser, for the tests that use it.
+"""Fixtures that open the page of `play` in a real browser.
 
 A module of tests says `pytest_plugins = ["browser"]` for the fixtures.
 """
@@ -24,8 +24,8 @@ from waitress import wasyncore
 
 import gan as gan_lib
 import wavegan
-from benchmarks import clicks
 from modes import play
+from system import browser as browser_lib
 from training import train_dir, weights
 
 # What `play --pretrained` says, in the order of the pads, and at which rate.
@@ -41,9 +41,9 @@ MISSING = (
 @pytest.fixture(scope="session")
 def browser() -> Iterator[sync_api.Browser]:
     """A headless Chromium."""
-    if clicks.find_browser() is None:
+    if browser_lib.find_browser() is None:
         pytest.skip(MISSING)
-    with clicks.browse() as opened:
+    with browser_lib.browse() as opened:
         yield opened
 
 
@@ -66,12 +66,12 @@ def watch(browser: sync_api.Browser, url: str) -> Iterator[sync_api.Page]:
     """Opens a page that must log nothing and ask nobody else."""
     said: list[str] = []
     asked: list[str] = []
-    context = browser.new_context(viewport=clicks.VIEW)
+    context = browser.new_context(viewport=browser_lib.VIEW)
     context.on("console", lambda message: said.append(message.text))
     context.on("weberror", lambda error: said.append(str(error.error)))
     context.on("request", lambda request: asked.append(request.url))
     try:
-        yield clicks.open_page(context, url)
+        yield browser_lib.open_page(context, url)
     finally:
         context.close()
     assert not said
@@ -140,7 +140,7 @@ def struck(page: sync_api.Page, act: Callable[[], object]) -> np.ndarray:
     """What sounds when something is done."""
     before = count(page)
     act()
-    clicks.wait_for_start(page, before + 1)
+    browser_lib.wait_for_start(page, before + 1)
     return heard(page)
 
 

@@ -1,4 +1,4 @@
-"""A look at every call that a training step makes of its two networks."""
+"""Records every call that a training step makes of its two networks."""
 
 from __future__ import annotations
 

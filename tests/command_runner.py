@@ -1,11 +1,14 @@
-"""Starts commands as people do, and looks at what they left."""
+"""Runs the project's commands in processes and checks their output."""
 
 import contextlib
 import ctypes
+import functools
 import json
+import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -38,14 +41,39 @@ def run(
     cwd: pathlib.Path | None = None,
     timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end."""
-    return subprocess.run(
-        command(*args, program=program),
-        cwd=cwd,
-        timeout=timeout,
-        capture_output=True,
+    """Runs a command to its end, in a process of the command server."""
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [pathlib.Path(folder, name) for name in ("out", "err")]
+        for path in outputs:
+            path.touch()
+        argv = command(*args, program=program)
+        request = {
+            "argv": argv[1:],
+            "cwd": str(cwd or pathlib.Path.cwd()),
+            "env": dict(os.environ),
+            "stdout": str(outputs[0]),
+            "stderr": str(outputs[1]),
+            "timeout": timeout,
+        }
+        server = _server()
+        assert server.stdin is not None and server.stdout is not None
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        code = json.loads(server.stdout.readline())
+        texts = [path.read_text() for path in outputs]
+    if code is None:
+        raise subprocess.TimeoutExpired(argv, timeout, *texts)
+    return subprocess.CompletedProcess(argv, code, *texts)
+
+
+@functools.cache
+def _server() -> subprocess.Popen[str]:
+    """Starts the command server of this test process; it ends with it."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "command_server.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         text=True,
-        check=False,
     )
 
 

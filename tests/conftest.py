@@ -1,4 +1,4 @@
-"""What all tests share: a quiet TensorFlow, slow tests last, fixed seeds."""
+"""Shared fixtures: a quiet TensorFlow, slow tests last, fixed seeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytest.register_assert_rewrite("browser")  # tests take its fixtures
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts slow tests behind the others, which keep their order."""
+    """Puts slow tests after the others, which keep their order."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
 
 
@@ -40,7 +40,7 @@ def randomize(rng: np.random.Generator) -> Callable[[Any], Any]:
     """Gives a model random weights, biases and batch-norm averages too.
 
     Fresh models have zero biases, and ones and zeros in their batch norms,
-    behind which many a mistake hides. Signals keep about unit scale.
+    which hide many mistakes. Signals keep about unit scale.
     """
 
     def fill(model: Any) -> Any:

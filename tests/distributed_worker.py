@@ -1,4 +1,4 @@
-"""Trains small GANs by one replica, by two devices or as a worker, and tells.
+"""Trains small GANs on one replica, on two devices or as a worker.
 
   python tests/distributed_worker.py one|two|worker OUT.npz [CASE ...]
 

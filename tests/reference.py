@@ -1,4 +1,4 @@
-"""Slow, obvious NumPy twins of the networks and of what trains them.
+"""NumPy references of the networks, written for reading rather than speed.
 
 Everything here is float64, written from the definitions and for reading: loops
 over filter taps, index arithmetic for the reflections, no fused operation.
@@ -6,7 +6,7 @@ Signals are `[batch, time, channels]`. Twins of the losses, of the gradient
 penalty and of the optimizers are in `reference_training.py`.
 
 Weights come as `model.get_weights()` gives them, in the order of use: kernel
-and bias of each layer; behind it, where there is a batch norm, gamma, beta,
+and bias of each layer; after it, where there is a batch norm, gamma, beta,
 moving mean and moving variance.
 
 Source: arXiv 1802.04208, Appendix D; SAME padding as in TensorFlow.
@@ -46,7 +46,7 @@ def same_padding(length: int, kernel_len: int, stride: int) -> tuple[int, int]:
     """Zeros that TensorFlow's 'SAME' puts (before, behind) a signal.
 
     The output has ceil(length / stride) samples; the zeros that its last
-    window lacks are halved, the odd one goes behind.
+    window lacks are halved, the odd one goes after it.
     """
     out_len = -(-length // stride)
     missing = max((out_len - 1) * stride + kernel_len - length, 0)
@@ -296,8 +296,8 @@ def discriminator(
         weights: `model.get_weights()` of the discriminator.
         config: A `wavegan.WaveGANConfig`.
         x: `[batch, slice_len, channels]`.
-        shifts: Phase shift behind each strided layer but the last; empty: 0.
-        masks: Dropout's factors behind each strided layer, each broadcastable
+        shifts: Phase shift after each strided layer but the last; empty: 0.
+        masks: Dropout's factors after each strided layer, each broadcastable
             to `[batch, time, width]`; empty: 1.
 
     Returns:

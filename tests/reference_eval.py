@@ -1,4 +1,4 @@
-"""Slow, obvious NumPy twins of the evaluation, in float64.
+"""NumPy references of the evaluation, in float64.
 
 Source: the authors' eval/inception/train.py and eval/similarity/feats.py, as
 formulas; TensorFlow's documentation of `linear_to_mel_weight_matrix`.

@@ -1,4 +1,4 @@
-"""NumPy twins of the losses, the gradients and the optimizers.
+"""NumPy references of the losses, the gradients and the optimizers.
 
 The critic's gradients are derived by hand, for a discriminator without batch
 norm: it is piecewise linear in x, so that its gradient by x is linear in the
@@ -76,7 +76,7 @@ LOSSES: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
 
 @dataclasses.dataclass
 class _Pass:
-    """What one forward and backward pass of a critic leaves behind."""
+    """What one forward and backward pass of a critic computes."""
 
     inputs: list[Array]  # of each strided layer, [batch, time, in]
     slopes: list[Array]  # of each leaky ReLU, 1 or 0.2
@@ -240,7 +240,7 @@ class Adam:
     def apply(
         self, variables: Sequence[Array], gradients: Sequence[Array]
     ) -> list[Array]:
-        """The variables behind one more step."""
+        """The variables after one more step."""
         self.steps += 1
         rate = self.rate * np.sqrt(1 - self.beta_2**self.steps)
         rate /= 1 - self.beta_1**self.steps
@@ -270,7 +270,7 @@ class RMSProp:
     def apply(
         self, variables: Sequence[Array], gradients: Sequence[Array]
     ) -> list[Array]:
-        """The variables behind one more step."""
+        """The variables after one more step."""
         result = []
         for i, (variable, g) in enumerate(
             zip(variables, gradients, strict=True)

@@ -1,4 +1,4 @@
-"""Files whole or not at all, and on the disk."""
+"""Tests that files are written whole or not at all, and reach the disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a discriminator hears instead of a clip: each change, and its draws."""
+"""Tests each augmentation of the discriminator's input, and its draws."""
 
 from __future__ import annotations
 

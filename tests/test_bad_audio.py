@@ -1,4 +1,4 @@
-"""What becomes of odd audio: one table, which docs/audio_files.md has too."""
+"""Tests each kind of unusual audio file in docs/audio_files.md."""
 
 import io
 import os

@@ -1,11 +1,15 @@
-"""Bad input on the command line: one line, exit code 1, nothing left."""
+"""Tests bad command lines: one error line, exit code 1, nothing written."""
 
 import pathlib
 from collections.abc import Iterator
 
 import command_runner
 import pytest
+import tensorflow as tf
 import wavs
+
+import train_wavegan
+from commandline import errors
 
 
 @pytest.fixture
@@ -139,3 +143,38 @@ def test_fast_wav_refuses_what_it_would_have_to_convert(
         *args, "--data_fast_wav", "--data_sample_rate=8000"
     )
     command_runner.assert_one_line(done, "--data_fast_wav", "8000 Hz")
+
+
+def test_a_pattern_that_the_shell_expanded_ends_in_a_short_line(
+    tmp_path: pathlib.Path,
+) -> None:
+    files = [f"folder/{i:05}.wav" for i in range(2000)]
+    done = command_runner.run(
+        "train", "run", "--data_dir", *files, cwd=tmp_path
+    )
+    command_runner.assert_one_line(done, "1998 more arguments", "--data_dir")
+    assert len(done.stderr) < 400
+
+
+def test_an_error_within_a_graph_is_described_by_its_cause() -> None:
+    @tf.function
+    def fail(x: tf.Tensor) -> tf.Tensor:
+        with tf.control_dependencies([tf.debugging.assert_less(x, 0.0)]):
+            return tf.identity(x)
+
+    @tf.function
+    def exhaust(size: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(tf.fill([size, size], 1.0) ** 2)
+
+    described = []
+    for function, value in ((fail, 1.0), (exhaust, 1 << 23)):
+        with pytest.raises(tf.errors.OpError) as caught:
+            function(tf.constant(value))
+        described.append(
+            errors.in_one_line(
+                train_wavegan.COMMAND_LINE, "train", caught.value
+            )
+        )
+    assert described[0].startswith("assertion failed"), described
+    assert described[1].startswith("out of memory (OOM when alloc"), described
+    assert "--train_batch_size or --wavegan_dim" in described[1]

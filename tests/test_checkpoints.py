@@ -1,4 +1,4 @@
-"""Checkpoints: whole, sound, newest first, and never silently from zero."""
+"""Tests checkpoints: whole, intact, newest first, no silent restart at 0."""
 
 from __future__ import annotations
 

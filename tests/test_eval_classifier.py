@@ -1,4 +1,4 @@
-"""Features, the classifier and its training, labels, and the noise measure."""
+"""Tests features, the word classifier, labels, and the noise measure."""
 
 import dataclasses
 import json
@@ -151,6 +151,21 @@ def test_a_classifier_is_saved_without_code_and_loads_unchanged(
         classifier.predict(word_classifier.model, audio),
         classifier.predict(loaded.model, audio),
     )
+
+
+def test_a_trained_classifier_is_saved_without_its_optimizer(
+    tmp_path: pathlib.Path,
+) -> None:
+    word_classifier = tiny_classifier.untrained()
+    sizes = []
+    for name in ("fresh", "trained"):
+        word_classifier.save(tmp_path / name)
+        sizes.append((tmp_path / name / "classifier.keras").stat().st_size)
+        word_classifier.model.compile("adam", "mse")
+        word_classifier.model.fit(
+            np.zeros([2, 128, 128]), np.zeros([2, 3]), verbose=0
+        )
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.01)
 
 
 def test_a_missing_or_damaged_classifier_is_refused(

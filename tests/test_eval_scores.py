@@ -1,4 +1,4 @@
-"""Laws of the scores, and their slow twins."""
+"""Tests properties of the scores, and compares them with NumPy references."""
 
 from collections.abc import Callable
 
@@ -252,7 +252,7 @@ def test_a_copy_with_quiet_noise_sounds_near_and_is_far(
 ) -> None:
     at = np.arange(6000) / 16000
     pitches = np.array([[440], [523], [660]])
-    sounds = np.zeros([3, 16384], np.float32)  # digital silence behind them
+    sounds = np.zeros([3, 16384], np.float32)  # digital silence after them
     sounds[:, :6000] = 0.3 * np.sin(2 * np.pi * pitches * at)
     noise = 1e-4 * rng.normal(size=sounds.shape)
     copies = (0.5 * sounds + noise).astype(np.float32)

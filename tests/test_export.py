@@ -1,4 +1,4 @@
-"""Exports: each format heard by its own runtime, and the command line."""
+"""Tests each export format in its own runtime, and the mode's flags."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import sys
 from typing import Any
 
 import command_runner
-import export_runtimes
 import numpy as np
 import pytest
 import tensorflow as tf
-import untrained
-from untrained import SPECGAN
+import untrained_gans
+from untrained_gans import SPECGAN
 
 import wavegan
 from modes import export
@@ -22,7 +21,9 @@ from system import atomic
 from training import config as config_lib
 from training import weights
 
-RUNTIMES = pathlib.Path(export_runtimes.__file__)
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+RUNTIMES = ROOT / "benchmarks/export_runtimes.py"
+NAMES = export.INPUT, export.LABEL
 GANS: dict[str, dict[str, Any]] = {
     "wavegan": {},
     "fancy": {
@@ -47,7 +48,7 @@ def test_networks_beyond_2_gib_are_refused(
     monkeypatch.setattr(export, "MAX_BYTES", 1000)
     for write in (export.write_tflite, export.write_onnx):
         with pytest.raises(ValueError, match="2 GiB.*--format"):
-            write(untrained.build(), tmp_path)
+            write(untrained_gans.build(), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -57,7 +58,7 @@ def test_a_missing_converter_is_named_with_its_remedy(
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     monkeypatch.delitem(sys.modules, "tf2onnx.convert", raising=False)
     with pytest.raises(ValueError, match="tf2onnx.*requirements-export.txt"):
-        export.write_onnx(untrained.build(), tmp_path)
+        export.write_onnx(untrained_gans.build(), tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +68,11 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     for name, fields in GANS.items():
         folder = tmp_path_factory.mktemp(name)
-        model = untrained.build(**fields)
+        model = untrained_gans.build(**fields)
         for weight in model.ema_generator.weights:
             weight.assign(weight + rng.normal(0, 0.1, weight.shape))
-        inputs = untrained.inputs_of(model)
-        named = dict(zip(export_runtimes.NAMES, inputs, strict=False))
+        inputs = untrained_gans.inputs_of(model)
+        named = dict(zip(NAMES, inputs, strict=False))
         np.savez(folder / "inputs.npz", **named)
         for subfolder, write in export.FORMATS.values():
             with atomic.folder(folder / subfolder) as draft:
@@ -110,22 +111,22 @@ def test_its_own_runtime_hears_the_gans_audio(
 def test_a_saved_model_of_bfloat16_says_what_the_run_says(
     tmp_path: pathlib.Path,
 ) -> None:
-    model = untrained.build("bf16")
+    model = untrained_gans.build("bf16")
     export.write_saved_model(model, tmp_path)
-    z = untrained.draw_z()
+    z = untrained_gans.draw_z()
     serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
     ours = model.generate(z).numpy()
     np.testing.assert_allclose(serve(z=tf.constant(z))["G_z"], ours, atol=1e-4)
-    full = untrained.build()
+    full = untrained_gans.build()
     assert np.abs(full.generate(z) - ours).max() > 1e-4
 
 
 def test_a_saved_model_refuses_labels_that_there_are_not(
     tmp_path: pathlib.Path,
 ) -> None:
-    export.write_saved_model(untrained.build(num_labels=3), tmp_path)
+    export.write_saved_model(untrained_gans.build(num_labels=3), tmp_path)
     serve = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
-    z = tf.constant(untrained.draw_z(1))
+    z = tf.constant(untrained_gans.draw_z(1))
     assert serve(z=z, label=tf.constant([2]))["G_z"].shape == (1, 256, 1)
     for label in (-1, 3):
         with pytest.raises(tf.errors.InvalidArgumentError, match="0 to 2"):

@@ -1,4 +1,4 @@
-"""Each file of flags does what it says, for two steps."""
+"""Tests that each flagfile sets what it says and trains for two steps."""
 
 import pathlib
 import re

@@ -1,4 +1,4 @@
-"""The voices, judged by what phonetics measures and with other tools.
+"""Tests the synthesised voices by phonetic measurements.
 
 Pitch is found by autocorrelation, formants by linear prediction.
 """
@@ -146,7 +146,7 @@ def test_shorter_vocal_tract_has_higher_formants(rng: Random) -> None:
 
 
 @pytest.mark.parametrize("word", ["six", "seven"])
-def test_s_is_high_noise_and_the_vowel_behind_it_is_low_tone(
+def test_s_is_high_noise_and_the_vowel_after_it_is_low_tone(
     word: str, rng: Random
 ) -> None:
     for group in ("man", "woman", "child"):

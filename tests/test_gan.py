@@ -1,4 +1,4 @@
-"""The training step: what it draws, what it changes, and that it resumes.
+"""Tests the training step: its draws, its updates, and exact resumption.
 
 The arithmetic of one step is held against twins in test_gan_arithmetic.py.
 """
@@ -142,7 +142,7 @@ def test_draws_depend_on_seed_and_step_alone() -> None:
         assert not np.intersect1d(a, b).size
 
 
-# What a step leaves behind ---------------------------------------------------
+# What a step changes ---------------------------------------------------------
 
 
 @pytest.mark.usefixtures("eagerly")

@@ -1,4 +1,4 @@
-"""One training step, replayed in float64 from what its networks were given.
+"""Replays one training step in float64 from its networks' recorded inputs.
 
 The recording tells the inputs of each call and, by comparison with the twin,
 the phase shifts that it drew. All the rest is computed again.

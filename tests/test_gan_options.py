@@ -1,4 +1,4 @@
-"""What the training step can do beyond the paper."""
+"""Tests the options of the training step that the paper does not have."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STILL = dataclasses.replace(small_gan.SMALL, phaseshuffle=0)
 
 
 def discriminator_after(update: int, **fields: object) -> np.ndarray:
-    """Weights of a discriminator behind one update, the number `update`."""
+    """Weights of a discriminator after one update, the number `update`."""
     interval = fields.pop("penalty_interval", 1)
     model = small_gan.build(
         dataclasses.replace(losses.OBJECTIVES["wgan-gp"], **fields),  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Whole runs: graphs, `fit`, XLA, checkpoints."""
+"""Tests whole runs: graphs, `fit`, XLA, checkpoints."""
 
 from __future__ import annotations
 

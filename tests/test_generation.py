@@ -1,4 +1,4 @@
-"""Clips by seed, walks, the best of many."""
+"""Tests clips by seed, interpolations, and the choice of the best clips."""
 
 import dataclasses
 import pathlib
@@ -99,7 +99,7 @@ def test_the_command_walks_in_any_format(tmp_path: pathlib.Path) -> None:
         *("--rate=11025", "--normalize=peak", f"--out_dir={tmp_path}"),
     )
     assert done.returncode == 0, done.stderr
-    paths = sorted(tmp_path.iterdir())
+    paths = sorted((tmp_path / "interpolations").iterdir())
     clips = generate.Request(ends=(3, 7), steps=3).clips(WORDS)
     assert [path.name for path in paths] == [
         f"{clip.name}.flac" for clip in clips
@@ -120,7 +120,7 @@ def test_the_command_strings_clips_together(tmp_path: pathlib.Path) -> None:
     first, second = (clip.name for clip in request.clips(WORDS))
     first, whole, second = (
         soundfile.read(tmp_path / f"{name}.wav")[0]
-        for name in (first, f"{first}_to_{second}", second)
+        for name in (first, f"joined/{first}_to_{second}", second)
     )
     gap = np.zeros(RATE // 2)
     np.testing.assert_array_equal(
@@ -150,8 +150,16 @@ def test_the_best_of_many_are_kept(tmp_path: pathlib.Path) -> None:
     assert f"{probs.max():.2f} to {np.sort(probs)[-4]:.2f}" in done.stdout
     done = command_runner.run(*PRETRAINED, *flags, "--label=eleven", "--best=4")
     command_runner.assert_one_line(done, "--label", "eleven", word)
-    done = command_runner.run(*PRETRAINED, "--label=one", "--best=4")
+    done = command_runner.run(*PRETRAINED, "--label=owl", "--best=4")
     command_runner.assert_one_line(done, "holds no classifier")
+
+
+def test_the_shipped_classifier_chooses_digits(tmp_path: pathlib.Path) -> None:
+    flags = ("--label=One", "--n=6", "--best=1", f"--out_dir={tmp_path}")
+    done = command_runner.run(*PRETRAINED, "--word=one,two", *flags)
+    assert done.returncode == 0, done.stderr
+    assert "classifier e5cb43e2" in done.stdout
+    assert [path.name[:3] for path in tmp_path.glob("*.wav")] == ["One"]
 
 
 def test_odd_flags_are_named() -> None:

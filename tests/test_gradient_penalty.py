@@ -1,4 +1,4 @@
-"""The gradient penalty: its value and its gradients of second order."""
+"""Tests the gradient penalty: its value and its second-order gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are found, and what their headers tell."""
+"""Tests which audio files are found, and how their headers are read."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""The mode `import`: from their checkpoint to clips and more training."""
+"""Tests the mode `import`: from the authors' checkpoint to more training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mode that scores checkpoints as they come."""
+"""Tests the mode that scores checkpoints while a run trains."""
 
 import dataclasses
 import json
@@ -113,32 +113,57 @@ def nameless(
     [
         ({"num_clips": 19, "splits": 2}, "--incept_n is 19"),
         ({"splits": 0}, "--incept_k=0"),
-        ({}, "holds no word.*--incept_classifier"),
+        ({"words": ("kick", "snare")}, "holds no word.*--incept_classifier"),
         ({"classifier_dir": pathlib.Path("nowhere")}, "train_classifier"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(
     nameless: train_dir_lib.TrainDir, settings: dict[str, Any], words: str
 ) -> None:
+    config = nameless.read_config(wavegan.WaveGANConfig)
+    config = config.with_words(settings.pop("words", ()))
     with pytest.raises((ValueError, FileNotFoundError), match=words):
         incept.incept(
-            small_gan.build(),
-            nameless,
-            nameless.read_config(wavegan.WaveGANConfig),
-            once=True,
-            **settings,
+            small_gan.build(), nameless, config, once=True, **settings
         )
 
 
-def test_a_refusal_is_one_line(nameless: train_dir_lib.TrainDir) -> None:
-    done = command_runner.run("incept", nameless.path, "--once")
+def test_a_refusal_is_one_line(tmp_path: pathlib.Path) -> None:
+    tiny_classifier.write_tones(tmp_path / "tones", 2)
+    command_runner.run(
+        *("train", tmp_path / "t", f"--data_dir={tmp_path / 'tones'}", *TINY),
+        *("--data_labels=words", "--train_max_steps=1"),
+    )
+    done = command_runner.run("incept", tmp_path / "t", "--once")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
         "train_wavegan.py: no classifier can be trained"
     )
 
 
-def test_a_missing_classifier_is_trained_once(
+def test_a_run_without_words_is_scored_by_the_shipped_classifier(
+    nameless: train_dir_lib.TrainDir,
+) -> None:
+    done = command_runner.run("incept", nameless.path, *INCEPT)
+    assert done.returncode == 0, done.stderr
+    assert "classifier e5cb43e2 (99.7% on valid)" in done.stdout
+    assert not (nameless.path / "incept/classifier").exists()
+
+
+def test_the_shipped_classifier_is_the_default_for_words_it_knows(
+    tmp_path: pathlib.Path,
+) -> None:
+    directory = train_dir_lib.TrainDir(tmp_path)
+    for words in ((), ("two", "zero")):
+        chosen = incept.default_classifier(directory, words)
+        assert chosen == classifier.SHIPPED
+    assert incept.default_classifier(directory, ("two", "owl")) is None
+    (tmp_path / "incept/classifier").mkdir(parents=True)
+    chosen = incept.default_classifier(directory, ("two",))
+    assert chosen == tmp_path / "incept/classifier"
+
+
+def test_a_classifier_of_other_words_is_trained_once(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hasty = dataclasses.replace(
@@ -148,7 +173,7 @@ def test_a_missing_classifier_is_trained_once(
     tiny_classifier.write_tones(tmp_path / "tones", 12)
     command_runner.run(
         *("train", tmp_path / "t", f"--data_dir={tmp_path / 'tones'}", *TINY),
-        "--train_max_steps=1",
+        *("--data_labels=words", "--train_max_steps=1"),
     )
     directory = train_dir_lib.TrainDir(tmp_path / "t")
     config = directory.read_config(wavegan.WaveGANConfig)

@@ -1,4 +1,4 @@
-"""Released weights of a model that knows words: kept whole, and built upon."""
+"""Tests released weights of models with labels, and training from them."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def released(
     folder = tmp_path_factory.mktemp("released") / "r"
     gan = train_wavegan.MODEL.build(directory)
     config = config_of(directory)
-    release_lib.release(gan, directory, config, num_clips=3, out_dir=folder)
+    release_lib.release(
+        gan, directory, config, model="wavegan", num_clips=3, out_dir=folder
+    )
     return train_dir.TrainDir(
         shutil.copytree(folder, folder.with_name("moved"))
     )
@@ -104,6 +106,7 @@ def test_a_release_knows_all_networks_and_the_words(
         f"{CRITIC}.npz",
         "samples.wav",
         "samples.png",
+        "README.md",
     }
     config = json.loads((released.path / "config.json").read_text())
     assert config["data"]["words"] == list(WORDS)

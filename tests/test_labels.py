@@ -1,4 +1,4 @@
-"""Class labels: what the networks make of them, in training and on disk."""
+"""Tests class labels: in the networks, in training and on disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import small_gan
 import tensorflow as tf
-import untrained
+import untrained_gans
 
 import gan
 import losses
@@ -318,7 +318,7 @@ def test_specgan_learns_labels(rng: Random) -> None:
         specgan.build_discriminator(config),
         latent_dim=3,
         critic_steps=1,
-        moments=untrained.MOMENTS,
+        moments=untrained_gans.MOMENTS,
         iterations=1,
         ema_decay=0.9,
     )

@@ -1,4 +1,4 @@
-"""The picture of how a run learnt."""
+"""Tests the plot of learning curves."""
 
 import json
 import pathlib

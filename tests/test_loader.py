@@ -1,4 +1,4 @@
-"""The stream of slices against slow slicers: cuts, order, caches, graph."""
+"""Tests the stream of slices against slow slicers: cuts, order, caches."""
 
 import pathlib
 import struct

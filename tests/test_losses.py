@@ -1,4 +1,4 @@
-"""Losses and optimizers, against their twins and by their laws."""
+"""Tests losses and optimizers, against references and by properties."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom."""
+"""Tests that the notebook runs from top to bottom."""
 
 import base64
 import io

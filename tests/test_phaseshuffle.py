@@ -1,4 +1,4 @@
-"""Laws of phase shuffle, against the twin and against its own definition."""
+"""Tests phase shuffle by its properties and against a NumPy reference."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def test_parts_are_shuffled_as_in_calls_of_their_own(per_example: bool) -> None:
         got = together(x, training=True)
     np.testing.assert_array_equal(got, tf.concat(want, 0))
     assert len(np.unique(shifts_of(np.asarray(got)))) > 1, "all moved alike"
-    np.testing.assert_array_equal(  # behind the block, all is as before
+    np.testing.assert_array_equal(  # after the block, all is as before
         together(x, training=True), apart(x, training=True)
     )
 

@@ -1,4 +1,4 @@
-"""Words trimmed, and joined with pauses."""
+"""Tests the trimming of words and their joining with pauses."""
 
 import numpy as np
 import pytest

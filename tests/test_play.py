@@ -1,4 +1,4 @@
-"""What the page of `play` is served with, and what is refused."""
+"""Tests what the server of `play` serves and what it refuses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import small_gan
 import tensorflow as tf
-from asking import PORT, RATE, URL, Client, assert_refused, clip_of, get
+from http_client import PORT, RATE, URL, Client, assert_refused, clip_of, get
 
 import gan as gan_lib
 import wavegan

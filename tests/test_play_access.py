@@ -1,4 +1,4 @@
-"""The page of `play` in a real browser: for everybody, on every generator."""
+"""Tests the page of `play` in a browser: accessibility, all generators."""
 
 from __future__ import annotations
 

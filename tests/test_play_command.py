@@ -1,4 +1,4 @@
-"""The command `play`: where it listens, what it withstands, how it ends."""
+"""Tests the command `play`: address, load, shutdown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page of `play` in a real browser: what is heard, saved and kept."""
+"""Tests the page of `play` in a browser: what it plays and remembers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from playwright import sync_api
 
-from benchmarks import clicks
+from system import browser as headless
 
 pytestmark = pytest.mark.slow
 pytest_plugins = ["browser"]
@@ -142,7 +142,7 @@ def test_the_sequencer_keeps_time(page: sync_api.Page) -> None:
     for step in (0, 3, 8):
         page.locator(".step").nth(step).click()
     page.locator("#run").click()
-    clicks.wait_for_start(page, 7)
+    headless.wait_for_start(page, 7)
     page.locator("#run").click()
     starts = page.evaluate("window.starts.map(({ when, now }) => [when, now])")
     when, now = np.array(starts[:7]).T
@@ -221,7 +221,7 @@ def test_an_odd_address_is_a_new_page(
 def test_a_program_that_stopped_is_told_of(
     browser: sync_api.Browser, url: str
 ) -> None:
-    page = clicks.open_page(browser, url)
+    page = headless.open_page(browser, url)
     page.route("**/clip*", lambda route: route.abort())
     page.locator("#fresh").click()
     sync_api.expect(page.locator("#status")).to_contain_text("start it again")

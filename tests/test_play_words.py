@@ -1,4 +1,4 @@
-"""What `play` serves of a generator that knows words."""
+"""Tests what `play` serves for a generator with labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import urllib.parse
 import numpy as np
 import pytest
 import small_gan
-from asking import PORT, RATE, Client, assert_refused, clip_of, get
+from http_client import PORT, RATE, Client, assert_refused, clip_of, get
 
 import gan as gan_lib
 from modes import latents, play

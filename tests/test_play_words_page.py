@@ -1,4 +1,4 @@
-"""The page of `play` in a real browser, on a generator that knows words."""
+"""Tests the page of `play` in a browser, for a generator with labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that travel, and those that come with the program."""
+"""Tests float16 weight files, and the weights in pretrained/."""
 
 import dataclasses
 import hashlib
@@ -17,6 +17,7 @@ from command_runner import EMA
 
 import train_wavegan
 import wavegan
+from eval import classifier
 from modes import generate, latents, render
 from training import dataset, train_dir
 from training import weights as weights_lib
@@ -163,14 +164,27 @@ def test_its_files_are_small_and_all_there() -> None:
     }
     spectral = {f"{critic.name}.npz" for critic in GAN.spectral_critics}
     for folder, expected in (
-        (FOLDER, common | spectral | {"specgan"}),
+        (FOLDER, common | spectral | {"specgan", "classifier"}),
         (FOLDER / "specgan", common | {"moments.npz"}),
+        (
+            classifier.SHIPPED,
+            {"classifier.keras", "card.json", "confusion.png", "README.md"},
+        ),
     ):
         assert {path.name for path in folder.iterdir()} == expected
         sizes = [p.stat().st_size for p in folder.iterdir() if p.is_file()]
         assert max(sizes) < 16 * 2**20
         card = (folder / "README.md").read_text()
         assert "CC BY-SA 4.0" in card and "Free Spoken Digit Dataset" in card
+
+
+def test_the_shipped_classifier_has_the_fingerprint_of_its_card() -> None:
+    shipped = classifier.load(classifier.SHIPPED)
+    assert shipped.name == "e5cb43e2 (99.7% on valid)"
+    weights = shipped.model.get_weights()
+    assert classifier.fingerprint(weights) == shipped.card["fingerprint"]
+    sizes = [path.stat().st_size for path in classifier.SHIPPED.iterdir()]
+    assert sum(sizes) < 4e6
 
 
 def test_it_says_the_same_in_another_process(tmp_path: pathlib.Path) -> None:
@@ -194,7 +208,7 @@ def test_it_says_the_same_in_another_process(tmp_path: pathlib.Path) -> None:
 
 
 def test_its_clips_are_words_not_hum(tmp_path: pathlib.Path) -> None:
-    """Loud somewhere, silent behind the word, and unlike one another."""
+    """Loud somewhere, silent after the word, and unlike one another."""
     weights_lib.load(GAN, FOLDER)
     z = latents.sample_z(16, GAN.latent_dim, seed=0)
     labels = dataset.labels_in_turn(16, GAN.num_labels)

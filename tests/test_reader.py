@@ -1,4 +1,4 @@
-"""Files that break while they are streamed: which slices come instead."""
+"""Tests which slices replace those of a file that fails while streamed."""
 
 import os
 import pathlib

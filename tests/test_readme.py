@@ -1,4 +1,4 @@
-"""The README and the pages of docs/ agree with the code."""
+"""Tests that the README and the pages of docs/ agree with the code."""
 
 import importlib
 import pathlib
@@ -18,7 +18,8 @@ from digits import synthesizer
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-PAGES = [README, *DOCS, ROOT / "pretrained/README.md"]
+CARDS = sorted((ROOT / "pretrained").rglob("README.md"))
+PAGES = [README, *DOCS, *CARDS]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text() for path in PAGES}
 LAYOUT = TEXTS["docs/code.md"].split("```\n")[1]
 FOLDERS = (
@@ -122,8 +123,7 @@ def test_commands_parse(
             parser.parse_args(rest[1:])
     elif program in ("train_wavegan.py", "train_specgan.py"):
         command_line = importlib.import_module(program[:-3]).COMMAND_LINE
-        pair = re.sub(r"--interpolate (\d+) ", r"--interpolate=\1,", command)
-        arguments = shlex.split(pair, comments=True)[1:]
+        arguments = program_lib.for_parser([program, *rest])
         values = flags_of(command_line)
         mode, *train_dir = values(arguments)[1:]
         if mode != "MODE":

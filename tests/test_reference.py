@@ -1,4 +1,4 @@
-"""The twins themselves, against TensorFlow's operations and differences."""
+"""Tests the NumPy references against TensorFlow and finite differences."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_twin_upsamplings_are_tf1s(
     ("length", "kernel_len", "stride", "padding"),
     [(16384, 25, 4, (10, 11)), (64, 25, 2, (11, 12)), (99, 512, 1, (255, 256))],
 )
-def test_same_padding_puts_the_odd_zero_behind(
+def test_same_padding_puts_the_odd_zero_last(
     length: int, kernel_len: int, stride: int, padding: tuple[int, int]
 ) -> None:
     assert reference.same_padding(length, kernel_len, stride) == padding

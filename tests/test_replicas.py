@@ -1,4 +1,4 @@
-"""Several devices learn what one learns."""
+"""Tests that training on several devices equals training on one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The config of a run: one object, made from flags or from config.json."""
+"""Tests the config of a run, made from flags or from config.json."""
 
 import dataclasses
 import json
@@ -197,13 +197,13 @@ NAMES = {
         data_num_channels data_overlap_ratio data_pad_end data_prefetch_gpu_num
         data_sample_rate data_slice_len deterministic format incept_classifier
         incept_k incept_n interpolate interpolation label n normalize num_gpus
-        once out_dir port precision pretrained preview_n rate say seed steps
-        train_augment train_batch_size train_decay_steps
-        train_disc_learning_rate train_ema_decay train_jit
-        train_learning_rate train_max_steps train_penalty_interval
-        train_penalty_weight train_save_secs train_summary_secs truncation
-        wavegan_batchnorm wavegan_dim wavegan_disc_dropout
-        wavegan_disc_nupdates wavegan_disc_phaseshuffle
+        once out_dir port precision pretrained preview_n rate say seed step
+        steps train_augment train_batch_size train_decay_steps
+        train_disc_learning_rate train_ema_decay train_jit train_keep
+        train_keep_every_secs train_learning_rate train_max_steps
+        train_penalty_interval train_penalty_weight train_save_secs
+        train_summary_secs truncation wavegan_batchnorm wavegan_dim
+        wavegan_disc_dropout wavegan_disc_nupdates wavegan_disc_phaseshuffle
         wavegan_disc_phaseshuffle_per_example wavegan_genr_fade_len
         wavegan_genr_pp wavegan_genr_pp_len wavegan_genr_upsample
         wavegan_kernel_len wavegan_latent_dim wavegan_loss
@@ -211,17 +211,16 @@ NAMES = {
     """,
     "specgan": """
         best checkpoint concat data_cache data_dir data_fast_wav
-        data_first_slice data_labels data_max_bad data_moments_fp
-        data_normalize data_overlap_ratio data_pad_end data_prefetch_gpu_num
-        data_sample_rate deterministic format incept_classifier incept_k
-        incept_n interpolate interpolation label n normalize num_gpus once
-        out_dir port precision pretrained preview_n rate say seed
-        specgan_batchnorm
-        specgan_dim specgan_disc_dropout specgan_disc_nupdates
-        specgan_disc_phaseshuffle specgan_genr_upsample specgan_kernel_len
-        specgan_latent_dim specgan_loss specgan_ngl steps train_augment
-        train_batch_size train_decay_steps train_disc_learning_rate
-        train_ema_decay train_jit train_learning_rate train_max_steps
+        data_first_slice data_labels data_max_bad data_moments_fp data_normalize
+        data_overlap_ratio data_pad_end data_prefetch_gpu_num data_sample_rate
+        deterministic format incept_classifier incept_k incept_n interpolate
+        interpolation label n normalize num_gpus once out_dir port precision
+        pretrained preview_n rate say seed specgan_batchnorm specgan_dim
+        specgan_disc_dropout specgan_disc_nupdates specgan_disc_phaseshuffle
+        specgan_genr_upsample specgan_kernel_len specgan_latent_dim specgan_loss
+        specgan_ngl step steps train_augment train_batch_size train_decay_steps
+        train_disc_learning_rate train_ema_decay train_jit train_keep
+        train_keep_every_secs train_learning_rate train_max_steps
         train_penalty_interval train_penalty_weight train_save_secs
         train_summary_secs truncation word
     """,
@@ -237,17 +236,17 @@ def test_flags_keep_their_names(command_line: flags_lib.CommandLine) -> None:
 # What modes use besides the settings of a run, or of these.
 USES = {
     "train": {"num_gpus", "pretrained", "data_moments_fp"},
-    "preview": {"preview_n", "once"},
+    "preview": {"preview_n", "once", "step"},
     "incept": {"incept_n", "incept_k", "incept_classifier", "once"},
     "generate": {
         *("n", "seed", "word", "say", "interpolate", "steps", "interpolation"),
         *("truncation", "label", "best", "incept_classifier", "concat"),
-        *("format", "rate", "normalize", "out_dir", "pretrained"),
+        *("format", "rate", "normalize", "out_dir", "pretrained", "step"),
     },
-    "play": {"port", "pretrained"},
-    "export": {"format", "out_dir", "pretrained"},
-    "infer": {"out_dir", "pretrained"},
-    "release": {"preview_n", "out_dir"},
+    "play": {"port", "pretrained", "step"},
+    "export": {"format", "out_dir", "pretrained", "step"},
+    "infer": {"out_dir", "pretrained", "step"},
+    "release": {"preview_n", "out_dir", "step"},
     "import": {"checkpoint", "data_moments_fp"},
     "moments": {
         *("data_moments_fp", "data_dir", "data_sample_rate"),

@@ -1,4 +1,4 @@
-"""The face `sc09.py`, as started from a shell: data sets and error lines."""
+"""Tests the command line of `sc09.py`: data sets and error lines."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_archive_with_too_much_in_it_is_refused(
     done = fake_speech_commands.run(
         *("download", "sc09", *fake_speech_commands.download_args(server)),
         cwd=tmp_path,
-        patch=f"sc09.{cap}",
+        patch=f"sc09.speech_commands.{cap}",
     )
     fake_speech_commands.assert_one_line(done, "speech.tar.gz", "too large")
     assert fake_speech_commands.names_in(tmp_path) == {"speech.tar.gz"}

@@ -1,4 +1,4 @@
-"""`sc09.py download` over networks that cut, and servers that err."""
+"""Tests `sc09.py download` with broken connections and faulty servers."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ def test_full_disk_is_seen_before_anything_is_fetched(
     server = serve(fake_speech_commands.pack(fake_speech_commands.contents()))
     patch = "import collections\n"
     patch += "usage = collections.namedtuple('usage', 'free')(1000)\n"
-    patch += "sc09.shutil.disk_usage = lambda path: usage"
+    patch += "sc09.speech_commands.shutil.disk_usage = lambda path: usage"
     done = fake_speech_commands.run(
         "download",
         "sc09",
@@ -234,7 +234,8 @@ def test_official_archive_must_have_the_official_counts(
 ) -> None:
     server = serve(fake_speech_commands.pack(fake_speech_commands.contents()))
     args = fake_speech_commands.download_args(server)
-    patch = f"sc09.SHA256 = {args[1].split('=')[1]!r}"
+    sha256 = args[1].split("=")[1]
+    patch = f"sc09.speech_commands.SHA256 = {sha256!r}"
     done = fake_speech_commands.run(
         "download", "sc09", *args, cwd=tmp_path, patch=patch
     )

@@ -1,4 +1,4 @@
-"""Settings: their types, their bounds, and what an error says."""
+"""Tests settings: types, bounds and error messages."""
 
 import dataclasses
 import math

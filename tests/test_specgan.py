@@ -1,4 +1,4 @@
-"""The two networks of SpecGAN against slow NumPy twins of their own."""
+"""Tests the two networks of SpecGAN against NumPy references."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def generate(model: Any, config: Any, z: Array, training: bool) -> Array:
 def score(
     model: Any, config: Any, x: Array, shifts: Sequence[int] = (0, 0, 0, 0)
 ) -> Array:
-    """Scores, `[batch]`, if time moves by `shifts` behind the layers."""
+    """Scores, `[batch]`, if time moves by `shifts` after the layers."""
     weights = model.get_weights()
     for i in range(5):
         kernel, bias = take(weights, 2)
@@ -173,7 +173,7 @@ def test_with_ones_for_weights_layers_count_their_taps(rng: Random) -> None:
     twin = score(model, config, x)
     assert reference.relative_error(model(x), twin) < CLOSE
     model = specgan.build_generator(config)
-    # Small ones, behind which tanh can still be undone.
+    # Small ones, for which tanh can still be undone.
     model.set_weights([np.full_like(w, 0.01) for w in model.get_weights()])
     z = rng.uniform(-1, 1, (2, 3)).astype(np.float32)
     twin = np.arctanh(generate(model, config, z, training=False))
@@ -187,7 +187,7 @@ def impulse_response(layer: Any, size: int, at: int) -> Array:
     return np.asarray(layer(x))[0, :, :, 0]
 
 
-def test_strided_layer_pads_one_before_and_two_behind() -> None:
+def test_strided_layer_pads_one_before_and_two_after() -> None:
     model = specgan.build_discriminator(config_of(dim=1))
     taps = np.arange(1, 26, dtype=np.float32).reshape(5, 5)
     layer = model.get_layer("downconv_0")

@@ -1,4 +1,4 @@
-"""SpecGAN between audio and audio."""
+"""Tests SpecGAN's training, from audio to audio."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_it_learns_the_spectrograms_of_the_audio(
         np.any(old != new)
         for old, new in zip(before, model.trainable_variables, strict=True)
     ]
-    assert np.mean(moved) > 0.7  # a bias behind which all is normed may rest
+    assert np.mean(moved) > 0.7  # a bias before a normalisation may stay
 
 
 def test_it_is_heard_through_griffin_and_lim(rng: Random) -> None:

@@ -1,4 +1,4 @@
-"""Discriminators of log-magnitude spectrograms beside the waveform's."""
+"""Tests the discriminators of log-magnitude spectrograms."""
 
 from __future__ import annotations
 
@@ -261,7 +261,12 @@ def test_a_release_holds_them(tmp_path: pathlib.Path) -> None:
     model, other = build(), build(seed=1)
     directory.checkpoints.save(model, 1)
     release_lib.release(
-        model, directory, config, num_clips=2, out_dir=tmp_path / "release"
+        model,
+        directory,
+        config,
+        model="wavegan",
+        num_clips=2,
+        out_dir=tmp_path / "release",
     )
     assert weights_lib.load(other, tmp_path / "release") == 1
     for ours, theirs in zip(

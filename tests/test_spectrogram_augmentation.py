@@ -1,4 +1,4 @@
-"""What SpecGAN's discriminator sees instead of a spectrogram."""
+"""Tests the augmentation of SpecGAN's spectrograms."""
 
 from __future__ import annotations
 

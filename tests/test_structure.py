@@ -1,4 +1,4 @@
-"""Rules of the source files that neither import-linter nor ruff can check."""
+"""Tests rules of source files that import-linter and ruff cannot check."""
 
 from __future__ import annotations
 
@@ -63,8 +63,17 @@ def test_no_module_has_a_name_that_says_nothing(path: pathlib.Path) -> None:
     assert not {"utils", "helpers", "common"} & {path.stem, *path.parent.parts}
 
 
+# Neither folder is a package of import-linter's.
+def test_tests_and_benchmarks_do_not_import_each_other() -> None:
+    for path in TESTS:
+        assert "benchmarks" not in packages_of(path), path
+    for path in BENCHMARKS:
+        ours = {"tests", *(test.stem for test in TESTS)}
+        assert not ours & packages_of(path), path
+
+
 # S301 sees pickle itself; NumPy would call it from within.
-@each([p for p in [*PROJECT, *TESTS] if p.name != "test_strangers.py"])
+@each([p for p in [*PROJECT, *TESTS] if p.name != "test_untrusted_files.py"])
 def test_numpy_reads_no_pickle(path: pathlib.Path) -> None:
     for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.keyword) and node.arg == "allow_pickle":

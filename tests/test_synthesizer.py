@@ -1,4 +1,4 @@
-"""The recordings of synthesised digits, and the data set on disk."""
+"""Tests the recordings of synthesised digits, and the data set on disk."""
 
 from __future__ import annotations
 

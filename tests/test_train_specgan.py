@@ -1,4 +1,4 @@
-"""SpecGAN's command line, from an empty folder to clips."""
+"""Tests SpecGAN's command line, from an empty folder to clips."""
 
 import functools
 import pathlib

@@ -1,4 +1,4 @@
-"""The command line as people use it: real processes, real files."""
+"""Tests the command line in real processes, on real files."""
 
 import json
 import pathlib

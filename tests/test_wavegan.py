@@ -1,4 +1,4 @@
-"""The two networks against their NumPy twins, and what DESIGN fixes of them."""
+"""Tests both networks against NumPy references, and the golden numbers."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def impulse_response(layer: Any, length: int, at: int) -> np.ndarray:
     return np.asarray(layer(x))[0, :, 0]
 
 
-def test_strided_layer_pads_ten_before_and_eleven_behind() -> None:
+def test_strided_layer_pads_ten_before_and_eleven_after() -> None:
     config = config_of(dim=1, kernel_len=25)
     model = wavegan.build_discriminator(config)
     layer = model.get_layer("downconv_0")
@@ -299,7 +299,7 @@ def test_transposed_layer_starts_ten_before_its_sample() -> None:
     np.testing.assert_allclose(y, expected, atol=1e-5)
 
 
-def test_post_filter_pads_255_before_and_256_behind() -> None:
+def test_post_filter_pads_255_before_and_256_after() -> None:
     config = config_of(post_filter_len=512)
     layer = wavegan.build_generator(config).get_layer("pp_filt")
     taps = np.arange(1, 513, dtype=np.float32)

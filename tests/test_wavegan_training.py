@@ -1,4 +1,4 @@
-"""The networks in training: shuffles, dropout, averages, gradients, files."""
+"""Tests networks in training: phase shuffle, dropout, averages, gradients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Words of files as labels: which file says what, and what a run is fed."""
+"""Tests how words in file names become labels."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import wavs
-from test_corpus import Replicas, config_of
+from test_dataset import Replicas, config_of
 
 import loader
 import wavegan

@@ -60,9 +60,9 @@ class Run:
       path: Of the checkpoint.
       z: Latent vectors, `[batch, latent_dim]`.
       examples: G(z) of it.
-      real: Real examples, which both updates behind the checkpoint saw.
+      real: Real examples, which both updates before the checkpoint saw.
       scores: D of them.
-      weights: Behind one more update of D, then one of G; by name.
+      weights: After one more update of D, then one of G; by name.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""Audio files for tests, and slow slicers to hold the loader against."""
+"""Writes audio files for tests, and cuts them by slow reference slicers."""
 
 import contextlib
 import ctypes

@@ -1,4 +1,4 @@
-"""Which variables a network has: names and shapes, in their order."""
+"""Lists the names and shapes of the networks' variables, in their order."""
 
 from __future__ import annotations
 

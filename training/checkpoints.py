@@ -1,4 +1,4 @@
-"""Checkpoints: flushed, renamed into place, with checksums, newest sound first.
+"""Checkpoints: written atomically, with checksums, restored newest valid first.
 
 `ckpt-STEP.index`, `ckpt-STEP.data-*` are TensorFlow's; `ckpt-STEP.sha256` is
 what `sha256sum -c` reads.
@@ -20,7 +20,7 @@ from absl import logging
 import gan as gan_lib
 from system import atomic
 
-KEPT = 3  # of a run's checkpoints, the newest
+KEPT = 3  # checkpoints of a run, unless it says otherwise
 
 
 class CorruptError(ValueError):
@@ -31,28 +31,33 @@ class Checkpoints:
     """The checkpoints of one run.
 
     Args:
-      folder: Where they are; made by the first `save`.
+      folder: Their folder; the first `save` makes it.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
 
     def steps(self) -> list[int]:
-        """Steps of all checkpoints there are, in order."""
+        """Returns the steps of all checkpoints, in order."""
         return self._find_steps("index")
 
     def latest_step(self) -> int | None:
-        """Step of the newest checkpoint, or None."""
+        """Returns the step of the newest checkpoint, or None."""
         return max(self.steps(), default=None)
 
     def path(self, step: int) -> str:
-        """Path of a checkpoint as TensorFlow wants it."""
+        """Returns the path of a checkpoint as TensorFlow expects it."""
         return str(self.folder / f"ckpt-{step}")
 
-    def save(self, gan: gan_lib.GAN, step: int) -> None:
+    def save(self, gan: gan_lib.GAN, step: int, keep: int = KEPT) -> None:
         """Saves a run's state, whole or not at all; drops the oldest.
 
         Where the disk is too small for one more, only the newest is kept.
+
+        Args:
+          gan: The GAN.
+          step: Its step.
+          keep: Number of checkpoints to keep, the newest.
 
         Raises:
           OSError: It cannot be saved; the newest that was there still is.
@@ -84,16 +89,16 @@ class Checkpoints:
             raise OSError(" ".join(text.split())) from None
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        self._drop_all_but(KEPT)
+        self._drop_all_but(keep)
 
     def restore(self, gan: gan_lib.GAN, repair: bool = False) -> int:
-        """Restores the newest checkpoint that is sound, with a warning if late.
+        """Restores the newest valid checkpoint; warns of damaged ones.
 
         Args:
           gan: Of the shape that was trained; if it is compiled, the optimizers
             are restored as well.
-          repair: Put what cannot be read aside, as `*.corrupt`, if there is
-            one that can. Only a run's trainer may.
+          repair: Rename damaged ones to `*.corrupt` if there is a valid one.
+            Only the process that trains may.
 
         Returns:
           Its step.
@@ -112,7 +117,7 @@ class Checkpoints:
                 for damaged in faults if repair else ():
                     self._put_aside(damaged)
                 return step
-            # What a trainer dropped meanwhile has newer ones behind it.
+            # If training dropped it meanwhile, there are newer ones.
             if step in self._find_steps(".*"):
                 logging.warning(
                     "%s is damaged (%s): trying the one before",
@@ -130,8 +135,20 @@ class Checkpoints:
             "one from a backup, or start anew in another train dir"
         )
 
+    def restore_step(self, gan: gan_lib.GAN, step: int) -> None:
+        """Restores the checkpoint of one step.
+
+        Raises:
+          CorruptError: It is damaged.
+          ValueError: It is of another shape.
+        """
+        if fault := self._fault(step) or _read(gan, self.path(step)):
+            raise CorruptError(
+                f"{self.path(step)} is damaged ({fault}): choose another step"
+            )
+
     def recover(self) -> None:
-        """Ends or undoes a save that was killed. Only a run's trainer may."""
+        """Completes or undoes a killed save; only for the training process."""
         files = _index_last(self._draft.glob("ckpt-*.*"))
         begun = [file for file in files if file.suffix == ".index"]
         for index in begun:
@@ -166,7 +183,7 @@ class Checkpoints:
         return self.folder / ".part"
 
     def _fault(self, step: int) -> str:
-        """What is wrong with a checkpoint's files, or nothing."""
+        """Describes what is wrong with a checkpoint's files, if anything."""
         sums = self.folder / f"ckpt-{step}.sha256"
         try:
             # Without checksums, TensorFlow's own have to do.
@@ -185,7 +202,7 @@ class Checkpoints:
             file.unlink()
 
     def _drop_all_but(self, number: int) -> None:
-        """Drops the oldest, and tells TensorFlow of the others."""
+        """Drops the oldest, and lists the others for TensorFlow."""
         kept = self.steps()[-number:]
         for step in self._find_steps(".*"):
             if kept and step < kept[0]:
@@ -203,7 +220,7 @@ class Checkpoints:
     def _find_steps(self, ending: str) -> list[int]:
         """Steps of the files with an ending, a pattern, in order.
 
-        The files tell, not TensorFlow's list of them, which may be lost. A
+        They are read from the files, since TensorFlow's list may be lost. A
         folder that cannot be read is an error: it is not empty.
         """
         try:
@@ -215,18 +232,18 @@ class Checkpoints:
 
 
 def _index_last(files: Iterable[pathlib.Path]) -> list[pathlib.Path]:
-    """In the order to move them: by its index a checkpoint is found."""
+    """Sorts files with the index last: it makes a checkpoint visible."""
     return sorted(files, key=lambda file: (file.suffix == ".index", file.name))
 
 
 def _files(folder: pathlib.Path, step: int) -> list[pathlib.Path]:
-    """The files that TensorFlow wrote, the index last."""
+    """Returns the files that TensorFlow wrote, the index last."""
     index = folder / f"ckpt-{step}.index"
     return [*sorted(folder.glob(f"ckpt-{step}.data-*-of-?????")), index]
 
 
 def _checksums(files: list[pathlib.Path]) -> bytes:
-    """SHA-256 of files, as `sha256sum` writes them."""
+    """Returns the SHA-256 of files, as `sha256sum` writes them."""
     lines = []
     for path in files:
         digest = hashlib.sha256()
@@ -261,7 +278,7 @@ def size(gan: gan_lib.GAN) -> int:
 
 
 def variables(gan: gan_lib.GAN) -> tf.train.Checkpoint:
-    """All that a run is: variables by name, whatever Keras calls its parts."""
+    """Returns all variables of a run, by names that do not depend on Keras."""
     return tf.train.Checkpoint(**_parts(gan))
 
 

@@ -1,4 +1,4 @@
-"""What tells that a generator has collapsed, or a critic run away from it."""
+"""Detects a collapsed generator, and a critic that is far ahead of it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -9,6 +9,8 @@ SILENCE = 1e-3  # RMS: 60 dB below full scale
 SAME = 1e-3  # RMS of the difference of two clips, by their own
 SATURATED = 0.99  # where tanh has hardly a slope left
 RIGHT = 0.01  # a bounded loss of a critic that is hardly ever wrong
+# Generators start almost silent; at the defaults, they are loud by then.
+FIRST_STEP = 100  # before it, no alarm is raised
 REMEDY = (
     "if that lasts, start anew with a smaller --train_learning_rate or another "
     "loss"
@@ -17,11 +19,11 @@ REMEDY = (
 
 @dataclasses.dataclass(frozen=True)
 class Signs:
-    """What alarms look at.
+    """What the alarms are computed from.
 
     Attributes:
       fake: Generated clips, `[batch, slice_len, channels]`.
-      d_loss: The discriminator's last loss.
+      d_loss: Last loss of the discriminator.
       bounded: `losses.Objective.bounded`.
     """
 
@@ -56,7 +58,7 @@ def _critic_ahead(signs: Signs) -> bool:
     return abs(signs.d_loss) > 2 * np.sqrt(signs.fake[0].size)
 
 
-# Name in TensorBoard -> test, what to tell.
+# Name in TensorBoard -> test, warning.
 ALARMS: dict[str, tuple[Callable[[Signs], bool], str]] = {
     "silent": (_silent, "the generator is silent"),
     "identical": (_identical, "the generator makes the same clip of every z"),
@@ -66,5 +68,5 @@ ALARMS: dict[str, tuple[Callable[[Signs], bool], str]] = {
 
 
 def raised(signs: Signs) -> dict[str, bool]:
-    """Which alarms go off, by name."""
-    return {name: goes_off(signs) for name, (goes_off, _) in ALARMS.items()}
+    """Returns by name which alarms are raised."""
+    return {name: test(signs) for name, (test, _) in ALARMS.items()}

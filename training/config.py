@@ -234,6 +234,21 @@ class TrainConfig:
         low=0,
         resumable=True,
     )
+    keep: int = setting(
+        3,
+        "Number of checkpoints to keep, the newest.",
+        flag="train_keep",
+        low=1,
+        resumable=True,
+    )
+    keep_every_secs: float = setting(
+        0.0,
+        "Seconds between two checkpoints that are kept for good, in "
+        "TRAIN_DIR/milestones; 0: none.",
+        flag="train_keep_every_secs",
+        low=0,
+        resumable=True,
+    )
     summary_secs: float = setting(
         120.0,
         "Seconds between two sets of audio and pictures for TensorBoard.",

@@ -25,7 +25,7 @@ NAMED = 10  # skipped files that the terminal names; a file lists them all
 
 @dataclasses.dataclass(frozen=True)
 class Corpus:
-    """What a folder holds.
+    """The usable audio files of a folder.
 
     Attributes:
       infos: The usable files.
@@ -146,7 +146,7 @@ def _show_progress(names: Iterable[str]) -> Iterable[str]:
 
 
 def _slicing(config: config_lib.RunConfig) -> dict[str, Any]:
-    """How files are cut, in the words of `loader`."""
+    """Returns how files are cut, as keywords of `loader`."""
     data = config.data
     return {
         "slice_len": config.model.slice_len,
@@ -193,7 +193,7 @@ def stream(
     corpus: Corpus,
     config: config_lib.RunConfig,
     directory: train_dir.TrainDir,
-    step: int,
+    steps_done: int,
     on_skip: Callable[[str, str], None],
     strategy: tf.distribute.Strategy,
 ) -> tf.data.Dataset:
@@ -203,7 +203,7 @@ def stream(
       corpus: Of the run.
       config: Of the run.
       directory: Where a cache on disk may live.
-      step: Steps that are done.
+      steps_done: Number of training steps that are done.
       on_skip: Called with each file that cannot be read, and the reason.
       strategy: By which replicas train; each gets its own rows of the batches.
 
@@ -214,8 +214,8 @@ def stream(
     Raises:
       ValueError: Replicas cannot share a batch equally.
     """
-    data = config.data
-    settings = config.train
+    data, settings = config.data, config.train
+    critic_steps = settings.critic_steps
     replicas = strategy.num_replicas_in_sync
     share, rest = divmod(settings.batch_size, replicas)
     if rest:
@@ -230,11 +230,13 @@ def stream(
         neighbours = replicas // worker.num_input_pipelines
         first = worker.input_pipeline_id * neighbours
 
+        # Each batch of the stream has a share for each replica. For a step, the
+        # process loads all shares of its first replica, then of the next.
         def choose(number: tf.Tensor) -> tf.Tensor:
-            update = number % settings.critic_steps
-            turn = number // settings.critic_steps
-            update += turn // neighbours * settings.critic_steps
-            return update * replicas + first + turn % neighbours
+            turn, update = number // critic_steps, number % critic_steps
+            step, neighbour = turn // neighbours, turn % neighbours
+            batch = step * critic_steps + update
+            return batch * replicas + first + neighbour
 
         dataset = loader.make_dataset(
             corpus.paths,
@@ -242,14 +244,14 @@ def stream(
             normalize=data.normalize,
             cache=data.cache,
             seed=settings.seed,
-            start=step * settings.critic_steps * settings.batch_size,
+            start=steps_done * critic_steps * settings.batch_size,
             cache_dir=directory.path,
             max_bad=data.max_bad,
             on_skip=on_skip,
             choose=None if replicas == 1 else choose,
             labels=corpus.labels,
             **_slicing(config),
-        ).batch(settings.critic_steps)
+        ).batch(critic_steps)
         gpus = tf.config.list_logical_devices("GPU")
         if replicas == 1 and 0 <= data.prefetch_gpu_num < len(gpus):
             device = gpus[data.prefetch_gpu_num].name
@@ -283,7 +285,7 @@ def files_of_step(
 def real_clips(
     config: config_lib.RunConfig, num_clips: int
 ) -> np.ndarray | None:
-    """Real clips as a run sees them, or None if its data are gone.
+    """Returns real clips as a run gets them, or None without its data.
 
     Args:
       config: Of a train dir.
@@ -293,17 +295,13 @@ def real_clips(
       Mono audio, `[num_clips, slice_len, 1]`, from starts of random files.
     """
     clips = _load(_shuffled_paths(config), num_clips, config)
-    if not len(clips):
-        folder = config.data.dir
-        logging.info("no real clips to compare with in %r", folder)
-        return None
-    return clips
+    return clips if len(clips) else None
 
 
 def real_clips_of_words(
     config: config_lib.RunConfig, num_columns: int
 ) -> np.ndarray | None:
-    """Real clips of each word that a run learns, or None if there are none.
+    """Returns real clips of each word, or None if there are none.
 
     Args:
       config: Of a train dir whose run learns words.
@@ -316,7 +314,7 @@ def real_clips_of_words(
     root = loader.audio_root(config.data.dir)
     paths = collections.defaultdict(list)
     for path in _shuffled_paths(config):
-        with contextlib.suppress(ValueError):  # its name tells no word
+        with contextlib.suppress(ValueError):  # its name holds no word
             paths[labels_lib.word_of(path, root)].append(path)
     words = config.data.words
     shape = len(words), num_columns, config.model.slice_len, 1
@@ -327,17 +325,17 @@ def real_clips_of_words(
         row[: len(clips)] = clips
         found += len(clips)
     if not found:
-        folder = config.data.dir
-        logging.info("no real clips to compare with in %r", folder)
         return None
     return rows.reshape(-1, *shape[2:])
 
 
 def _shuffled_paths(config: config_lib.RunConfig) -> list[str]:
-    """The files of a run in a random order, always the same; maybe none."""
-    try:
-        paths = loader.find_audio(config.data.dir)
+    """Returns a run's files in a random order, always the same."""
+    folder = config.data.dir
+    try:  # released weights name no folder
+        paths = loader.find_audio(folder) if folder else []
     except (OSError, ValueError):
+        logging.info("no real clips to compare with in %r", folder)
         return []
     random.Random(0).shuffle(paths)
     return paths

@@ -112,7 +112,7 @@ def _meet(addresses: list[str], number: int) -> None:
 
 
 def _split(address: str) -> tuple[str, int]:
-    """Host and port."""
+    """Splits an address into host and port."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
@@ -149,12 +149,12 @@ def workers() -> tuple[list[str], int]:
 
 
 def several_workers(strategy: tf.distribute.Strategy) -> bool:
-    """Whether more than one process trains."""
+    """Returns whether several processes train together."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes."""
+    """Returns whether this process is the one that writes."""
     return not several_workers(strategy) or workers()[1] == 0
 
 
@@ -171,23 +171,25 @@ def agree(strategy: tf.distribute.Strategy, **facts: object) -> None:
     if not several_workers(strategy):
         return
     sums = [zlib.crc32(repr(fact).encode()) for fact in facts.values()]
-    own = tf.constant([[0, *sums]], tf.int64)
+    own = tf.constant([[0, *sums]], tf.int64)  # never empty
 
     @tf.function
     def gather() -> tf.Tensor:
-        def replica() -> tf.Tensor:
-            here = tf.distribute.get_replica_context()
-            return here.all_gather(own, axis=0)
+        return strategy.run(_gather_rows, [own])
 
-        return strategy.experimental_local_results(strategy.run(replica))[0]
-
-    rows = gather().numpy()
-    for column, (name, fact) in enumerate(facts.items(), start=1):
-        if len(set(rows[:, column])) > 1:
+    rows = strategy.experimental_local_results(gather())[0].numpy()
+    _, *columns = rows.T
+    for column, (name, fact) in zip(columns, facts.items(), strict=True):
+        if len(set(column)) > 1:
             raise ValueError(
                 f"workers differ in their {name} ({reprlib.repr(fact)} here): "
                 "give all the same command, and the same folders"
             )
+
+
+def _gather_rows(row: tf.Tensor) -> tf.Tensor:
+    """Returns the rows, `[1, n]` each, of all replicas of all workers."""
+    return tf.distribute.get_replica_context().all_gather(row, axis=0)
 
 
 @contextlib.contextmanager

@@ -42,7 +42,9 @@ def compare(
     """Warns where the files are no longer those that a run began with."""
     old = {info.path: info.num_bytes for info in before}
     new = {info.path: info.num_bytes for info in now}
-    moved = not old.keys() & new.keys()  # the whole folder, maybe
+    # The folder may have moved as a whole.
+    moved = not old.keys() & new.keys()
+    moved &= sorted(old.values()) == sorted(new.values())
     changed = sum(new[path] != old[path] for path in old.keys() & new.keys())
     if before and (changed or old.keys() != new.keys()) and not moved:
         logging.warning(

@@ -1,4 +1,4 @@
-"""What a run tells of itself: metrics.jsonl, TensorBoard, terminal, alarms."""
+"""Reports progress: metrics.jsonl, TensorBoard, terminal, warnings."""
 
 import contextlib
 import json
@@ -23,40 +23,89 @@ PRINT_SECS = 5.0  # at least, between two lines where there is no terminal
 SUMMARY_CLIPS = 4
 
 
-def name_skipped(path: str, reason: str) -> None:
-    """Names a file that breaks on the way and is left out from then on."""
+PACE_STEPS = 5  # steps after the first, of which the pace is estimated
+PAPER_STEPS = 200_000  # generator updates of the paper's training
+PATIENCE_DAYS = 3.0  # if it would take longer, faster settings are suggested
+
+
+def _warn_of_skipped(path: str, reason: str) -> None:
+    """Warns that a file failed while it was streamed and is left out."""
     logging.warning("skipped: %r: %s", path, reason)
 
 
-class Silence:
-    """The journal of a worker that is not the chief: it tells nothing."""
+class NullLog:
+    """Log of a worker that is not the chief: it reports skipped files only."""
 
     def time_waits(self, dataset: tf.data.Dataset) -> Iterator[tf.Tensor]:
-        """Passes batches on."""
+        """Iterates over the batches."""
         return iter(dataset)
 
     def record(
         self, step: int, losses: dict[str, tf.Tensor], batches: tf.Tensor
     ) -> None:
-        """Lets the chief tell."""
+        """Does nothing: the chief reports."""
 
     def skip(self, path: str, reason: str) -> None:
-        """Names a file that breaks on the way, but on the terminal."""
-        name_skipped(path, reason)
+        """Warns that a file failed while it was streamed and is left out."""
+        _warn_of_skipped(path, reason)
 
     def close(self) -> None:
-        """Leaves all as it is."""
+        """Does nothing: no file is open."""
 
 
-class Journal:
+class _Pace:
+    """Measures the time of a step, without the first one, which is compiled."""
+
+    def __init__(self) -> None:
+        self._num_steps = -1
+        self._since = 0.0
+
+    @property
+    def step_seconds(self) -> float:
+        """Mean seconds of a step; 0 while too few are known."""
+        if self._num_steps < PACE_STEPS:
+            return 0.0
+        return (time.monotonic() - self._since) / self._num_steps
+
+    def add_step(self, goal: int) -> None:
+        """Counts a step; says once how long `goal` steps take at this pace."""
+        self._num_steps += 1
+        if not self._num_steps:
+            self._since = time.monotonic()
+        if self._num_steps != PACE_STEPS:
+            return
+        total = goal * self.step_seconds
+        remedy = ""
+        if total > PATIENCE_DAYS * 86400:
+            remedy = (
+                "; smaller networks (--wavegan_dim=16 or --specgan_dim=16) and "
+                "batches are faster, and flagfiles/fast.cfg learns faster"
+            )
+        logging.info(
+            "%s updates at this pace: %s%s",
+            f"{goal:,}",
+            _duration(total),
+            remedy,
+        )
+
+
+def _duration(seconds: float) -> str:
+    """Formats a duration in the unit that suits it."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+class Log:
     """Reports the progress of a training; a full disk is reported, too.
 
     Args:
-      gan: That is trained.
+      gan: The GAN that is trained.
       directory: Its train dir.
-      sample_rate: Of its sound, in Hz.
-      settings: Of the run.
-      step: That it goes on from.
+      sample_rate: Sampling rate of its audio in Hz.
+      settings: Settings of the training.
+      step: Step at which the training starts or continues.
     """
 
     def __init__(
@@ -78,9 +127,10 @@ class Journal:
         self._seconds = self._cut_metrics(step)
         self._writer = tf.summary.create_file_writer(str(self._logs))
         self._reported_at = time.monotonic()
+        self._pace = _Pace()
         self._waited = 0.0
         self._printed_at = self._summarised_at = -math.inf
-        self._said: set[str] = set()
+        self._warned: set[str] = set()
         z = tf.random.stateless_uniform(
             [SUMMARY_CLIPS, gan.latent_dim], [settings.seed, 0], -1.0, 1.0
         )
@@ -97,13 +147,13 @@ class Journal:
         )
 
     def close(self) -> None:
-        """Ends the bar and the event file."""
+        """Closes the progress bar and TensorBoard's file."""
         self._bar.close()
         with contextlib.suppress(tf.errors.OpError):
             self._writer.close()
 
     def _cut_metrics(self, step: int) -> float:
-        """Drops lines of steps to come again; returns seconds so far."""
+        """Drops lines of later steps; returns the seconds trained so far."""
         if not self._path.exists():
             return 0.0
         text = self._path.read_text()
@@ -120,7 +170,7 @@ class Journal:
         return kept[-1]["seconds"] if kept else 0.0
 
     def time_waits(self, dataset: tf.data.Dataset) -> Iterator[tf.Tensor]:
-        """Passes batches on and notes how long each let the step wait."""
+        """Iterates over the batches and measures how long each takes."""
         batches = iter(dataset)
         while True:
             asked = time.monotonic()
@@ -133,9 +183,16 @@ class Journal:
     def record(
         self, step: int, losses: dict[str, tf.Tensor], batches: tf.Tensor
     ) -> None:
-        """Takes in what one step gave, which has to be numbers."""
+        """Reports one step.
+
+        Args:
+          step: Its number.
+          losses: Its losses, which must be finite.
+          batches: Its batches of real clips.
+        """
         self._losses = losses
         self._bar.update()
+        self._pace.add_step(self._settings.max_steps or PAPER_STEPS)
         last = step == self._settings.max_steps
         if is_due(step) or last:
             self._report(step, last)
@@ -146,8 +203,8 @@ class Journal:
             self._summarised_at = time.monotonic()
 
     def skip(self, path: str, reason: str) -> None:
-        """Names a file that breaks on the way and is left out from then on."""
-        name_skipped(path, reason)
+        """Warns of a file that failed, and adds it to skipped.txt."""
+        _warn_of_skipped(path, reason)
         with contextlib.suppress(OSError), self._skipped.open("a") as file:
             file.write(f"{path!r}: {reason}\n")
 
@@ -179,9 +236,8 @@ class Journal:
             self._printed_at = now
             goal = self._settings.max_steps
             eta = ""
-            if goal:
-                left = (goal - step) * clips / clips_per_sec
-                eta = f", {left / 60:.1f} min left"
+            if goal and not last and (seconds := self._pace.step_seconds):
+                eta = f", {_duration((goal - step) * seconds)} left"
             print(
                 f"step {step}{f'/{goal}' if goal else ''}: {text}, "
                 f"{clips_per_sec:.1f} clips/s{eta}",
@@ -189,20 +245,20 @@ class Journal:
             )
 
     def _append(self, line: str) -> None:
-        """Adds a whole line to the metrics, or none."""
+        """Appends a line to the metrics, whole or not at all."""
         try:
             with self._path.open("ab", buffering=0) as file:
                 end = file.tell()
                 if file.write(line.encode()) < len(line):
                     file.truncate(end)
-                    raise OSError(f"no room in {self._path}")
+                    raise OSError(f"the disk of {self._path} is full")
         except OSError as error:
-            self._say("metrics", True, f"metrics are lost: {error}")
+            self._warn("metrics", True, f"metrics are lost: {error}")
         else:
-            self._say("metrics", False)
+            self._warn("metrics", False)
 
     def _summarise(self, step: int, x: tf.Tensor) -> None:
-        """Lets TensorBoard play and show real clips x and generated ones."""
+        """Writes audio and pictures of real and generated clips."""
         rate = self._sample_rate
         x = x[:SUMMARY_CLIPS]
         fake = self._gan.generate(*self._shown)
@@ -221,20 +277,20 @@ class Journal:
                 {"x": x.numpy(), "G_z": signs.fake}, rate
             )
             tf.summary.image("mel", tf.image.decode_png(picture)[tf.newaxis])
-            for name, goes_off in collapse.raised(signs).items():
-                goes_off &= step > 1  # a fresh generator may well be silent
-                tf.summary.scalar(f"alarm/{name}", float(goes_off))
+            for name, raised in collapse.raised(signs).items():
+                raised &= step >= collapse.FIRST_STEP
+                tf.summary.scalar(f"alarm/{name}", float(raised))
                 text = f"{collapse.ALARMS[name][1]}: {collapse.REMEDY}"
-                self._say(name, goes_off, f"step {step}: {text}")
+                self._warn(name, raised, f"step {step}: {text}")
 
     @contextlib.contextmanager
     def _events(self, step: int, whole: bool = False) -> Iterator[None]:
-        """Writes for TensorBoard; tells if that is lost.
+        """Writes events for TensorBoard; warns if they are lost.
 
         Args:
-          step: That the events are of.
-          whole: Flush, and look whether the file grew: TensorFlow does not
-            always say that a disk is full or a folder gone.
+          step: Step of the events.
+          whole: Flush, and check that the file grew: TensorFlow does not
+            always report that a disk is full or a folder missing.
         """
         before = self._event_bytes() if whole else 0
         try:
@@ -247,20 +303,20 @@ class Journal:
             lost = True
         if lost or whole:
             text = f"step {step}: TensorBoard's file in {self._logs} is stuck"
-            self._say("logs", lost, text)
+            self._warn("logs", lost, text)
 
     def _event_bytes(self) -> int:
         with contextlib.suppress(OSError):
             return sum(file.stat().st_size for file in self._logs.iterdir())
         return 0
 
-    def _say(self, name: str, wrong: bool, text: str = "") -> None:
-        """Warns once, and again when it was well in between."""
-        if wrong and name not in self._said:
+    def _warn(self, name: str, wrong: bool, text: str = "") -> None:
+        """Warns once, and again if the fault was absent in between."""
+        if wrong and name not in self._warned:
             logging.warning("%s", text)
-        (self._said.add if wrong else self._said.discard)(name)
+        (self._warned.add if wrong else self._warned.discard)(name)
 
 
 def is_due(step: int) -> bool:
-    """Whether a step gets a line of metrics."""
+    """Returns whether a step gets a line of metrics."""
     return step % REPORT_STEPS == 0 or step == 1

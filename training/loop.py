@@ -1,8 +1,10 @@
-"""The training loop: audio in, checkpoints and reports out."""
+"""The training loop: streams batches, trains, saves and reports."""
 
 import contextlib
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +14,7 @@ from absl import logging
 
 import gan as gan_lib
 from networks import replicas
-from system import atomic
+from system import atomic, device
 from system import settings as settings_lib
 from training import config as config_lib
 from training import dataset as dataset_lib
@@ -20,6 +22,9 @@ from training import distributed, learning_rate, train_dir
 from training import log as log_lib
 
 MAX_FAILURES = 3  # saves in a row that a disk may refuse
+ACKNOWLEDGEMENT = (
+    b"stopping after this step, which is saved; a second signal stops at once\n"
+)
 
 
 def train(
@@ -47,6 +52,7 @@ def train(
     settings = config.train
     strategy = gan.distribute_strategy
     chief = distributed.is_chief(strategy)
+    several = distributed.several_workers(strategy)
     rates = learning_rate.LearningRates(gan, settings)  # not yet restored
     with distributed.chief_first(strategy):
         step = _restore(gan, directory, chief)
@@ -62,13 +68,15 @@ def train(
     if 0 < settings.max_steps <= step:
         logging.info("nothing to do: --train_max_steps is reached")
         return
-    log: log_lib.Journal | log_lib.Silence = log_lib.Silence()
+    log: log_lib.Log | log_lib.NullLog = log_lib.NullLog()
     if chief:
         directory.checkpoints.check_room(gan)
         dataset_lib.remember(corpus, directory)
-        log = log_lib.Journal(
+        log = log_lib.Log(
             gan, directory, config.data.sample_rate, settings, step
         )
+        logging.info("%s", device.describe())
+        logging.info("building the training step, which takes a while")
     dataset = dataset_lib.stream(
         corpus, config, directory, step, log.skip, strategy
     )
@@ -88,16 +96,12 @@ def train(
                 if saver.seconds >= settings.save_secs:
                     saver.save(step)
                 # Workers stop at the same step, by what all know of the last.
-                stopping = (
-                    any_stopping
-                    if distributed.several_workers(strategy)
-                    else caught
-                )
+                stopping = any_stopping if several else caught
                 if stopping or last:
                     break
                 any_stopping = stop
         except distributed.LOST:
-            if distributed.several_workers(strategy):
+            if several:
                 saver.give_up()  # the step is half made
             raise
         finally:
@@ -152,31 +156,48 @@ def _compile(
 
 
 def _first(strategy: tf.distribute.Strategy, value: Any) -> tf.Tensor:
-    """What the first replica of this process has."""
+    """Returns the value of the first replica of this process."""
     return strategy.experimental_local_results(value)[0]
 
 
 @contextlib.contextmanager
 def _catch_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; the second one ends the process at once."""
+    """Collects SIGINT and SIGTERM; the second one ends the process at once.
+
+    A thread listens to them, since Python's own handlers wait for the end of a
+    step, which may take minutes.
+    """
     caught: list[int] = []
-
-    def note(number: int, _: Any) -> None:
-        if caught:
-            os._exit(128 + number)
-        caught.append(number)
-
     numbers = (signal.SIGINT, signal.SIGTERM)
-    handlers = [signal.signal(number, note) for number in numbers]
+    listener, sender = socket.socketpair()
+    sender.setblocking(False)
+
+    def listen() -> None:
+        while number := listener.recv(1):
+            if number[0] not in numbers:
+                continue
+            if caught:
+                os._exit(128 + number[0])
+            caught.append(number[0])
+            os.write(2, ACKNOWLEDGEMENT)
+
+    thread = threading.Thread(target=listen, daemon=True)
+    thread.start()
+    handlers = [signal.signal(number, lambda *_: None) for number in numbers]
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
     try:
         yield caught
     finally:
+        signal.set_wakeup_fd(before)
         for number, handler in zip(numbers, handlers, strict=True):
             signal.signal(number, handler)
+        sender.close()
+        thread.join()
+        listener.close()
 
 
 class _Saver:
-    """Saves what is sound, where it belongs; a disk may refuse now and then."""
+    """Saves checkpoints of finite weights; tolerates failures of the disk."""
 
     def __init__(
         self,
@@ -194,7 +215,7 @@ class _Saver:
 
     @property
     def seconds(self) -> float:
-        """Since the last try to save."""
+        """Seconds since the last try to save."""
         return time.monotonic() - self._saved_at
 
     @property
@@ -231,7 +252,9 @@ class _Saver:
         with contextlib.suppress(OSError):  # `log` warns of lost lines
             atomic.flush(self._directory.metrics)
         try:
-            self._directory.checkpoints.save(self._gan, step)
+            self._directory.checkpoints.save(
+                self._gan, step, self._config.train.keep
+            )
         except OSError as error:
             self._failures += 1
             text = f"step {step} cannot be saved ({error}); {self._kept}"
@@ -243,6 +266,17 @@ class _Saver:
             logging.warning("%s; training goes on", text)
         else:
             self._saved, self._failures = step, 0
+            self._keep_milestone(step)
+
+    def _keep_milestone(self, step: int) -> None:
+        """Keeps a checkpoint for good if it is time to."""
+        seconds = self._config.train.keep_every_secs
+        if not 0 < seconds <= self._directory.seconds_since_milestone():
+            return
+        try:
+            self._directory.keep_milestone(step)
+        except OSError as error:
+            logging.warning("step %d is not kept for good (%s)", step, error)
 
     def give_up(self) -> None:
         """Saves nothing any more."""

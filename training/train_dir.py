@@ -3,11 +3,13 @@
 import contextlib
 import fcntl
 import json
+import math
 import os
 import pathlib
 import platform
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 
 import keras
@@ -36,14 +38,17 @@ class LockedError(ValueError):
 
 
 class TrainDir:
-    """One run on disk.
+    """The folder of a run.
 
     Args:
       path: Its folder, which need not exist yet.
+      step: Step of the checkpoint that `restore` reads; 0: the newest.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], step: int = 0) -> None:
         self.path = pathlib.Path(path)
+        self.step = step
+        self.milestones = self.path / "milestones"
         self.checkpoints = checkpoints.Checkpoints(self.path / "checkpoints")
         self.metrics = self.path / "metrics.jsonl"
         self.skipped = self.path / "skipped.txt"
@@ -76,8 +81,14 @@ class TrainDir:
                 "another train dir"
             ) from None
 
+    @property
+    def is_release(self) -> bool:
+        """Whether the folder holds released weights and no checkpoint."""
+        released = (self.path / weights.GENERATOR).exists()
+        return released and self.checkpoints.latest_step() is None
+
     def exists(self) -> bool:
-        """Whether a run was started here.
+        """Returns whether a run was started here.
 
         Raises:
           PermissionError: That cannot be seen.
@@ -92,31 +103,56 @@ class TrainDir:
         """Writes `config.json` atomically, with the versions of libraries."""
         values = {**config_lib.to_json(config), "versions": versions()}
         text = json.dumps(values, indent=2) + "\n"
-        # A full disk has no room for what is there already.
+        # A full disk could not hold it a second time.
         if not self.exists() or self._config.read_text() != text:
             atomic.write(self._config, text.encode())
 
     def copy(self, step: int, target: pathlib.Path) -> pathlib.Path:
-        """Copies config and one checkpoint into a train dir of their own.
+        """Copies config and a checkpoint or released weights to a train dir.
 
         Raises:
           FileNotFoundError: There is no such checkpoint.
         """
         shutil.rmtree(target, ignore_errors=True)
-        self.checkpoints.copy(step, TrainDir(target).checkpoints.folder)
+        if self.is_release:
+            target.mkdir(parents=True)
+            for path in self.path.glob("*.npz"):
+                shutil.copy(path, target)
+        else:
+            self.checkpoints.copy(step, TrainDir(target).checkpoints.folder)
         self.copy_settings(target)
         return target
+
+    def keep_milestone(self, step: int) -> None:
+        """Copies a checkpoint to milestones/STEP, a train dir of its own."""
+        draft = self.copy(step, self.milestones / ".part")
+        target = self.milestones / str(step)
+        shutil.rmtree(target, ignore_errors=True)
+        draft.rename(target)
+
+    def milestone_steps(self) -> list[int]:
+        """Steps of all milestones, in order."""
+        names = [path.name for path in self.milestones.glob("*")]
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def seconds_since_milestone(self) -> float:
+        """Seconds since the last milestone; infinite if there is none."""
+        times = [
+            (self.milestones / str(step)).stat().st_mtime
+            for step in self.milestone_steps()
+        ]
+        return time.time() - max(times, default=-math.inf)
 
     def copy_settings(self, target: pathlib.Path) -> None:
         """Copies the files that the networks need besides their weights."""
         for path in (self._config, self.moments):
             if path.exists():  # not all models have moments
-                shutil.copy(path, target)
+                atomic.write(target / path.name, path.read_bytes())
 
     def copy_moments(self, target: "TrainDir") -> None:
         """Copies the moments of spectrograms to another train dir, if any."""
         if self.moments.exists():
-            shutil.copy(self.moments, target.moments)
+            atomic.write(target.moments, self.moments.read_bytes())
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
@@ -137,7 +173,7 @@ class TrainDir:
                     f"{self.path} is being trained by process {file.read()}: "
                     "stop it, or choose another train dir"
                 ) from None
-            with contextlib.suppress(OSError):  # a full disk has no room for it
+            with contextlib.suppress(OSError):  # the disk may be full
                 file.truncate(0)
                 owner = f"{os.getpid()} on {socket.gethostname()}"
                 os.write(file.fileno(), owner.encode())
@@ -156,7 +192,7 @@ class TrainDir:
         except FileNotFoundError:
             pass
         except OSError:
-            return  # out of reach, not gone: a save will tell
+            return  # out of reach, not gone: a save will show
         raise FileNotFoundError(
             f"{self.path} was removed or replaced while it was trained: "
             "nothing more is written there; start anew"
@@ -164,7 +200,9 @@ class TrainDir:
 
 
 def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
-    """Restores the newest valid checkpoint, or released weights, into a GAN.
+    """Restores the checkpoint of `directory.step`, or released weights.
+
+    If that is 0, the newest valid checkpoint is restored.
 
     Args:
       gan: Built as the train dir's config says.
@@ -174,10 +212,22 @@ def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
       Step of the weights.
 
     Raises:
-      FileNotFoundError: There is no checkpoint.
-      ValueError: The newest checkpoint has other shapes, or all are damaged.
+      FileNotFoundError: There is no checkpoint, or none of that step.
+      ValueError: The checkpoint has other shapes or is damaged; for step 0,
+        all are damaged.
     """
-    released = (directory.path / weights.GENERATOR).exists()
-    if released and directory.checkpoints.latest_step() is None:
+    if step := directory.step:
+        saved, kept = directory.checkpoints.steps(), directory.milestone_steps()
+        if step not in {*saved, *kept}:
+            there = ", ".join(map(str, sorted({*saved, *kept}))) or "none"
+            raise FileNotFoundError(
+                f"{directory.path} holds no checkpoint of step {step}: there "
+                f"are the steps {there}"
+            )
+        if step not in saved:
+            directory = TrainDir(directory.milestones / str(step))
+        directory.checkpoints.restore_step(gan, step)
+        return step
+    if directory.is_release:
         return weights.load(gan, directory.path)
     return directory.checkpoints.restore(gan)

@@ -1,7 +1,7 @@
-"""Weights that travel: both networks, without what only their run needs.
+"""float16 weight files of released networks.
 
-`generate` and `export` take a folder of them as they take a train dir; `train
---pretrained` starts from the one that comes with the program.
+All modes that read take a folder of them as they take a train dir; `train
+--pretrained` starts from one.
 """
 
 import io
@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 import gan as gan_lib
+from system import atomic
 from training import config as config_lib
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "pretrained"
@@ -36,6 +37,16 @@ def pack(network: keras.Model, step: int) -> bytes:
     }
     np.savez_compressed(file, step=np.int64(step), **weights)
     return file.getvalue()
+
+
+def save(gan: gan_lib.GAN, folder: pathlib.Path, step: int) -> None:
+    """Writes the weights of all networks, the generator's averaged ones."""
+    for name, network in (
+        (GENERATOR, gan.ema_generator),
+        (DISCRIMINATOR, gan.discriminator),
+        *((f"{critic.name}.npz", critic) for critic in gan.spectral_critics),
+    ):
+        atomic.write(folder / name, pack(network, step))
 
 
 def unpack(
@@ -95,7 +106,7 @@ def load(
         ones; others keep theirs. All of them if left out.
 
     Returns:
-      Generator updates behind them.
+      Generator updates that made them.
 
     Raises:
       ValueError: A file is damaged, or of networks of another shape.
@@ -127,7 +138,7 @@ def load_shared(
       config: Of the same networks but for those words and critics.
 
     Returns:
-      Generator updates behind the weights.
+      Generator updates that made the weights.
 
     Raises:
       ValueError: A file is damaged, or of networks of another shape.

@@ -1,6 +1,6 @@
-"""Opens exports as strangers do: each by its own runtime, without our code.
+"""Opens exports by their own runtimes alone, without the code of this project.
 
-  python export_runtimes.py FORMAT FOLDER ...
+  python benchmarks/export_runtimes.py FORMAT FOLDER ...
 
 Each folder holds an export, and inputs.npz beside it: `z`, and `label` if the
 generator takes one. `heard.npz` is written there: the audio of all latent

@@ -1,4 +1,4 @@
-"""What disks, schedulers and other processes do to a run: never much."""
+"""Tests a run's behaviour on full disks, signals, locks, other processes."""
 
 from __future__ import annotations
 

@@ -1,21 +1,27 @@
-"""What the training loop reports."""
+"""Tests what the training loop reports."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import pathlib
+import signal
+import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 import tensorflow as tf
 import wavs
+from absl import logging
 
 import gan
 import loader
 import wavegan
 from training import config as config_lib
 from training import dataset as dataset_lib
+from training import log as log_lib
 from training import loop, train_dir
 
 MODEL = wavegan.WaveGANConfig(slice_len=64, dim=1, latent_dim=3)
@@ -113,11 +119,11 @@ def test_a_disk_may_refuse_two_saves_in_a_row(
     config = config_of(audio, max_steps=9, save_secs=0)
     save, asked = directory.checkpoints.save, []
 
-    def refuse(model: gan.GAN, step: int) -> None:
+    def refuse(model: gan.GAN, step: int, keep: int) -> None:
         asked.append(step)
         if 4 <= step < 4 + failures:
             raise OSError("the disk is full")
-        save(model, step)
+        save(model, step, keep)
 
     monkeypatch.setattr(directory.checkpoints, "save", refuse)
     if failures == 2:
@@ -187,3 +193,53 @@ def test_the_share_of_time_that_a_step_waits_for_data_is_reported(
         shares.append(json.loads(line)["data_wait"])
     assert 0 <= shares[0] < shares[1] <= 1
     assert shares[1] > 0.5
+
+
+def test_the_pace_leaves_the_first_step_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = iter([100.0, *[110.0] * 9])  # the first step ends at 100
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    said: list[str] = []
+    monkeypatch.setattr(logging, "info", lambda t, *a: said.append(t % a))
+    pace = log_lib._Pace()
+    for _ in range(log_lib.PACE_STEPS):
+        pace.add_step(200_000)
+    assert pace.step_seconds == 0 and not said
+    pace.add_step(200_000)  # five steps in ten seconds
+    assert pace.step_seconds == 2.0
+    assert said[0].startswith("200,000 updates at this pace: 4.6 days; ")
+    assert "--wavegan_dim=16" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0 s"), (119, "119 s"), (120, "2.0 min"), (7200, "2.0 hours")],
+)
+def test_durations_have_the_unit_that_suits_them(
+    seconds: float, text: str
+) -> None:
+    assert log_lib._duration(seconds) == text
+
+
+def test_a_signal_is_acknowledged_while_a_step_computes(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    acknowledged = []
+
+    def interrupt(caught: list[int]) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not caught:
+            time.sleep(0.01)
+        acknowledged.append(time.monotonic())
+
+    with loop._catch_signals() as caught:
+        thread = threading.Thread(target=interrupt, args=(caught,))
+        thread.start()
+        # One call, during which no handler in Python can run.
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 4_000_000)
+        ended = time.monotonic()
+        thread.join()
+    assert caught == [signal.SIGTERM]
+    assert acknowledged[0] < ended
+    assert "stopping after this step" in capfd.readouterr().err

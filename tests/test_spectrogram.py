@@ -1,4 +1,4 @@
-"""Spectrograms against librosa, moments against NumPy, and the way back."""
+"""Tests spectrograms against librosa, their moments, their inversion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audio of a run: found, remembered, told apart."""
+"""Tests which audio files a run uses, and the report of changes."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_a_damaged_memory_is_none(
     assert len(dataset.find(config_of(tmp_path / "in"), directory).infos) == 1
 
 
-def test_other_data_than_before_are_told_of(
+def test_other_data_than_before_are_reported(
     tmp_path: pathlib.Path, directory: train_dir.TrainDir, said: list[str]
 ) -> None:
     folder = tmp_path / "in"
@@ -171,10 +171,14 @@ def test_other_data_than_before_are_told_of(
     wavs.write(folder / "07.wav", wavs.noise(99))
     dataset.find(config, directory)
     assert "1 files more, 1 gone, 1 changed" in said[-1]
+    dataset.remember(dataset.find(config, directory), directory)
     folder.rename(tmp_path / "moved")
     said.clear()
     dataset.find(config_of(tmp_path / "moved"), directory)
     assert not [line for line in said if "not those" in line]
+    wavs.write_all(tmp_path / "other", [500, 600, 700])
+    dataset.find(config_of(tmp_path / "other"), directory)
+    assert "3 files more, 3 gone, 0 changed" in said[-1]
 
 
 def test_skipped_files_are_counted_and_listed(

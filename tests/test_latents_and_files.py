@@ -1,4 +1,4 @@
-"""Latent vectors, WAV files and pictures."""
+"""Tests latent vectors, WAV files and pictures."""
 
 import io
 import pathlib

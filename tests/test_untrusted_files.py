@@ -1,4 +1,4 @@
-"""What comes from a stranger can at worst be refused."""
+"""Tests that untrusted files are refused and never executed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stock Keras layers alone give the audio that the GAN's own layers give."""
+"""Tests that models of stock Keras layers give the same audio as the GAN."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import untrained
-from untrained import SPECGAN
+import untrained_gans
+from untrained_gans import SPECGAN
 
 from modes import keras_twin
 from networks import spectrogram, spectrogram_keras
 
 Randomize = Callable[[Any], Any]
-Z = untrained.draw_z()
+Z = untrained_gans.draw_z()
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ Z = untrained.draw_z()
 def test_stock_layers_give_the_same_audio(
     fields: dict[str, Any], randomize: Randomize
 ) -> None:
-    model = untrained.build(**fields)
+    model = untrained_gans.build(**fields)
     randomize(model.ema_generator)
-    inputs = untrained.inputs_of(model)
+    inputs = untrained_gans.inputs_of(model)
     ours = model.generate(*inputs).numpy()
     twin = keras_twin.build(model)
     theirs = twin(inputs if model.num_labels else Z)
@@ -56,7 +56,7 @@ def test_stock_layers_give_the_same_audio(
 
 
 def test_its_labels_are_an_embedding_of_keras() -> None:
-    model = untrained.build("bf16", num_labels=3)
+    model = untrained_gans.build("bf16", num_labels=3)
     twin = keras_twin.build(model)
     assert [each.name for each in twin.inputs] == ["z", "label"]
     assert [each.dtype for each in twin.inputs] == ["float32", "int32"]
@@ -70,7 +70,7 @@ def test_its_labels_are_an_embedding_of_keras() -> None:
 
 
 def test_of_bfloat16_they_are_the_float32_twin(randomize: Randomize) -> None:
-    half, full = untrained.build("bf16"), untrained.build()
+    half, full = untrained_gans.build("bf16"), untrained_gans.build()
     randomize(full.ema_generator)
     half.ema_generator.set_weights(full.ema_generator.get_weights())
     ours = full.generate(Z).numpy()
@@ -103,8 +103,8 @@ def test_a_layer_without_a_twin_is_refused_by_name() -> None:
         def call(self, x: tf.Tensor) -> tf.Tensor:
             return x
 
-    model = untrained.build()
-    z = keras.Input((untrained.LATENT_DIM,))
+    model = untrained_gans.build()
+    z = keras.Input((untrained_gans.LATENT_DIM,))
     model._average = keras.Model(z, Odd()(model.generator(z)))
     with pytest.raises(ValueError, match="Odd .*--format=savedmodel"):
         keras_twin.build(model)

@@ -1,4 +1,4 @@
-"""The train dir: whole files, one trainer, nothing lost."""
+"""Tests the train dir: whole files, one trainer at a time, nothing lost."""
 
 import json
 import pathlib

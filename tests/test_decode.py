@@ -1,4 +1,4 @@
-"""What is read of audio files, and what goes wrong."""
+"""Tests the decoding of audio files, and its errors."""
 
 import os
 import pathlib

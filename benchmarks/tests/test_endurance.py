@@ -1,4 +1,4 @@
-"""What counts as growth of a long training."""
+"""Tests how the endurance benchmark measures growth of memory."""
 
 import gc
 import os

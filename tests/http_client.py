@@ -1,4 +1,4 @@
-"""Asks what serves the page of `play`, as a browser does."""
+"""Sends HTTP requests to the server of `play`, as a browser does."""
 
 from __future__ import annotations
 

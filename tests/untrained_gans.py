@@ -1,4 +1,4 @@
-"""Small GANs of both models, untrained, for what comes behind training."""
+"""Small untrained GANs of both models, for tests of what follows training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints of the authors' code, against their networks in TensorFlow 1."""
+"""Tests checkpoints of the authors' code, by their networks in TensorFlow."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def build(shape: tf1.Shape, loss: str, **fields: Any) -> gan_lib.GAN:
 
 
 def update(gan: gan_lib.GAN, run: tf1.Run) -> None:
-    """The updates behind the checkpoint: of D, then of G."""
+    """The updates before the checkpoint: of D, then of G."""
     z, real = tf.constant(run.z), tf.constant(run.real)
 
     def score(x: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""Workers on one machine: found, compared, lost, started again."""
+"""Tests distributed training on one machine: start, failure, restart."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The kill test: a short one, and that it sees what it is there to see."""
+"""Tests the kill benchmark: a short run, and that it notices differences."""
 
 import json
 import pathlib

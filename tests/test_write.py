@@ -1,4 +1,4 @@
-"""Rate, level and format of written sound."""
+"""Tests the sampling rate, level and format of written audio."""
 
 import pathlib
 
