@@ -189,7 +189,6 @@ def walk_ogg(data: mmap.mmap | bytes) -> Layout:
     positions: dict[int, int] = {}
     ended: set[int] = set()
     num_pages, num_lost_bytes, in_order, beginning = 0, 0, True, False
-    trusted = True
     for at, end, flags, position, serial, number, follows in _pages(data):
         begins = bool(flags & 2)
         if begins and not beginning:  # one of several, one after the other
@@ -204,7 +203,7 @@ def walk_ogg(data: mmap.mmap | bytes) -> Layout:
         if flags & 4:
             ended.add(serial)
         in_order &= follows and number == numbers[serial]
-        trusted &= position == -1 or position >= positions[serial]
+        in_order &= position == -1 or position >= positions[serial]
         numbers[serial] = number + 1
         if position != -1:
             positions[serial] = position
@@ -215,7 +214,7 @@ def walk_ogg(data: mmap.mmap | bytes) -> Layout:
         damage = f"{num_lost_bytes} bytes of it belong to no stream"
     elif not in_order or not parts or parts[-1][1] != len(data):
         damage = "pages are missing, broken or out of order"
-    trusted &= not damage and num_pages >= _MIN_PAGES
+    trusted = not damage and num_pages >= _MIN_PAGES
     trusted &= len(parts) == len(numbers) == 1
     return Layout(tuple(parts), trusted, damage=damage)
 
@@ -230,14 +229,15 @@ def flac_is_longer(data: mmap.mmap | bytes) -> bool:
     head = data[start : start + 22]
     if data[start - 4 : start] != b"fLaC" or len(head) < 22 or head[0] & 0x7F:
         return False
-    block_len = int.from_bytes(head[4:6], "big")  # the shortest, the longest
-    block_len = block_len or int.from_bytes(head[6:8], "big")
+    shortest, longest = struct.unpack(">HH", head[4:8])
     largest = int.from_bytes(head[11:14], "big")
     num_samples = int.from_bytes(head[17:22], "big") & (1 << 36) - 1
     at, last = start, False
     while not last and at + 4 <= len(data):
         last = bool(data[at] & 0x80)
         at += 4 + int.from_bytes(data[at + 1 : at + 4], "big")
+    fixed = data[at : at + 2] == b"\xff\xf8"  # all blocks but the last
+    block_len = longest if fixed else shortest
     if not block_len or not largest or not num_samples:
         return False
     num_frames = -(-num_samples // block_len)

@@ -25,8 +25,9 @@ FULL_SCALE = 32768  # number of 16-bit steps between 0 and 1
 LOUDEST = (
     1e9  # larger samples are refused: they are no audio, and sums overflow
 )
-# Decoders that `route` chooses from; from 2 on, tensorflow-io's, one a codec.
-SOUNDFILE, TENSORFLOW = 0, 1
+# What `route` chooses from: `read`, or decoders in the graph; from 2 on, these
+# are tensorflow-io's, one a codec.
+PYTHON, TENSORFLOW = 0, 1
 _MARGIN = 256  # reach of soxr's HQ filter, in samples of the lower rate
 _BLOCK_LEN = 1 << 20  # samples of a long file that are in memory at a time
 # WAV codec -> type of samples, and their values of silence and full scale
@@ -318,7 +319,7 @@ def tensorflow_io() -> Any:
         wav = io.BytesIO()
         soundfile.write(wav, np.zeros(2, np.int16), 8000, format="WAV")
         audio.decode_wav(wav.getvalue(), dtype=tf.int16)  # loads compiled code
-    except Exception:  # however it fails, soundfile reads the same files
+    except Exception:  # however it fails, `read` reads the same files
         return None
     return audio
 
@@ -338,17 +339,17 @@ def route(
       longest: Largest number of samples that the graph may decode.
 
     Returns:
-      `SOUNDFILE`, or else the number of a decoder in `graph_decoders`.
+      `PYTHON`, or else the number of a decoder in `graph_decoders`.
     """
     too_long, resampled = info.num_samples > longest, info.sample_rate != rate
     # The graph sums more than two channels in another order than NumPy does.
     other_mean = channels == 1 and info.channels > 2
     if not info.intact or too_long or other_mean or resampled:
-        return SOUNDFILE
+        return PYTHON
     if (info.format, info.subtype) == ("WAV", "PCM_16"):
         return TENSORFLOW
     if not tensorflow_io():
-        return SOUNDFILE
+        return PYTHON
     return TENSORFLOW + 1 + list(_CODECS).index(info.subtype)
 
 
@@ -371,7 +372,7 @@ def graph_decoders(with_io: bool) -> list[Callable[[tf.Tensor], tf.Tensor]]:
 
     codecs = _CODECS.values() if with_io else ()
     return [
-        lambda contents: tf.zeros([0, 1]),  # SOUNDFILE decodes outside of it
+        lambda contents: tf.zeros([0, 1]),  # for PYTHON
         lambda contents: tf.audio.decode_wav(contents).audio,
         *(functools.partial(decode_wav, *codec) for codec in codecs),
     ]

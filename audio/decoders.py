@@ -21,7 +21,8 @@ from audio import worker
 # A short answer fits in the pipe: it comes in one read, which matters where
 # threads contend for the interpreter's lock.
 _PIPE_LEN = 1 << 20
-LIMIT_SECS = 60.0  # longest time in which a decoder may do nothing
+LIMIT_SECS = float(worker.LIMIT_SECS)
+_START_SECS = 300.0  # longest start of a child, on a network disk perhaps
 _ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -34,7 +35,11 @@ class _DiedError(Exception):
 
 
 class _Child:
-    """A child process that runs `audio.worker`."""
+    """A child process that runs `audio.worker`.
+
+    Raises:
+      RuntimeError: It does not start.
+    """
 
     def __init__(self) -> None:
         # A session of its own: Ctrl-C in the terminal is not for the child.
@@ -50,21 +55,29 @@ class _Child:
         self._unread = bytearray()
         self._poll = select.poll()
         self._poll.register(self._stdout, select.POLLIN)
+        try:
+            self._read(worker.MESSAGE.size, _START_SECS)
+        except _DiedError as error:
+            self.kill()
+            raise RuntimeError(
+                f"decoders do not start: `{sys.executable} -m audio.worker` in "
+                f"{str(_ROOT)!r} shows why"
+            ) from error
 
     @property
     def _stdout(self) -> int:
         assert self._process.stdout
         return self._process.stdout.fileno()
 
-    def _read(self, num_bytes: int) -> bytes:
+    def _read(self, num_bytes: int, limit_secs: float) -> bytes:
         """Reads from the child.
 
         Raises:
           _DiedError: It ended, or wrote nothing for too long.
         """
         while len(self._unread) < num_bytes:
-            if not self._poll.poll(LIMIT_SECS * 1000):
-                raise _DiedError(f"does not end within {LIMIT_SECS:g} s")
+            if not self._poll.poll(limit_secs * 1000):
+                raise _DiedError(f"does nothing for {limit_secs:g} s")
             block = os.read(self._stdout, _PIPE_LEN)
             if not block:
                 raise _DiedError("crashes")
@@ -87,10 +100,9 @@ class _Child:
             raise _DiedError("crashes") from error
         kind = b""
         while kind not in worker.ENDS:
-            kind, length = worker.MESSAGE.unpack(
-                self._read(worker.MESSAGE.size)
-            )
-            yield kind, self._read(length)
+            head = self._read(worker.MESSAGE.size, LIMIT_SECS)
+            kind, length = worker.MESSAGE.unpack(head)
+            yield kind, self._read(length, LIMIT_SECS)
 
     def kill(self) -> None:
         """Ends the child and all that it started."""

@@ -332,6 +332,9 @@ def _open(path: str, num_bytes: int, mtime_ns: int) -> AudioInfo:
     header = decoders.POOL.describe(path)
     expected, damage = header.pop("expected"), header.pop("damage")
     num_samples = header["num_samples"]
+    if expected and not num_samples:
+        text = f"none of {expected} samples can be decoded"
+        raise decoders.DecoderError(text)
     if expected is not None and expected != num_samples and num_samples:
         cut = "cut short" if num_samples < expected else "longer than it says"
         text = "%r is %s: header says %d samples, file has %d"

@@ -1,4 +1,4 @@
-"""Reads slices by their numbers: from the cache, TensorFlow or soundfile."""
+"""Reads slices by their numbers: from the cache, the graph or `decode.read`."""
 
 import atexit
 import functools
@@ -124,7 +124,7 @@ def _warn_of_skip(path: str, reason: str) -> None:
 
 
 class SliceReader:
-    """Reads the slices of an index from the cache, the graph or soundfile.
+    """Reads the slices of an index.
 
     A slice is 16-bit samples and a level to divide them by: 32768, or the peak
     of the slice's file if audio is normalised. Level 0 means that there are no
@@ -166,7 +166,7 @@ class SliceReader:
                 for info in index.infos
             ]
         )
-        in_graph = self._routes[index.file] != decode.SOUNDFILE
+        in_graph = self._routes[index.file] != decode.PYTHON
         # Number of samples to which the graph pads what it decodes.
         self._len = int(index.span.max(initial=0, where=in_graph))
         needs_io = self._routes.max() > decode.TENSORFLOW
@@ -219,7 +219,7 @@ class SliceReader:
         for key in np.unique(keys):
             file = index.file[key]
             route = self._routes[file]
-            if route == decode.SOUNDFILE or self._levels[key] > 0:
+            if route == decode.PYTHON or self._levels[key] > 0:
                 continue
             content = decode.read_intact(index.infos[file])
             if content is None:
@@ -328,7 +328,7 @@ class SliceReader:
         return samples, level
 
     def _decode(self, key: int) -> tuple[np.ndarray, float]:
-        """Decodes a slice by soundfile, to samples and a level."""
+        """Decodes a slice outside of the graph, to samples and a level."""
         index = self._index
         info, start = index.infos[index.file[key]], int(index.offset[key])
         stop = start + int(index.span[key])

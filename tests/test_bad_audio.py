@@ -357,20 +357,22 @@ def test_docs_have_this_table() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("more", [[], ["--structures"]])
 def test_files_that_chance_has_damaged_break_nothing(
-    tmp_path: pathlib.Path,
+    tmp_path: pathlib.Path, more: list[str]
 ) -> None:
     for seed in range(3):
         wavs.write(tmp_path / f"{seed}.wav", wavs.noise(8000, seed=seed), 8000)
+    command = [sys.executable, "benchmarks/fuzz.py", str(tmp_path)]
     done = subprocess.run(
-        [sys.executable, "benchmarks/fuzz.py", tmp_path, "--count", "150"],
+        [*command, "--count", "150", *more],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = dict(line.split()[:2] for line in done.stdout.splitlines()[:3])
-    assert sorted(counts) == ["dropped", "skipped", "used"]
+    counts = dict(line.split()[:2] for line in done.stdout.splitlines()[:4])
+    assert sorted(counts) == ["dropped", "skipped", "used", "warned"]
     assert sum(map(int, counts.values())) == 150
     assert min(int(counts[kind]) for kind in ("skipped", "used")) > 20

@@ -44,6 +44,7 @@ def test_files_that_crash_libsndfile_are_skipped(
     infos, skipped = loader.scan_audio([*bad, good])
     assert [info.path for info in infos] == [good]
     assert list(skipped) == bad
+    assert "none of 3000 samples can be decoded" in skipped[bad[0]]
     np.testing.assert_array_equal(
         wavs.epoch([*bad, good]), wavs.noise(64)[None]
     )
@@ -70,7 +71,7 @@ def test_a_child_that_dies_costs_one_file(
         return ask(child, request)
 
     monkeypatch.setattr(decoders._Child, "ask", fail)
-    words = "crashes" if fault == "crash" else "does not end within 0.5 s"
+    words = "crashes" if fault == "crash" else "does nothing for 0.5 s"
     with monkeypatch.context() as patch:
         patch.setattr(decoders, "LIMIT_SECS", 0.5)
         with pytest.raises(loader.BadAudioError, match=f"0.*decoder {words}"):
@@ -157,3 +158,15 @@ def test_decoders_print_nothing(
     path.write_bytes(contents + contents)  # libmpg123 has much to say of it
     loader.decode_audio(path)
     assert capfd.readouterr().err.count("\n") <= 1  # our warning
+
+
+def test_decoders_that_do_not_start_are_no_fault_of_a_file(
+    tmp_path: pathlib.Path,
+    pool: decoders.Decoders,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = wavs.write(tmp_path / "a.flac", wavs.noise(64))
+    monkeypatch.setattr(decoders.sys, "executable", "false")
+    with pytest.raises(RuntimeError, match="decoders do not start: `.*worker`"):
+        loader.scan_audio([path])
+    assert not pool._idle
