@@ -139,8 +139,9 @@ class Clips:
 
     Attributes:
       source: The set.
-      probs: Probability of each word, `[num_clips, num_words]`.
-      embeddings: Features of the classifier, `[num_clips, dim]`.
+      probs: Probability of each word, `[num_clips, num_words]`; no columns
+        without a classifier.
+      embeddings: Features of the classifier, `[num_clips, dim]`; likewise.
       log_mels: Log-mel spectrograms of the first thousand clips, as
         `similarity.embed` makes them, `[1000, 16384]`.
       noise: Result of `noise.measure` for each clip, `[num_clips]`.
@@ -155,8 +156,14 @@ class Clips:
     power: np.ndarray
 
 
-def measure(source: Source, word_classifier: classifier.Classifier) -> Clips:
-    """Classifies and measures all clips of a set, chunk by chunk.
+def measure(
+    source: Source, word_classifier: classifier.Classifier | None
+) -> Clips:
+    """Measures all clips of a set, chunk by chunk.
+
+    Args:
+      source: The set.
+      word_classifier: Classifier that hears the clips, if a score needs it.
 
     Raises:
       ValueError: A file cannot be decoded.
@@ -165,9 +172,15 @@ def measure(source: Source, word_classifier: classifier.Classifier) -> Clips:
     log_mels: list[np.ndarray] = []
     num_clips = 0
     for audio in source:
+        probs = embeddings = np.empty([len(audio), 0])
+        if word_classifier:
+            probs, embeddings = classifier.predict_and_embed(
+                word_classifier.model, audio
+            )
         parts.append(
             (
-                *classifier.predict_and_embed(word_classifier.model, audio),
+                probs,
+                embeddings,
                 noise.measure(audio),
                 np.mean(audio.astype(np.float64) ** 2, axis=1),
             )

@@ -19,7 +19,7 @@ class Trial:
 
     Attributes:
       clips: Measurements of the set to be scored.
-      words: Words that the classifier knows.
+      words: Words that the classifier knows; empty without a classifier.
       real: Measurements of real clips by kind: `reference`, which the generator
         was trained on, and `heldout`, which it was not trained on; a kind that
         was not given is absent.
@@ -84,14 +84,16 @@ class Metric:
     Attributes:
       compute: Function from a Trial to the score of each column.
       columns: Columns by key.
-      least: Smallest number of clips that each set must have.
+      least: Smallest number of clips in a set that it compares or scores.
       needs: Kinds of real clips that the metric compares with.
+      uses_classifier: Whether it depends on what the classifier says.
     """
 
     compute: Callable[[Trial], dict[str, Score]]
     columns: dict[str, Column]
     least: int
     needs: tuple[str, ...] = ()
+    uses_classifier: bool = True
 
 
 def _score(
@@ -262,6 +264,7 @@ METRICS = {
         },
         least=50,
         needs=("reference",),
+        uses_classifier=False,
     ),
     "noise": Metric(
         _noise,
@@ -270,12 +273,14 @@ METRICS = {
             "noise_levelled": Column("noise, levelled", 0, relative=True),
         },
         least=50,
+        uses_classifier=False,
     ),
     "memorisation": Metric(
         _memorisation,
         {"memorisation": Column("memorised", 0)},
         least=50,
         needs=("reference", "heldout"),
+        uses_classifier=False,
     ),
     "classes": Metric(_classes, {}, least=50),
 }

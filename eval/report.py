@@ -16,7 +16,7 @@ def markdown(
     Args:
       names: Names of the metrics.
       outcomes: Scores of each set.
-      words: Words that the classifier knows.
+      words: Words that the classifier knows; empty without a classifier.
 
     Returns:
       The table in Markdown.
@@ -33,10 +33,12 @@ def markdown(
     lines.append(["---"] * len(lines[0]))
     for outcome in outcomes:
         source = outcome.trial.clips.source
-        cells = [_cell(outcome.scores[key]) for key in columns]
+        scores = outcome.scores
+        cells = [_cell(scores[key]) if key in scores else "" for key in columns]
         if "classes" in names:
-            shares = [outcome.scores[f"heard_{word}"].value for word in words]
-            cells.append("/".join(f"{100 * share:.0f}" for share in shares))
+            heard = [scores.get(f"heard_{word}") for word in words]
+            shares = [f"{100 * score.value:.0f}" for score in heard if score]
+            cells.append("/".join(shares))
         lines.append([source.name, f"{source.num_clips:,}", *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -75,11 +77,9 @@ def rows(outcomes: list[scoring.Outcome]) -> list[dict[str, Any]]:
 
 def footnote(settings: dict[str, Any]) -> str:
     """Describes in one line the settings that the scores depend on."""
-    parts = [
-        f"Classifier {settings['classifier']['name']}",
-        f"{settings['splits']} splits",
-        f"seed {settings['seed']}",
-    ]
+    parts = [f"{settings['splits']} splits", f"seed {settings['seed']}"]
+    if settings["classifier"]:
+        parts.insert(0, f"Classifier {settings['classifier']['name']}")
     if settings["normalize"]:
         parts.append("the peak of each clip at 1")
     for source in settings["real"].values():

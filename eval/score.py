@@ -84,6 +84,9 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
     job = scoring.Job(names, systems, real, arguments.k, seed)
     if ALL in arguments.metrics:
         lacks = {name: job.lack(name) for name in names}
+        if all(lacks.values()):
+            # The metric noise asks for the least.
+            raise ValueError(f"no metric can be computed: {lacks['noise']}")
         for lack in filter(None, lacks.values()):
             print(f"left out: {lack}", file=sys.stderr)
         names = [name for name in names if not lacks[name]]
@@ -92,12 +95,13 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
 
 def describe(
     job: scoring.Job,
-    word_classifier: classifier.Classifier,
+    word_classifier: classifier.Classifier | None,
     arguments: argparse.Namespace,
 ) -> dict[str, Any]:
     """Returns the settings and versions that the scores depend on."""
     return {
-        "classifier": {
+        "classifier": word_classifier
+        and {
             "name": word_classifier.name,
             "fingerprint": word_classifier.card["fingerprint"],
             "accuracy": word_classifier.card["accuracy"],
@@ -119,15 +123,18 @@ def describe(
 
 def main(arguments: argparse.Namespace) -> None:
     """Scores the clips, prints the table and writes the reports."""
-    word_classifier = classifier.load(arguments.classifier)
     job = make_job(arguments)
+    word_classifier = None
+    if job.uses_classifier:
+        word_classifier = classifier.load(arguments.classifier)
     out_dir = arguments.out_dir
     if out_dir:
         out_dir.mkdir(parents=True, exist_ok=True)
     outcomes = scoring.run(job, word_classifier)
     settings = describe(job, word_classifier, arguments)
     line = json.dumps({**settings, "rows": report.rows(outcomes)})
-    table = report.markdown(job.names, outcomes, word_classifier.words)
+    words = word_classifier.words if word_classifier else []
+    table = report.markdown(job.names, outcomes, words)
     print(line if arguments.json else f"{table}\n\n{report.footnote(settings)}")
     if out_dir:
         atomic.write(out_dir / "scores.json", f"{line}\n".encode())

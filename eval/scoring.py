@@ -36,18 +36,33 @@ class Job:
         """Returns all sets, those to score and the real ones."""
         return [*self.systems, *self.real.values()]
 
+    @property
+    def uses_classifier(self) -> bool:
+        """Whether one of the metrics depends on what the classifier says."""
+        return any(metrics.METRICS[n].uses_classifier for n in self.names)
+
+    def least(self, name: str) -> int:
+        """Returns the smallest number of clips that a metric can score."""
+        # The score of a split with only a few clips is meaningless.
+        in_splits = 10 * self.splits * (name == "inception")
+        return max(metrics.METRICS[name].least, in_splits)
+
     def lack(self, name: str) -> str:
-        """Returns an error message if a metric lacks a set or clips, or ""."""
-        metric = metrics.METRICS[name]
-        for need in metric.needs:
+        """Returns an error message if a metric lacks a set or clips, or "".
+
+        Real clips that a score is only divided by may be few, or absent.
+        """
+        needs = metrics.METRICS[name].needs
+        for need in needs:
             if need not in self.real:
                 return (
                     f"{name} compares with {need} clips: give them by "
                     f"--{need}_dir, or leave {name} out"
                 )
-        # The score of a split with only a few clips is meaningless.
-        least = max(metric.least, 10 * self.splits * (name == "inception"))
-        for source in self.sets():
+        least = self.least(name)
+        real = self.real.values()
+        scored = [source for source in self.systems if source not in real]
+        for source in [*scored, *(self.real[need] for need in needs)]:
             if source.num_clips < least:
                 return (
                     f"{name} needs at least {least} clips, but {source.name} "
@@ -72,8 +87,18 @@ class Outcome:
     neighbours: np.ndarray
 
 
-def run(job: Job, word_classifier: classifier.Classifier) -> list[Outcome]:
+def run(
+    job: Job, word_classifier: classifier.Classifier | None
+) -> list[Outcome]:
     """Scores each system of a job.
+
+    Args:
+      job: The sets and the metrics.
+      word_classifier: The classifier; None if the job does not use one.
+
+    Returns:
+      Scores of each system. A set of real clips that is too small for a metric
+      has no score by it.
 
     Raises:
       ValueError: A metric lacks a set or clips; a file cannot be decoded.
@@ -100,13 +125,14 @@ def run(job: Job, word_classifier: classifier.Classifier) -> list[Outcome]:
             distances["heldout"] = found["memorisation"][-1][0]
         trial = metrics.Trial(
             one,
-            tuple(word_classifier.words),
+            tuple(word_classifier.words if word_classifier else ()),
             real,
             distances,
             job.splits,
             job.seed,
         )
-        outcomes.append(Outcome(trial, _compute(trial, job.names), indices))
+        able = [n for n in job.names if one.source.num_clips >= job.least(n)]
+        outcomes.append(Outcome(trial, _compute(trial, able), indices))
     if "heldout" in real:
         heldout = outcomes.pop().scores
         for outcome in outcomes:
@@ -152,6 +178,8 @@ def _relate(
     """Sets the ratio to held-out clips in the columns that report one."""
     for name in names:
         for key, column in metrics.METRICS[name].columns.items():
-            if column.relative and real[key].value > 0:
+            if not column.relative or not {key} <= real.keys() & scores.keys():
+                continue
+            if real[key].value > 0:
                 share = scores[key].value / real[key].value
                 scores[key] = dataclasses.replace(scores[key], relative=share)

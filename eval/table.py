@@ -49,8 +49,10 @@ def read(folder: pathlib.Path) -> dict[str, Any]:
     path = folder / "scores.json"
     try:
         scores = json.loads(path.read_text())
-        if not (scores["classifier"]["name"] and scores["rows"]):
+        if not scores["rows"]:
             raise ValueError("no rows")
+        if scores["classifier"] is not None:
+            dict(scores["classifier"])["name"]
         dict(scores["real"])
     except FileNotFoundError:
         raise FileNotFoundError(
@@ -69,7 +71,8 @@ def row_of(row: dict[str, Any], classifier: str) -> list[str]:
 
     Args:
       row: Row of scores.json.
-      classifier: Name of the classifier that the scores were computed with.
+      classifier: Name of the classifier that the scores were computed with;
+        "" if they depend on none.
     """
     cells = []
     for key in COLUMNS:
@@ -98,7 +101,7 @@ def main(arguments: argparse.Namespace) -> None:
         clips = "" if name.startswith("Real") else "50,000"
         lines.append([f"*{name}*", *cells, clips, "the authors', 93% on test"])
     for result in results:
-        classifier = result["classifier"]["name"]
+        classifier = (result["classifier"] or {"name": ""})["name"]
         lines += [row_of(row, classifier) for row in result["rows"]]
     print("\n".join(f"| {' | '.join(line)} |" for line in lines))
     print(f"\n{notes(results)}")
@@ -106,7 +109,11 @@ def main(arguments: argparse.Namespace) -> None:
 
 def notes(results: list[dict[str, Any]]) -> str:
     """Explains which rows can be compared with one another."""
-    classifiers = {result["classifier"]["fingerprint"] for result in results}
+    classifiers = {
+        result["classifier"]["fingerprint"]
+        for result in results
+        if result["classifier"]
+    }
     lines = [
         "*Published* rows are of SC09, arXiv:1802.04208v1, table 1. The "
         "authors' classifier is no longer available: inception scores by "

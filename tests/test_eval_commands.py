@@ -17,7 +17,7 @@ import pytest
 import soundfile
 import tiny_classifier
 
-from eval import recipes, score, table, train_classifier
+from eval import classifier, recipes, score, table, train_classifier
 from system import console
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -181,14 +181,62 @@ def test_script_and_module_print_the_same_from_any_folder(
     assert result["classifier"]["fingerprint"]
 
 
+def in_process(*args: object) -> None:
+    """Runs eval.score in this process."""
+    score.main(score.parser().parse_args([*map(str, args)]))
+
+
+def test_few_heldout_clips_only_leave_out_ratios(
+    tmp_path: pathlib.Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(classifier, "load", lambda _: pytest.fail("loads"))
+    tiny_classifier.write_tones(tmp_path / "real/train", 20, seed=1)
+    tiny_classifier.write_tones(tmp_path / "made", 17, seed=2)
+    data = ("--audio_dir", tmp_path / "made", "--reference_dir")
+    for num_heldout in (5, 17):
+        tiny_classifier.write_tones(tmp_path / "real/valid", num_heldout)
+        out = ("--baselines", "--out_dir", tmp_path / "out")
+        in_process("noise", "similarity", *data, tmp_path / "real", *out)
+        result = json.loads((tmp_path / "out/scores.json").read_text())
+        ours, _, heldout, *_ = result["rows"]
+        assert heldout["num_clips"] == 3 * num_heldout
+        enough = num_heldout > 16
+        for key in ("noise", "train_distance"):
+            assert ours["scores"][key]["value"] > 0
+            assert ("relative" in ours["scores"][key]) == enough
+            assert (key in heldout["scores"]) == enough
+        assert result["classifier"] is None
+        assert "lassifier" not in capsys.readouterr().out
+    in_process("memorisation", *data, tmp_path / "real")
+    assert "| memorised |" in capsys.readouterr().out
+
+
+def test_all_computes_what_a_small_set_allows(
+    tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_classifier.write_tones(tmp_path / "real/train", 30, seed=1)
+    tiny_classifier.write_tones(tmp_path / "real/valid", 5, seed=2)
+    tiny_classifier.untrained().save(tmp_path / "clf")
+    in_process(
+        *("all", "--audio_dir", tmp_path / "real", "--reference_dir"),
+        *(tmp_path / "real", "--classifier", tmp_path / "clf"),
+    )
+    stdout, stderr = capsys.readouterr()
+    (row,) = rows_of(stdout).values()
+    assert {"noise", r"\|D\|train", "% heard as high/low/mid"} < row.keys()
+    assert "left out: memorisation needs at least 50 clips" in stderr
+
+
 def test_a_broken_file_is_named_counted_and_left_out(
-    tones: pathlib.Path, tmp_path: pathlib.Path
+    tmp_path: pathlib.Path,
 ) -> None:
     tiny_classifier.write_tones(tmp_path / "some", 20)
     (tmp_path / "some/broken.wav").write_bytes(b"RIFF")
     done = run(
         "score",
-        *("noise", "--audio_dir", "some", "--classifier", tones / "clf"),
+        *("noise", "--audio_dir", "some"),
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
@@ -212,7 +260,11 @@ def test_the_shipped_classifier_scores_where_none_is_given(
         ("", ("METRIC", "--audio_dir")),
         ("loudness --audio_dir few --classifier clf", ("loudness", "frechet")),
         ("noise --audio_dir nowhere --classifier clf", ("nowhere",)),
-        ("noise --audio_dir few --classifier few", ("eval.train_classifier",)),
+        (
+            "inception --audio_dir tones/valid --classifier few",
+            ("eval.train_classifier",),
+        ),
+        ("all --audio_dir few", ("no metric can be computed", "50", "12")),
         ("noise --audio_dir few --classifier clf", ("50", "12", "few")),
         ("am --audio_dir tones/valid --classifier clf", ("--reference_dir",)),
         (
@@ -300,6 +352,16 @@ def test_the_table_notes_different_classifiers(tmp_path: pathlib.Path) -> None:
     folders = [scores_json(tmp_path / name, name) for name in ("abcd", "ef01")]
     done = run("table", *folders, cwd=tmp_path, as_module=True)
     assert "2 classifiers scored the other rows" in done.stdout
+
+
+def test_the_table_takes_scores_without_a_classifier(
+    tmp_path: pathlib.Path,
+) -> None:
+    path = scores_json(tmp_path / "one", "abcd") / "scores.json"
+    scores = json.loads(path.read_text()) | {"classifier": None}
+    path.write_text(json.dumps(scores))
+    done = run("table", tmp_path / "one", cwd=tmp_path)
+    assert "| 1.3 | 5,000 |  |" in done.stdout, done.stderr
 
 
 def test_a_table_of_nothing_ends_in_one_line(tmp_path: pathlib.Path) -> None:
