@@ -213,6 +213,32 @@ def test_equal_seeds_train_equal_classifiers(
     assert len({card["data_fingerprint"] for card in cards}) == 1
 
 
+def test_training_reports_what_it_does_and_how_long_it_will_take(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    short = dataclasses.replace(
+        tiny_classifier.RECIPE, num_updates=4, check_every=2
+    )
+    monkeypatch.setitem(recipes.RECIPES, "quick", short)
+    monkeypatch.setattr(recipes, "PRINT_SECS", 0)
+    for split in ("train", "valid"):
+        tiny_classifier.write_tones(tmp_path / split, 4)
+    recipes.train(tmp_path)
+    lines = capsys.readouterr().err.splitlines()
+    assert (
+        lines[0] == f"{tmp_path}: reading 24 clips of 3 words; then 4 updates"
+    )
+    for start, line in zip(
+        ("update 2 of 4, about ", "check 1 of 2: ", "update 3 of 4, about ",
+         "update 4 of 4, about 0 s left", "check 2 of 2: "),
+        lines[1:],
+        strict=True,
+    ):  # fmt: skip
+        assert line.startswith(start)
+
+
 def test_ratings_of_sure_and_right_and_of_unsure_predictions() -> None:
     sure = recipes.rate(np.eye(4), np.arange(4))
     assert sure == pytest.approx(
