@@ -1,6 +1,7 @@
 """Tests features, the word classifier, labels, and the noise measure."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import zipfile
@@ -299,12 +300,47 @@ def test_words_come_from_names_or_folders(
     assert 0 < len(splits["valid"].paths) < 12
 
 
+def test_six_files_of_a_word_are_split_whatever_their_order(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(6):
+        write(tmp_path / f"kick/{i}.wav")
+        write(tmp_path / f"snare/{i + 100}.wav")
+    write(tmp_path / labels.BACKGROUND / "pink_noise.wav")
+    words, splits = labels.find(tmp_path)
+    assert words == ["kick", "snare"]
+    for split, num_files in (("train", 4), ("valid", 1), ("test", 1)):
+        counts = np.bincount(splits[split].labels).tolist()
+        assert counts == [num_files, num_files]
+    everything = loader.find_audio(tmp_path)
+    monkeypatch.setattr(loader, "find_audio", lambda _: everything[::-1])
+    _, again = labels.find(tmp_path)
+    for split in splits:
+        assert {*again[split].paths} == {*splits[split].paths}
+
+
+def test_a_large_set_is_split_by_checksums_of_names_alone(
+    tmp_path: pathlib.Path,
+) -> None:
+    files = [(f"{tmp_path}/{i}.wav", "ab"[i % 2]) for i in range(2000)]
+    dealt = labels._deal(files, ["valid", "test"])
+    for split, tenths in (("valid", {0}), ("test", {1})):
+        found = {
+            hashlib.sha1(pathlib.Path(path).name.encode()).digest()[:8]
+            for path, _ in dealt[split]
+        }
+        assert {int.from_bytes(start, "big") % 10 for start in found} == tenths
+    assert sorted(sum(dealt.values(), [])) == sorted(files)
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [
         ([f"One_{i}.wav" for i in range(9)], "expected two words"),
         ([f"kick{i}.wav" for i in range(9)], "holds no word"),
         ([f"Song{i}_a.wav" for i in range(9)], "expected 4 or more"),
+        ([f"{w}_{i}.wav" for w in "ab" for i in range(5)],
+         "5 file.* 'a', of which 3 are for training"),
         ([f"train/A_{i}.wav" for i in range(5)]
          + [f"train/B_{i}.wav" for i in range(5)] + ["valid/C_1.wav"],
          "'c'"),
