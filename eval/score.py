@@ -105,6 +105,7 @@ def describe(
             "name": word_classifier.name,
             "fingerprint": word_classifier.card["fingerprint"],
             "accuracy": word_classifier.card["accuracy"],
+            "by_the_authors": word_classifier.by_the_authors,
             "dir": str(arguments.classifier),
         },
         "splits": job.splits,
@@ -182,8 +183,9 @@ def parser() -> console.Parser:
         "--classifier",
         type=pathlib.Path,
         default=classifier.SHIPPED,
-        help="folder of a classifier from eval.train_classifier; if left out, "
-        "the one in pretrained/classifier, which knows the ten digits",
+        help="folder of a classifier from eval.train_classifier or "
+        "eval.import_classifier; if left out, the one in "
+        "pretrained/classifier, which knows the ten digits",
     )
     add(
         "--n",
