@@ -41,6 +41,14 @@ def in_one_line(
     return console.in_one_line(error)
 
 
+def in_parsing(error: Exception) -> str:
+    """Describes an error of the command line, or what replaced an old flag."""
+    name = getattr(error, "flagname", "")  # of absl's error on unknown flags
+    if name in flags.REPLACED:
+        return f"--{name} is of the authors' code: {flags.REPLACED[name]}"
+    return console.in_one_line(error)
+
+
 def _cause(error: Exception) -> str:
     """Returns the line that says what happened, of a message of many lines."""
     if not isinstance(error, tf.errors.OpError):

@@ -234,6 +234,14 @@ OPTIONS = (
 )
 
 
+_IMPORT = (
+    "import their classifier, python -m eval.import_classifier "
+    "PATH/best_acc-103005 --out DIR, then give --incept_classifier=DIR"
+)
+# Flags of the authors' code that do not exist here, and what to use instead.
+REPLACED = {"incept_metagraph_fp": _IMPORT, "incept_ckpt_fp": _IMPORT}
+
+
 @dataclasses.dataclass(frozen=True)
 class Mode:
     """A mode of the command line.

@@ -386,7 +386,8 @@ def run(command_line: CommandLine) -> None:
     program.__doc__ = describe(command_line, program.__doc__ or "")
 
     def parse(argv: list[str]) -> list[str]:
-        with console.exit_codes(command_line.program, (flags.Error,)):
+        program, describe = command_line.program, errors.in_parsing
+        with console.exit_codes(program, (flags.Error,), describe=describe):
             return FLAGS(for_parser(argv))
 
     # Log lines have no prefix, and TensorFlow's, which logs through absl too,

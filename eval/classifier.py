@@ -23,6 +23,8 @@ from system import atomic
 
 NUM_FRAMES = features.SLICE_LEN // features.HOP_LEN
 KERNEL_LEN = 5
+# Names of the input layer, by whether clips get the noise floor.
+INPUT_NAMES = {True: "log_mel", False: "bare_log_mel"}
 PAPER_WIDTHS = (128, 128, 128, 128)
 MODEL_NAME, CARD_NAME = "classifier.keras", "card.json"
 # The classifier that comes with the repository; it knows the ten digits.
@@ -32,6 +34,7 @@ SHIPPED = pathlib.Path(__file__).resolve().parents[1] / "pretrained/classifier"
 def build_classifier(
     num_words: int = 10,
     widths: tuple[int, ...] = PAPER_WIDTHS,
+    noise_floor: bool = True,
 ) -> keras.Model:
     """Builds the classifier's network with fresh weights.
 
@@ -42,6 +45,8 @@ def build_classifier(
     Args:
       num_words: Number of words (classes).
       widths: Channels of each convolution.
+      noise_floor: Whether the classifier hears clips with the noise floor of
+        `features.add_noise_floor`; the name of the input layer records it.
 
     Returns:
       Model from log-mel spectrograms `[batch, 128, 128]` to logits
@@ -50,7 +55,9 @@ def build_classifier(
     Source: the paper, section 6.1; the authors' eval/inception/train.py.
     """
     layers = keras.layers
-    log_mel = keras.Input([NUM_FRAMES, features.NUM_MELS], name="log_mel")
+    log_mel = keras.Input(
+        [NUM_FRAMES, features.NUM_MELS], name=INPUT_NAMES[noise_floor]
+    )
     x = layers.BatchNormalization(name="batchnorm_0")(log_mel)
     x = layers.Reshape([NUM_FRAMES, features.NUM_MELS, 1], name="image")(x)
     for i, width in enumerate(widths):
@@ -109,11 +116,12 @@ def predict_and_embed(
             f"[batch, {features.SLICE_LEN}]"
         )
     run = _graph(classifier)
-    size = features.BATCH_SIZE
-    parts = [
-        run(features.log_mel(features.add_noise_floor(audio[i : i + size])))
-        for i in range(0, len(audio), size)
-    ]
+    bare = classifier.layers[0].name == INPUT_NAMES[False]
+    parts = []
+    for i in range(0, len(audio), features.BATCH_SIZE):
+        clips = audio[i : i + features.BATCH_SIZE]
+        clips = clips if bare else features.add_noise_floor(clips)
+        parts.append(run(features.log_mel(clips)))
     probs, embeddings = zip(*parts, strict=True)
     return np.concatenate(probs), np.concatenate(embeddings)
 
@@ -162,6 +170,11 @@ class Classifier:
             f"{self.card['fingerprint'][:8]} "
             f"({self.card['accuracy'][split]:.1%} on {split})"
         )
+
+    @property
+    def by_the_authors(self) -> bool:
+        """Whether it is the classifier that the paper's scores are by."""
+        return bool(self.card.get("by_the_authors"))
 
     def save(self, directory: pathlib.Path) -> None:
         """Writes the model and then the card, which marks a complete folder."""

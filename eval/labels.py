@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import hashlib
+import itertools
 import pathlib
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ import loader
 
 SPLITS = ("train", "valid", "test")
 MIN_CLIPS = 4  # training clips for each word
+BACKGROUND = "_background_noise_"  # folder of Speech Commands; no word
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,8 +31,8 @@ def find(data_dir: pathlib.Path) -> tuple[list[str], dict[str, Labelled]]:
     """Finds labelled audio files and splits them.
 
     The splits are the folders train/, valid/ and test/. If there is no valid/,
-    a checksum of each file's name moves a tenth of the training files to it,
-    and another tenth to test if there is no test/ either.
+    it gets about a tenth of the training files of each word, and so does test
+    if there is no test/ either.
 
     Args:
       data_dir: Folder with files in folders that are named after words, or
@@ -47,15 +49,16 @@ def find(data_dir: pathlib.Path) -> tuple[list[str], dict[str, Labelled]]:
     if "train" not in roots:
         roots = {"train": data_dir}
     named = {
-        split: [(path, word_of(path, root)) for path in loader.find_audio(root)]
+        split: [
+            (path, word_of(path, root))
+            for path in without_background(loader.find_audio(root), root)
+        ]
         for split, root in roots.items()
     }
+    words = sorted({word for _, word in named["train"]})
     if "valid" not in named:
         targets = [split for split in SPLITS if split not in named]
-        everything, named["train"] = named["train"], []
-        for path, word in everything:
-            named.setdefault(_deal(path, targets), []).append((path, word))
-    words = sorted({word for _, word in named["train"]})
+        named |= _deal(named["train"], targets)
     _check(data_dir, words, named)
     return words, {
         split: Labelled(
@@ -85,6 +88,17 @@ def word_of(path: str, root: pathlib.Path) -> str:
     return (parts[0] if len(parts) > 1 else head).lower()
 
 
+def without_background(
+    paths: Sequence[str], root: str | pathlib.Path
+) -> list[str]:
+    """Leaves out the background noise that comes with Speech Commands."""
+    return [
+        path
+        for path in paths
+        if BACKGROUND not in pathlib.Path(path).relative_to(root).parts[:-1]
+    ]
+
+
 def check_words(words: Sequence[str]) -> None:
     """Checks words from a config, because they become parts of file names.
 
@@ -99,11 +113,38 @@ def check_words(words: Sequence[str]) -> None:
         raise ValueError(f"words is {words}: expected each word once")
 
 
-def _deal(path: str, targets: list[str]) -> str:
-    """Assigns a file to one of the targets, a tenth each, or to train."""
-    digest = hashlib.sha1(pathlib.Path(path).name.encode()).digest()
-    tenth = int.from_bytes(digest[:8], "big") % 10
-    return targets[tenth] if tenth < len(targets) else "train"
+def _deal(
+    files: list[tuple[str, str]], targets: list[str]
+) -> dict[str, list[tuple[str, str]]]:
+    """Deals files to train and to each target, of each word about a tenth.
+
+    Checksums of the files' names decide, whatever the order of the files. Each
+    target gets at least one file of each word, from a twentieth to a fifth.
+
+    Args:
+      files: Paths and words.
+      targets: Names of the splits beside train.
+
+    Returns:
+      Paths and words by split, in their order.
+    """
+    drawn: dict[str, list[tuple[int, bytes, str]]] = {}
+    for path, word in files:
+        digest = hashlib.sha1(pathlib.Path(path).name.encode()).digest()
+        tenth = int.from_bytes(digest[:8], "big") % 10
+        drawn.setdefault(word, []).append((tenth, digest, path))
+    splits: dict[str, str] = {}
+    for ranked in drawn.values():
+        paths = iter([path for *_, path in sorted(ranked)])
+        tenths = [tenth for tenth, *_ in ranked]
+        low, high = (max(1, len(ranked) // n) for n in (20, 5))
+        for i, target in enumerate(targets):
+            count = min(max(tenths.count(i), low), high)
+            splits |= dict.fromkeys(itertools.islice(paths, count), target)
+    dealt: dict[str, list[tuple[str, str]]] = {n: [] for n in SPLITS}
+    for path, word in files:
+        dealt[splits.get(path, "train")].append((path, word))
+    return {name: dealt[name] for name in ("train", *targets)}
 
 
 def _check(
@@ -119,11 +160,13 @@ def _check(
             "each"
         )
     counts = collections.Counter(word for _, word in named["train"])
-    word, count = min(counts.items(), key=lambda item: item[1])
-    if count < MIN_CLIPS:
+    word = min(words, key=lambda word: counts[word])
+    if counts[word] < MIN_CLIPS:
+        total = sum(w == word for files in named.values() for _, w in files)
         raise ValueError(
-            f"{count} training file(s) of {data_dir} have the label {word!r}: "
-            f"expected {MIN_CLIPS} or more of each word"
+            f"{total} file(s) of {data_dir} have the label {word!r}, of which "
+            f"{counts[word]} are for training: expected {MIN_CLIPS} or more of "
+            "each word"
         )
     for split, files in named.items():
         odd = sorted({word for _, word in files} - set(words))

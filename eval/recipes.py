@@ -16,6 +16,7 @@ import loader
 from eval import classifier, features, labels
 
 CHUNK_LEN = 512  # clips that are decoded at a time
+PRINT_SECS = 15  # between two reports of progress
 MAX_SHIFT = 1600  # samples, a tenth of a second
 # Level of added noise relative to the clip's RMS. At the lower end it is
 # inaudible under the noise floor of `features.add_noise_floor`.
@@ -93,6 +94,12 @@ def train(
     """
     recipe = RECIPES[recipe_name]
     words, splits = labels.find(data_dir)
+    num_clips = sum(len(split.paths) for split in splits.values())
+    print(
+        f"{data_dir}: reading {num_clips:,} clips of {len(words)} words; then "
+        f"{recipe.num_updates:,} updates",
+        file=sys.stderr,
+    )
     started = time.monotonic()
     audio = {name: _decode(split.paths) for name, split in splits.items()}
     keras.utils.set_random_seed(seed)
@@ -112,7 +119,11 @@ def train(
             features.log_mel(features.add_noise_floor(valid)),
             np.eye(len(words))[valid_labels],
         ),
-        callbacks=[_KeepBest(), keras.callbacks.TerminateOnNaN()],
+        callbacks=[
+            _KeepBest(),
+            _Progress(),
+            keras.callbacks.TerminateOnNaN(),
+        ],
         shuffle=False,  # the batches are already shuffled
         verbose=0,
     )
@@ -254,6 +265,30 @@ def augment(audio: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 def _gain(decibels: tf.Tensor) -> tf.Tensor:
     """Converts decibels to a factor of amplitude."""
     return 10 ** (decibels / 20)
+
+
+class _Progress(keras.callbacks.Callback):
+    """Prints how many updates are done and how long the others will take."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.num_done = 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.num_done += 1
+        now = time.monotonic()
+        if self.num_done == 1:  # the first update takes longer: it compiles
+            self.started = self.printed = now
+        elif now - self.printed >= PRINT_SECS:
+            self.printed = now
+            num_updates = self.params["epochs"] * self.params["steps"]
+            pace = (now - self.started) / (self.num_done - 1)
+            secs = (num_updates - self.num_done) * pace
+            left = f"{secs / 60:.0f} min" if secs > 90 else f"{secs:.0f} s"
+            print(
+                f"update {self.num_done:,} of {num_updates:,}, about {left} "
+                "left",
+                file=sys.stderr,
+            )
 
 
 class _KeepBest(keras.callbacks.Callback):

@@ -85,8 +85,8 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
     if ALL in arguments.metrics:
         lacks = {name: job.lack(name) for name in names}
         if all(lacks.values()):
-            easiest = min(names, key=job.least)
-            raise ValueError(f"no metric can be computed: {lacks[easiest]}")
+            # The metric noise asks for the least.
+            raise ValueError(f"no metric can be computed: {lacks['noise']}")
         for lack in filter(None, lacks.values()):
             print(f"left out: {lack}", file=sys.stderr)
         names = [name for name in names if not lacks[name]]
@@ -105,6 +105,7 @@ def describe(
             "name": word_classifier.name,
             "fingerprint": word_classifier.card["fingerprint"],
             "accuracy": word_classifier.card["accuracy"],
+            "by_the_authors": word_classifier.by_the_authors,
             "dir": str(arguments.classifier),
         },
         "splits": job.splits,
@@ -182,8 +183,9 @@ def parser() -> console.Parser:
         "--classifier",
         type=pathlib.Path,
         default=classifier.SHIPPED,
-        help="folder of a classifier from eval.train_classifier; if left out, "
-        "the one in pretrained/classifier, which knows the ten digits",
+        help="folder of a classifier from eval.train_classifier or "
+        "eval.import_classifier; if left out, the one in "
+        "pretrained/classifier, which knows the ten digits",
     )
     add(
         "--n",

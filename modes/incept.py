@@ -176,6 +176,12 @@ def incept(
                 splits,
                 config.data.words,
             )
+            logging.info(
+                "step %d: scoring %d clips by the classifier %s",
+                step,
+                num_clips,
+                word_classifier.name,
+            )
             scores = scorer(gan.generate)
             # Differs from the original: the best is a train dir of its own.
             if scores["mean"] > best:

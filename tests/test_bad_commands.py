@@ -30,6 +30,8 @@ def nowhere(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
         ("--wavegan_dmi=3", ("wavegan_dmi", "wavegan_dim")),
         ("--wavegan_loss=wasserstein", ("--wavegan_loss is", "wgan-gp")),
         ("--wavegan_genr_upsample=sinc", ("sinc", "cubic")),
+        ("--incept_ckpt_fp=x", ("eval.import_classifier", "--incept_class")),
+        ("--incept_metagraph_fp=x", ("eval.import_classifier",)),
         ("--data_cache=tape", ("--data_cache is 'tape'", "memory")),
         ("--wavegan_disc_nupdates=0", ("--wavegan_disc_nupdates is 0",)),
     ],

@@ -1,6 +1,7 @@
 """Tests features, the word classifier, labels, and the noise measure."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import zipfile
@@ -213,6 +214,32 @@ def test_equal_seeds_train_equal_classifiers(
     assert len({card["data_fingerprint"] for card in cards}) == 1
 
 
+def test_training_reports_what_it_does_and_how_long_it_will_take(
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    short = dataclasses.replace(
+        tiny_classifier.RECIPE, num_updates=4, check_every=2
+    )
+    monkeypatch.setitem(recipes.RECIPES, "quick", short)
+    monkeypatch.setattr(recipes, "PRINT_SECS", 0)
+    for split in ("train", "valid"):
+        tiny_classifier.write_tones(tmp_path / split, 4)
+    recipes.train(tmp_path)
+    lines = capsys.readouterr().err.splitlines()
+    assert (
+        lines[0] == f"{tmp_path}: reading 24 clips of 3 words; then 4 updates"
+    )
+    for start, line in zip(
+        ("update 2 of 4, about ", "check 1 of 2: ", "update 3 of 4, about ",
+         "update 4 of 4, about 0 s left", "check 2 of 2: "),
+        lines[1:],
+        strict=True,
+    ):  # fmt: skip
+        assert line.startswith(start)
+
+
 def test_ratings_of_sure_and_right_and_of_unsure_predictions() -> None:
     sure = recipes.rate(np.eye(4), np.arange(4))
     assert sure == pytest.approx(
@@ -273,12 +300,47 @@ def test_words_come_from_names_or_folders(
     assert 0 < len(splits["valid"].paths) < 12
 
 
+def test_six_files_of_a_word_are_split_whatever_their_order(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(6):
+        write(tmp_path / f"kick/{i}.wav")
+        write(tmp_path / f"snare/{i + 100}.wav")
+    write(tmp_path / labels.BACKGROUND / "pink_noise.wav")
+    words, splits = labels.find(tmp_path)
+    assert words == ["kick", "snare"]
+    for split, num_files in (("train", 4), ("valid", 1), ("test", 1)):
+        counts = np.bincount(splits[split].labels).tolist()
+        assert counts == [num_files, num_files]
+    everything = loader.find_audio(tmp_path)
+    monkeypatch.setattr(loader, "find_audio", lambda _: everything[::-1])
+    _, again = labels.find(tmp_path)
+    for split in splits:
+        assert {*again[split].paths} == {*splits[split].paths}
+
+
+def test_a_large_set_is_split_by_checksums_of_names_alone(
+    tmp_path: pathlib.Path,
+) -> None:
+    files = [(f"{tmp_path}/{i}.wav", "ab"[i % 2]) for i in range(2000)]
+    dealt = labels._deal(files, ["valid", "test"])
+    for split, tenths in (("valid", {0}), ("test", {1})):
+        found = {
+            hashlib.sha1(pathlib.Path(path).name.encode()).digest()[:8]
+            for path, _ in dealt[split]
+        }
+        assert {int.from_bytes(start, "big") % 10 for start in found} == tenths
+    assert sorted(sum(dealt.values(), [])) == sorted(files)
+
+
 @pytest.mark.parametrize(
     ("names", "words"),
     [
         ([f"One_{i}.wav" for i in range(9)], "expected two words"),
         ([f"kick{i}.wav" for i in range(9)], "holds no word"),
         ([f"Song{i}_a.wav" for i in range(9)], "expected 4 or more"),
+        ([f"{w}_{i}.wav" for w in "ab" for i in range(5)],
+         "5 file.* 'a', of which 3 are for training"),
         ([f"train/A_{i}.wav" for i in range(5)]
          + [f"train/B_{i}.wav" for i in range(5)] + ["valid/C_1.wav"],
          "'c'"),

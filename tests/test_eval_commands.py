@@ -308,7 +308,9 @@ def test_an_invalid_training_command_ends_in_one_line(
     refuse(train_classifier, args, tones, *words)
 
 
-def scores_json(folder: pathlib.Path, fingerprint: str) -> pathlib.Path:
+def scores_json(
+    folder: pathlib.Path, fingerprint: str, by_the_authors: bool = False
+) -> pathlib.Path:
     """Makes a folder such as eval.score writes."""
     folder.mkdir()
     row = {
@@ -325,6 +327,7 @@ def scores_json(folder: pathlib.Path, fingerprint: str) -> pathlib.Path:
             "classifier": {
                 "name": f"{fingerprint} (98% on valid)",
                 "fingerprint": fingerprint,
+                "by_the_authors": by_the_authors,
             },
             "real": {},
             "rows": [row],
@@ -352,6 +355,14 @@ def test_the_table_notes_different_classifiers(tmp_path: pathlib.Path) -> None:
     folders = [scores_json(tmp_path / name, name) for name in ("abcd", "ef01")]
     done = run("table", *folders, cwd=tmp_path, as_module=True)
     assert "2 classifiers scored the other rows" in done.stdout
+
+
+def test_the_table_takes_the_authors_classifier_without_a_warning(
+    tmp_path: pathlib.Path,
+) -> None:
+    done = run("table", scores_json(tmp_path / "one", "ab", True), cwd=tmp_path)
+    assert "| the authors', ab (98% on valid) |" in done.stdout, done.stderr
+    assert "cannot be compared" not in done.stdout
 
 
 def test_the_table_takes_scores_without_a_classifier(

@@ -147,6 +147,7 @@ def test_a_run_without_words_is_scored_by_the_shipped_classifier(
     done = command_runner.run("incept", nameless.path, *INCEPT)
     assert done.returncode == 0, done.stderr
     assert "classifier e5cb43e2 (99.7% on valid)" in done.stdout
+    assert "step 1: scoring 40 clips by the classifier e5cb" in done.stderr
     assert not (nameless.path / "incept/classifier").exists()
 
 

@@ -185,6 +185,19 @@ def test_a_train_folder_is_no_word(
     assert dataset_lib.find(config, directory).words == WORDS
 
 
+def test_background_noise_is_no_word(
+    spoken: pathlib.Path, directory: train_dir.TrainDir
+) -> None:
+    wavs.write(spoken / labels.BACKGROUND / "pink_noise.wav", wavs.noise(99))
+    for setting, num_files in (("words", 18), ("", 19)):
+        found = dataset_lib.find(config_of(spoken, labels=setting), directory)
+        assert len(found.infos) == num_files
+    before = config_of(spoken, labels="words").with_words(
+        (labels.BACKGROUND, *WORDS)
+    )
+    assert len(dataset_lib.find(before, directory).infos) == 19
+
+
 def test_a_run_keeps_its_words(
     spoken: pathlib.Path, directory: train_dir.TrainDir
 ) -> None:

@@ -59,7 +59,7 @@ def find(config: config_lib.RunConfig, directory: train_dir.TrainDir) -> Corpus:
         learnt.
     """
     data = config.data
-    paths = loader.find_audio(data.dir)
+    paths = _find_paths(data)
     known = file_list.read(directory)
     infos, skipped = loader.scan_audio(
         paths, known, _show_progress, config.model.channels
@@ -329,11 +329,21 @@ def real_clips_of_words(
     return rows.reshape(-1, *shape[2:])
 
 
+def _find_paths(data: config_lib.DataConfig) -> list[str]:
+    """Returns a run's files, without background noise if it learns words."""
+    paths = loader.find_audio(data.dir)
+    # A run of earlier code may have learned the noise as a word.
+    if data.labels and labels_lib.BACKGROUND not in data.words:
+        root = loader.audio_root(data.dir)
+        paths = labels_lib.without_background(paths, root)
+    return paths
+
+
 def _shuffled_paths(config: config_lib.RunConfig) -> list[str]:
     """Returns a run's files in a random order, always the same."""
     folder = config.data.dir
     try:  # released weights name no folder
-        paths = loader.find_audio(folder) if folder else []
+        paths = _find_paths(config.data) if folder else []
     except (OSError, ValueError):
         logging.info("no real clips to compare with in %r", folder)
         return []
