@@ -42,8 +42,6 @@ _MAGIC = re.compile(
     rb"ID3|\xff[\xe0-\xff]|caff|\.snd|dns\.",
     re.DOTALL,
 )
-# Codecs whose parts are read by seeking: that gives the samples of the whole.
-_SEEKING_CODECS = re.compile("PCM_|FLOAT|DOUBLE|[UA]LAW|(IMA|MS)_ADPCM|ALAC_")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,6 +61,7 @@ class AudioInfo:
       intact: Whether this is a WAV file whose header is consistent in every
         field. Only such files are given to decoders that trust headers blindly
         (and can crash on broken ones).
+      seeks: Whether a part that is read by seeking equals that of the whole.
     """
 
     path: str
@@ -74,6 +73,7 @@ class AudioInfo:
     num_bytes: int
     mtime_ns: int
     intact: bool
+    seeks: bool = True
 
     def num_samples_at(self, sample_rate: int) -> int:
         """Returns the length in samples after resampling."""
@@ -82,11 +82,6 @@ class AudioInfo:
     def converts_to(self, channels: int) -> bool:
         """Returns whether the file converts to this number of channels."""
         return channels == 1 or self.channels in (1, channels)
-
-    @property
-    def seeks(self) -> bool:
-        """Whether a part that is read by seeking equals that of the whole."""
-        return bool(_SEEKING_CODECS.match(self.subtype))
 
     def is_standard_wav(self, sample_rate: int) -> bool:
         """Returns whether the file is a WAV file as `--data_fast_wav` wants."""

@@ -35,6 +35,8 @@ MESSAGE = struct.Struct("<cI")
 DECODER_ERRORS = OSError, soundfile.SoundFileError, ValueError
 MAX_SECS = 24 * 3600
 LIMIT_SECS = 60  # longest time in which a decoder may do nothing
+# Codecs whose parts are read by seeking: that gives the samples of the whole.
+_SEEKING_CODECS = re.compile("PCM_|FLOAT|DOUBLE|[UA]LAW|(IMA|MS)_ADPCM|ALAC_")
 _BLOCK_LEN = 1 << 16  # samples in a message
 _BUFFER_LEN = 1 << 20  # bytes of messages that are sent together
 _SMALL_BLOCK_LEN = 1 << 9  # samples in a block of which only the length counts
@@ -291,6 +293,7 @@ def describe(path: str) -> Iterator[Message]:
         "channels": channels,
         "format": codec[0],
         "subtype": codec[1],
+        "seeks": bool(_SEEKING_CODECS.match(codec[1])) and not file.is_longer,
         "expected": expected if (expected or 0) < _UNKNOWN else None,
         "damage": damage,
     }

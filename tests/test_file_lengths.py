@@ -112,6 +112,19 @@ def test_a_flac_file_with_more_frames_than_it_states_is_named(
     assert len(warnings) == 1 and "is damaged, 20000 samples" in warnings[0]
 
 
+def test_slices_of_joined_flac_files_are_of_the_first(
+    tmp_path: pathlib.Path, warnings: list[str]
+) -> None:
+    path = tmp_path / "x.flac"
+    first, second = write(path, wavs.noise(300_000)), write(path)
+    path.write_bytes(first + second + first)
+    info = headers.require_info(path)
+    assert "is cut short" in warnings[0]  # its last frame cannot be decoded
+    assert 290_000 < info.num_samples < 300_000
+    whole = file_types.check(str(path), 1)
+    np.testing.assert_array_equal(whole, wavs.noise(300_000)[: len(whole)])
+
+
 def test_an_ogg_file_that_lacks_a_page_is_named(
     tmp_path: pathlib.Path, warnings: list[str]
 ) -> None:
