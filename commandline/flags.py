@@ -109,7 +109,8 @@ OPTIONS = (
     Option(
         "incept_classifier",
         None,
-        "Folder of a classifier that eval.train_classifier made. If left out, "
+        "Folder of a classifier that eval.train_classifier or "
+        "eval.import_classifier made. If left out, "
         "it is the one in pretrained/classifier, which knows the ten digits. "
         "For a run with other words, incept trains one on the training files, "
         "and generate uses that one.",
