@@ -237,7 +237,7 @@ def flac_is_longer(data: mmap.mmap | bytes) -> bool:
         last = bool(data[at] & 0x80)
         at += 4 + int.from_bytes(data[at + 1 : at + 4], "big")
     fixed = data[at : at + 2] == b"\xff\xf8"  # all blocks but the last
-    block_len = longest if fixed else shortest
+    block_len = max(longest, shortest) if fixed else shortest
     if not block_len or not largest or not num_samples:
         return False
     num_frames = -(-num_samples // block_len)
