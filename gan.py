@@ -221,13 +221,13 @@ class GAN(keras.Model):
           and `g_loss`, each `[]`, computed before the updates.
 
         Raises:
-          ValueError: `batches` has another number of dimensions.
+          ValueError: `batches` has too few dimensions.
 
         Source: section 3.1 of the paper; Gulrajani et al. (2017), algorithm 1.
         """
         update = self.step * (self.critic_steps + 1)
         audio, labels = batches if self.num_labels else (batches, None)
-        if len(audio.shape) != 4:
+        if len(audio.shape) < 4:
             raise ValueError(
                 f"the shape of batches is {audio.shape}: expected [critic_steps"
                 ", batch, slice_len, channels], as after "

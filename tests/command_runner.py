@@ -193,11 +193,12 @@ def assert_one_line(
 ) -> None:
     """A refusal: its exit code, and one line that says all these words."""
     assert done.returncode == code, done
-    # What was found in the data may be told before.
+    # Before an error, training says what it found and what it does.
+    progress = ("data: ", "CPU: ", "GPU: ", "building the training step")
     lines = [
         line
         for line in done.stderr.splitlines()
-        if not line.startswith("data: ")
+        if not line.startswith(progress)
     ]
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith(f"{program}: ")

@@ -201,7 +201,7 @@ def test_generated_clips_are_wavs_of_their_seed(
             "generate", trained, f"--out_dir={tmp_path / name}", *args
         )
         assert done.returncode == 0, done.stderr
-        return [p.read_bytes() for p in sorted((tmp_path / name).iterdir())]
+        return [p.read_bytes() for p in sorted((tmp_path / name).glob("*.wav"))]
 
     five = clips("a", "--n=5", "--seed=3")
     assert len(set(five)) == 5
