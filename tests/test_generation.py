@@ -139,12 +139,12 @@ def test_the_best_of_many_are_kept(tmp_path: pathlib.Path) -> None:
             *(*PRETRAINED, *flags, *more, f"--out_dir={tmp_path / out}")
         )
         assert done.returncode == 0, done.stderr
-    paths = sorted((tmp_path / "all").iterdir())
+    paths = sorted((tmp_path / "all").glob("*.wav"))
     clips = np.stack([soundfile.read(path)[0] for path in paths])
     heard = features.fit(clips[..., None].astype(np.float32), RATE)
     probs = classifier.predict(word_classifier.model, heard)[:, 1]
     best = sorted(paths[i].name for i in np.argsort(-probs)[:4])
-    kept = sorted(path.name for path in (tmp_path / "best").iterdir())
+    kept = sorted(path.name for path in (tmp_path / "best").glob("*.wav"))
     assert kept == best
     assert f'heard as "{word}"' in done.stdout
     assert f"{probs.max():.2f} to {np.sort(probs)[-4]:.2f}" in done.stdout

@@ -59,7 +59,7 @@ def test_what_was_imported_is_heard_and_trains_on(
     command_runner.assert_one_line(done, "holds a run", str(train_dir))
     done = command_runner.run("generate", train_dir, "--n=2")
     assert done.returncode == 0, done.stderr
-    wavs = sorted((train_dir / "generated").iterdir())
+    wavs = sorted((train_dir / "generated").glob("*.wav"))
     assert [soundfile.info(wav).frames for wav in wavs] == [16384, 16384]
     given = (f"--data_dir={audio}", "--train_max_steps=3")
     done = command_runner.run("train", train_dir, *given)
