@@ -9,7 +9,6 @@ Words take turns by seed, not by position: of W words, seed s says word s mod W.
 """
 
 import dataclasses
-import hashlib
 import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
@@ -301,11 +300,9 @@ def _made_by(
     gan: gan_lib.GAN, request: Request, writing: write.Writing
 ) -> dict[str, Any]:
     """Describes what clips must have in common to be scored together."""
-    digest = hashlib.sha256()
-    for weight in gan.ema_generator.get_weights():
-        digest.update(weight.tobytes())
+    weights = gan.ema_generator.get_weights()
     return {
-        "weights": digest.hexdigest()[:16],
+        "weights": classifier.fingerprint(weights)[:16],
         "truncation": request.truncation,
         "words": list(request.words),
         "label": request.label,

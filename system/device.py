@@ -4,9 +4,8 @@ import pathlib
 
 import tensorflow as tf
 
-DRIVER = pathlib.Path(
-    "/proc/driver/nvidia/version"
-)  # there with a GPU's driver
+# A file that exists where an NVIDIA driver is loaded.
+DRIVER = pathlib.Path("/proc/driver/nvidia/version")
 
 
 def describe() -> str:

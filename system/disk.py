@@ -1,4 +1,4 @@
-"""What some disks cannot do: network homes, shared folders, macOS."""
+"""Tolerates disks that cannot lock, flush or reserve, such as network homes."""
 
 import contextlib
 import errno
