@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from audio import write
-from modes import export, latents
+from modes import export, generate, latents
 from system import settings
 from training import config as config_lib
 from training import model as model_lib
@@ -138,7 +138,7 @@ OPTIONS = (
     Option(
         "n",
         20,
-        "Number of clips; with --say, number of files, 1 if left out.",
+        "Number of clips; with --say, number of voices, each a file.",
         ("generate",),
     ),
     Option(
@@ -152,7 +152,8 @@ OPTIONS = (
         "say",
         "",
         "Phrase, such as 'three one four', to write to one file, in one voice. "
-        "Its words are separated by spaces or commas.",
+        "Its words are separated by spaces or commas. Without --n and --best, "
+        f"the clearest of {generate.VOICES[0]} voices speaks.",
         ("generate",),
     ),
     Option(
@@ -193,7 +194,8 @@ OPTIONS = (
         "best",
         0,
         "Number of clips to keep: those in which the classifier recognises "
-        "--label with the highest probability; 0: all clips.",
+        "--label, or all words of --say, with the highest probability; 0: all "
+        "clips.",
         ("generate",),
     ),
     Option("concat", False, "Write all clips to one file.", ("generate",)),

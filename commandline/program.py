@@ -127,29 +127,30 @@ def _out_dir(
     return pathlib.Path(FLAGS.out_dir or home / name)
 
 
-def _split_words(text: str) -> tuple[str, ...]:
-    """Splits a phrase at its commas, or at its spaces if it has no commas."""
-    words = text.lower().split("," if "," in text else None)
-    return tuple(word.strip() for word in words if word.strip())
-
-
 def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Writes clips, or phrases, as audio files."""
     ends = FLAGS.interpolate
     if not all(seed.isdecimal() for seed in ends):
         raise settings.SettingError("interpolate", ",".join(ends), "two seeds")
-    say = _split_words(FLAGS.say)
+    say = generate_lib.split_words(FLAGS.say)
     if FLAGS.say and not say:
         raise settings.SettingError("say", FLAGS.say, "words")
+    classifier_dir = _path(FLAGS.incept_classifier)
+    classifier_dir = classifier_dir or incept_lib.default_classifier(
+        directory, say or [FLAGS.label.lower()]
+    )
+    num_clips, best = FLAGS.n, FLAGS.best
+    if say and not (FLAGS["n"].present or FLAGS["best"].present):
+        num_clips, best = generate_lib.VOICES if classifier_dir else (1, 0)
     request = generate_lib.Request(
-        num_clips=1 if say and not FLAGS["n"].present else FLAGS.n,
+        num_clips=num_clips,
         seed=FLAGS.seed,
         ends=tuple(map(int, ends)),
         steps=FLAGS.steps,
         interpolation=FLAGS.interpolation,
         truncation=FLAGS.truncation,
         label=FLAGS.label,
-        best=FLAGS.best,
+        best=best,
         concat=FLAGS.concat,
         words=tuple(word.strip().lower() for word in FLAGS.word),
         say=say,
@@ -162,8 +163,7 @@ def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
         request,
         writing,
         out_dir=_out_dir(command_line, directory, "generated"),
-        classifier_dir=_path(FLAGS.incept_classifier)
-        or incept_lib.default_classifier(directory, [FLAGS.label.lower()]),
+        classifier_dir=classifier_dir,
     )
 
 

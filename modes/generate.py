@@ -25,6 +25,7 @@ from training import config as config_lib
 from training import train_dir
 
 MAX_PHRASE_NAME = 50  # characters of a phrase that its file's name holds
+VOICES = 8, 1  # that say a phrase, and that are kept, if not given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +59,8 @@ class Request:
         the more alike the clips are.
       label: Word that the classifier should recognise; "": any.
       best: Number of clips to keep, those in which the classifier recognises
-        `label` with the highest probability; 0: all.
+        `label` with the highest probability, or of phrases, those whose words
+        it recognises; 0: all.
       concat: Whether to write all clips to one file, half a second apart.
       words: Words that the clips say, in turn; empty: all that the model knows.
         An interpolation keeps to one word, by default to that of its first
@@ -101,7 +103,6 @@ class Request:
             ("--word", self.words),
             ("--interpolate", self.ends),
             ("--label", self.label),
-            ("--best", self.best),
             ("--concat", self.concat),
         ):
             if self.say and given:
@@ -110,7 +111,7 @@ class Request:
             raise settings.SettingError(
                 "word", ",".join(self.words), "each word once"
             )
-        if bool(self.label) != bool(self.best):
+        if bool(self.label) != bool(self.best) and not self.say:
             raise ValueError(
                 "--label and --best go together: a word, and how many clips "
                 "of it to keep"
@@ -173,6 +174,12 @@ class Request:
         return [Clip(i, _name(word, point), word) for i, point, word in pairs]
 
 
+def split_words(text: str) -> tuple[str, ...]:
+    """Splits a phrase at its commas, or at its spaces if it has no commas."""
+    words = text.lower().split("," if "," in text else None)
+    return tuple(word.strip() for word in words if word.strip())
+
+
 def _check_words(
     field: str, words: Sequence[str], vocabulary: Sequence[str]
 ) -> None:
@@ -222,7 +229,7 @@ def generate(
         its manifest; interpolations, joined clips and phrases go to folders of
         these names in it.
       classifier_dir: Folder that `eval.train_classifier` made; None: the
-        classifier that `incept` trained. Only read if the request has a label.
+        classifier that `incept` trained. Only read to choose the best.
 
     Raises:
       FileNotFoundError: There is no checkpoint.
@@ -231,7 +238,7 @@ def generate(
     vocabulary = config.data.words
     clips = request.clips(vocabulary)
     word_classifier = None
-    if request.label:
+    if request.best:
         own = directory.path / "incept/classifier"
         word_classifier = classifier.load(classifier_dir or own)
     step = train_dir.restore(gan, directory)
@@ -243,25 +250,19 @@ def generate(
     heard = ""
     if word_classifier:
         audio = render.generate_audio(gan.generate, z, labels)
-        probability = _word_probability(
-            word_classifier, request.label, audio, rate
-        )
-        order = np.argsort(-probability, kind="stable")[: request.best]
-        clips, z = [clips[i] for i in order], z[order]
-        labels = None if labels is None else labels[order]
-        heard = (
-            f', heard as "{request.label}" with a probability of '
-            f"{probability[order[0]]:.2f} to {probability[order[-1]]:.2f} by "
-            f"the classifier {word_classifier.name}"
-        )
+        chosen, heard = _best(word_classifier, request, clips, audio, rate)
+        clips, z = [clips[i] for i in chosen], z[chosen]
+        labels = None if labels is None else labels[chosen]
     names = [clip.name for clip in clips]
     kind = ""
     audio = render.generate_audio(gan.generate, z, labels)
     if request.say:
         kind = "phrases"
+        num_words = len(request.say)
         said = "_".join(request.say)[:MAX_PHRASE_NAME]
-        names = [f"{said}_{point}" for point in request.points]
-        audio = _phrases(audio, len(request.say), rate)
+        points = [request.points[clip.point] for clip in clips[::num_words]]
+        names = [f"{said}_{point}" for point in points]
+        audio = _phrases(audio, num_words, rate)
     elif request.concat:
         kind = "joined"
         names = [_joined_name(names, bool(request.ends))]
@@ -319,20 +320,52 @@ def _phrases(
         yield phrase.join(clips, sample_rate)
 
 
-def _word_probability(
+def _best(
     word_classifier: classifier.Classifier,
-    label: str,
+    request: Request,
+    clips: Sequence[Clip],
     audio: Iterator[np.ndarray],
     sample_rate: int,
-) -> np.ndarray:
-    """Returns the probability that each clip says the label, `[num_clips]`."""
-    words = [word.lower() for word in word_classifier.words]
-    if label.lower() not in words:
+) -> tuple[np.ndarray, str]:
+    """Chooses the clips, or phrases, that are recognised best.
+
+    Args:
+      word_classifier: Classifier that knows the words.
+      request: Request with `best`.
+      clips: Clips of the request.
+      audio: Their audio, `[num_samples, channels]` each.
+      sample_rate: In Hz.
+
+    Returns:
+      Indices of the chosen clips, the best first, and a description.
+
+    Raises:
+      SettingError: The classifier does not know a word.
+    """
+    known = [word.lower() for word in word_classifier.words]
+    wanted = [(request.label or clip.word).lower() for clip in clips]
+    if unknown := [word for word in wanted if word not in known]:
         raise settings.SettingError(
-            "label", label, f"one of {', '.join(word_classifier.words)}"
+            "label" if request.label else "say",
+            request.label or " ".join(request.say),
+            f"words that the classifier knows, {', '.join(known)}; not "
+            f"{unknown[0]}",
         )
     probs = []
-    while clips := list(itertools.islice(audio, render.BATCH_SIZE)):
-        heard = features.fit(np.stack(clips), sample_rate)
+    while batch := list(itertools.islice(audio, render.BATCH_SIZE)):
+        heard = features.fit(np.stack(batch), sample_rate)
         probs.append(classifier.predict(word_classifier.model, heard))
-    return np.concatenate(probs)[:, words.index(label.lower())]
+    columns = [known.index(word) for word in wanted]
+    correct = np.concatenate(probs)[np.arange(len(clips)), columns]
+    # A phrase is recognised if each of its words is.
+    num_words = len(request.say) or 1
+    correct = correct.reshape(-1, num_words).prod(axis=1)
+    order = np.argsort(-correct, kind="stable")[: request.best]
+    rows = np.arange(len(clips)).reshape(-1, num_words)[order]
+    best, worst = correct[order[[0, -1]]]
+    probability = f"{best:.2f}" + (f" to {worst:.2f}" if len(order) > 1 else "")
+    return rows.ravel(), (
+        f", the best of {len(correct)}: heard as "
+        f'"{request.label or " ".join(request.say)}" with a probability of '
+        f"{probability} by the classifier {word_classifier.name}"
+    )

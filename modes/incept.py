@@ -218,13 +218,14 @@ def default_classifier(
 
     Returns:
       The classifier that `incept` trained for this run, or else the shipped
-      one; None if that one does not know all words.
+      one; None if neither knows all words.
     """
-    own = directory.path / OWN_CLASSIFIER
-    if own.exists():
-        return own
-    known = {*classifier.read_card(classifier.SHIPPED)["words"]}
-    return classifier.SHIPPED if known.issuperset(words) else None
+    for folder in (directory.path / OWN_CLASSIFIER, classifier.SHIPPED):
+        if folder.exists():
+            known = {w.lower() for w in classifier.read_card(folder)["words"]}
+            if known.issuperset(words):
+                return folder
+    return None
 
 
 def _train_classifier(

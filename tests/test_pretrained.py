@@ -245,6 +245,20 @@ def test_training_goes_on_from_it(
             np.testing.assert_allclose(moved, packed[name], atol=4e-3)
 
 
+def test_the_clearest_of_eight_voices_says_a_phrase(
+    tmp_path: pathlib.Path,
+) -> None:
+    """The shipped classifier chooses, unless --n or --best is given."""
+    say = "generate", "--pretrained", "--say=three one four", "--seed=7"
+    done = command_runner.run(*say, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "generated/phrases").iterdir()
+    assert 7 <= int(path.stem.removeprefix("three_one_four_")) < 15
+    assert f"{path.name}, the best of 8: heard as" in done.stdout
+    done = command_runner.run(*say, "--n=1", "--out_dir=one", cwd=tmp_path)
+    assert done.stdout.endswith(": one/phrases/three_one_four_00007.wav\n")
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

@@ -14,8 +14,7 @@ import wavs
 
 import train_wavegan
 import wavegan
-from commandline import program
-from eval import classifier, labels
+from eval import classifier, features, labels
 from modes import generate as generate_lib
 from modes import latents, phrase, render
 from modes import preview as preview_lib
@@ -140,7 +139,7 @@ def test_file_names_tell_their_word(word: str, tmp_path: pathlib.Path) -> None:
         ({"say": ("a",), "words": ("b",)}, "--say and --word"),
         ({"say": ("a",), "ends": (1, 2)}, "--say and --interpolate"),
         ({"say": ("a",), "label": "b", "best": 1}, "--say and --label"),
-        ({"say": ("a",), "best": 1}, "--say and --best"),
+        ({"say": ("a",), "best": 2, "num_clips": 1}, "best is 2"),
         ({"say": ("a",), "concat": True}, "--say and --concat"),
         (
             {"words": ("a", "b", "a")},
@@ -168,7 +167,7 @@ def test_contradictory_requests_are_refused(
 def test_phrases_are_split_into_words(
     text: str, words: tuple[str, ...]
 ) -> None:
-    assert program._split_words(text) == words
+    assert generate_lib.split_words(text) == words
 
 
 def test_the_command_says_words_in_turn_or_those_asked_for(
@@ -194,7 +193,7 @@ def test_the_command_says_a_phrase_in_one_voice(
     trained: train_dir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
     say = "generate", trained.path, "--say=zero Nine zero", "--seed=3"
-    done = command_runner.run(*say, f"--out_dir={tmp_path / 'a'}")
+    done = command_runner.run(*say, "--n=1", f"--out_dir={tmp_path / 'a'}")
     assert done.returncode == 0, done.stderr
     path = tmp_path / "a/phrases/zero_nine_zero_00003.wav"
     assert done.stdout == f"step 3: {path}\n"
@@ -253,6 +252,39 @@ def test_a_classifier_chooses_among_words(
     assert len(best) == 4
     for name, clip in best.items():
         np.testing.assert_allclose(clip, everything[name], atol=1)
+
+
+def test_a_classifier_chooses_the_voice_of_a_phrase(
+    trained: train_dir.TrainDir,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The best voices are those whose words have the highest product."""
+    word_classifier = tiny_classifier.untrained()
+    word_classifier.card["words"] = ["Zero", "nine", "six"]
+    monkeypatch.setattr(classifier, "load", lambda path: word_classifier)
+    say = ("nine", "zero", "nine")
+    phrases = generate(trained, tmp_path / "all", num_clips=6, say=say)
+    best = generate(trained, tmp_path / "best", num_clips=6, say=say, best=2)
+    gan = train_wavegan.MODEL.build(trained)
+    train_dir.restore(gan, trained)
+    correct = []
+    for seed in range(6):
+        z = latents.sample_z(1, gan.latent_dim, seed)
+        audio = [
+            np.asarray(gan.generate(z, np.array([WORDS.index(word)])))[0]
+            for word in say
+        ]
+        probability = classifier.predict(
+            word_classifier.model, features.fit(np.stack(audio), RATE)
+        )
+        nine, zero, again = probability[[0, 1, 2], [1, 0, 1]]
+        correct.append(nine * zero * again)
+    order = np.argsort(correct)[::-1][:2]
+    names = [f"phrases/nine_zero_nine_{seed:05d}" for seed in order]
+    assert sorted(best) == sorted(names)
+    for name in names:
+        np.testing.assert_allclose(best[name], phrases[name], atol=1)
 
 
 @pytest.mark.parametrize(
