@@ -214,7 +214,7 @@ def live(
 
 def content(run: Run) -> dict[str, Any]:
     """Returns a run's tensors, losses and step by name, for comparison."""
-    console.quiet_tensorflow()  # not earlier: only the comparison needs it
+    console.import_tensorflow()  # not earlier: only the comparison needs it
     import tensorflow as tf
 
     step = run.newest()

@@ -12,7 +12,6 @@ seeds, whose clip has to be requested, generated, sent and decoded. With
 
 import argparse
 import contextlib
-import os
 import pathlib
 import signal
 import statistics
@@ -23,7 +22,6 @@ from collections.abc import Iterator
 import numpy as np
 from playwright import sync_api
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from benchmarks import machine

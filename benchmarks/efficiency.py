@@ -31,7 +31,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from system import console
 
-console.quiet_tensorflow()
+console.import_tensorflow()
 
 import keras
 import numpy as np

@@ -89,7 +89,7 @@ def note_graphs() -> weakref.WeakSet[Any]:
     """Returns a set of the TensorFlow graphs that are created from now on."""
     # gc.get_objects() in a thread finds them too, but it breaks tuples that
     # other threads are creating at that moment.
-    console.quiet_tensorflow()
+    console.import_tensorflow()
     from tensorflow.python.framework import func_graph
 
     graphs: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -14,7 +14,6 @@ minutes.
 """
 
 import argparse
-import os
 import pathlib
 import statistics
 import sys
@@ -22,8 +21,11 @@ import tempfile
 import time
 from collections.abc import Callable
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from system import console
+
+console.import_tensorflow()
 
 import keras
 import numpy as np

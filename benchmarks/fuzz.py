@@ -32,8 +32,11 @@ import tempfile
 import time
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from system import console
+
+console.import_tensorflow()
 
 import numpy as np
 import soundfile

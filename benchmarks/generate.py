@@ -9,7 +9,6 @@ start of Python to its end. Takes a few minutes.
 """
 
 import argparse
-import os
 import pathlib
 import statistics
 import subprocess
@@ -17,8 +16,11 @@ import sys
 import tempfile
 import time
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from system import console
+
+console.import_tensorflow()
 
 import keras
 import numpy as np

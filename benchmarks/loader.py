@@ -24,8 +24,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+from system import console
+
+console.import_tensorflow()
 
 import numpy as np
 import soundfile

@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 from system import console
 
-console.quiet_tensorflow()
+console.import_tensorflow()
 
 import numpy as np
 import tensorflow as tf

@@ -12,7 +12,6 @@ more than 1 means that a variant needs fewer multiplications.
 """
 
 import argparse
-import os
 import pathlib
 import resource
 import statistics
@@ -21,7 +20,10 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from system import console
+
+console.import_tensorflow()
 
 import tensorflow as tf
 

@@ -16,7 +16,7 @@ if not __package__:  # started as a script: the package is one folder up
 
 from system import console
 
-console.quiet_tensorflow()
+console.import_tensorflow()
 
 import argparse
 import collections

@@ -17,7 +17,7 @@ if not __package__:  # started as a script: the package is one folder up
 
 from system import atomic, console
 
-console.quiet_tensorflow()
+console.import_tensorflow()
 
 import argparse
 import dataclasses

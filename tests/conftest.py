@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from system import console
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow loads
+console.import_tensorflow()  # before other modules do
 
 import pathlib
 import signal

@@ -65,7 +65,7 @@ def run_on_two(*args: object) -> subprocess.CompletedProcess[str]:
     """The command line on a machine that seems to have two devices."""
     start = """
 from system import console
-console.quiet_tensorflow()
+console.import_tensorflow()
 import train_wavegan
 from commandline import program
 from training import distributed
