@@ -16,13 +16,13 @@ from collections.abc import Callable
 
 from system import console
 
-console.quiet_tensorflow()  # its notes would bury ours
+console.import_tensorflow()  # its notes would bury ours
 
 import tqdm
 from absl import logging
 
 import specgan
-from commandline import flags, program, run_config
+from commandline import flags, modes, program, run_config
 from modes import train
 from networks import spectrogram
 from training import config as config_lib
@@ -53,15 +53,15 @@ def prepare(
       ValueError: Its run began with others than those asked for.
     """
     own = directory.moments
-    if program.FLAGS.data_moments_fp:
+    if modes.FLAGS.data_moments_fp:
         given = spectrogram.Moments.load(
-            pathlib.Path(program.FLAGS.data_moments_fp)
+            pathlib.Path(modes.FLAGS.data_moments_fp)
         )
         if not (directory.exists() and own.exists()):
             given.save(own)
         elif given != spectrogram.Moments.load(own):
             raise ValueError(
-                f"--data_moments_fp is {program.FLAGS.data_moments_fp}, but "
+                f"--data_moments_fp is {modes.FLAGS.data_moments_fp}, but "
                 f"that run learns by {own}: leave the flag out to go on with "
                 "it, or name another train dir"
             )
@@ -82,14 +82,14 @@ def moments(
     saved = None
     if directory.exists():
         saved = directory.read_config(MODEL.config)
-    path = pathlib.Path(program.FLAGS.data_moments_fp or directory.moments)
+    path = pathlib.Path(modes.FLAGS.data_moments_fp or directory.moments)
     if saved and directory.moments.exists() and path == directory.moments:
         raise ValueError(
             f"the run in {directory.path} learns by {path}: name another train "
             "dir, or another file by --data_moments_fp"
         )
     config = run_config.read_flags(
-        command_line, program.FLAGS, saved, fixed=("data",)
+        command_line, modes.FLAGS, saved, fixed=("data",)
     )
     config, found = train.find_audio(config, directory)
     with directory.lock():
@@ -124,7 +124,7 @@ SLICE_SETTINGS = (
 COMMAND_LINE = flags.CommandLine(
     MODEL,
     modes={
-        **program.MODES,
+        **modes.MODES,
         "moments": flags.Mode(moments, uses=SLICE_SETTINGS.__contains__),
     },
     own_options=(

@@ -10,10 +10,10 @@ Examples:
 
 from system import console
 
-console.quiet_tensorflow()  # its notes would bury ours
+console.import_tensorflow()  # its notes would bury ours
 
 import wavegan
-from commandline import flags, program
+from commandline import flags, modes, program
 from training import model, weights
 
 MODEL = model.Model(
@@ -23,7 +23,7 @@ MODEL = model.Model(
     build_discriminator=wavegan.build_discriminator,
     pretrained=weights.FOLDER,
 )
-COMMAND_LINE = flags.CommandLine(MODEL, modes=program.MODES)
+COMMAND_LINE = flags.CommandLine(MODEL, modes=modes.MODES)
 
 if __name__ == "__main__":
     program.run(COMMAND_LINE)

@@ -10,6 +10,7 @@ KINDS: dict[tuple[str, ...], str] = {
     ("config.json", "checkpoints"): "a train dir",
     ("config.json", "generator.npz"): "released weights",
     ("clips.json",): GENERATED,
+    ("kit.json",): "a kit of generated clips",
     ("generator.json",): "an export",
 }
 

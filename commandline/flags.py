@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from audio import write
-from modes import export, generate, latents
+from modes import export, latents, request
 from system import settings
 from training import config as config_lib
 from training import model as model_lib
@@ -153,7 +153,7 @@ OPTIONS = (
         "",
         "Phrase, such as 'three one four', to write to one file, in one voice. "
         "Its words are separated by spaces or commas. Without --n and --best, "
-        f"the clearest of {generate.VOICES[0]} voices speaks.",
+        f"the clearest of {request.VOICES[0]} voices speaks.",
         ("generate",),
     ),
     Option(
@@ -200,6 +200,14 @@ OPTIONS = (
     ),
     Option("concat", False, "Write all clips to one file.", ("generate",)),
     Option(
+        "kit",
+        0,
+        "Number of clips to keep, as different as possible, with files that "
+        "samplers open: kit.sfz, and kit.json. They are chosen from --n clips, "
+        f"{request.KIT_CHOICE} times as many if left out.",
+        ("generate",),
+    ),
+    Option(
         "format",
         "",
         f"Format of the files, for generate one of {', '.join(write.FORMATS)}, "
@@ -218,6 +226,33 @@ OPTIONS = (
         "none",
         "Normalisation of each clip: none, to a peak of 1, or to a loudness of "
         f"-23 LUFS. One of {', '.join(write.LEVELS)}.",
+        ("generate",),
+    ),
+    Option(
+        "loudness",
+        0.0,
+        "Loudness of each clip in LUFS, such as -14, or as near to it as a "
+        "peak of 1 allows; 0: as --normalize says.",
+        ("generate",),
+    ),
+    Option(
+        "subtype",
+        write.SUBTYPES[write.FORMATS[0]][0],
+        "Type of the samples in the files: PCM_16, PCM_24, or, for wav, FLOAT.",
+        ("generate",),
+    ),
+    Option(
+        "trim",
+        0.0,
+        "Level in dB, such as -40, relative to the loudest moment of a clip, "
+        "below which its start and end are cut off as silent; 0: nothing is "
+        "cut off.",
+        ("generate",),
+    ),
+    Option(
+        "fade",
+        0.0,
+        "Length in milliseconds of a fade-out at the end of each clip.",
         ("generate",),
     ),
     Option(

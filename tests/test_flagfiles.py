@@ -10,7 +10,7 @@ from absl import flags
 import train_specgan
 import train_wavegan
 from commandline import flags as flags_lib
-from commandline import program
+from commandline import modes, program
 from eval import table
 from training import train_dir
 
@@ -47,7 +47,7 @@ def test_it_trains(
     command_line = command_line_of(path)
     values = flags.FlagValues()
     program.define(command_line, values)
-    monkeypatch.setattr(program, "FLAGS", values)
+    monkeypatch.setattr(modes, "FLAGS", values)
     monkeypatch.chdir(ROOT)
     small = {
         f"{command_line.model.name}_dim": "1",

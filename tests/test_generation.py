@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import wavegan
 from eval import classifier, features
-from modes import generate, latents
+from modes import latents
+from modes import request as request_lib
 from training import train_dir, weights
 
 PRETRAINED = ("generate", "--pretrained")
@@ -25,17 +26,17 @@ seeds = st.integers(0, 2**31 - 1)
 
 
 def test_a_seed_is_its_clip_alone_and_among_others() -> None:
-    many = generate.Request(num_clips=4, seed=5).draw(7)
-    alone = generate.Request(num_clips=1, seed=7).draw(7)
+    many = request_lib.Request(num_clips=4, seed=5).draw(7)
+    alone = request_lib.Request(num_clips=1, seed=7).draw(7)
     np.testing.assert_array_equal(many[2:3], alone)
     np.testing.assert_array_equal(alone, latents.sample_z(1, 7, seed=7))
-    request = generate.Request(num_clips=3, seed=98)
+    request = request_lib.Request(num_clips=3, seed=98)
     assert request.points == ["00098", "00099", "00100"]
 
 
 @given(seeds, seeds, st.sampled_from(list(latents.INTERPOLATIONS)))
 def test_a_walk_starts_and_ends_at_its_seeds(a: int, b: int, way: str) -> None:
-    request = generate.Request(ends=(a, b), steps=5, interpolation=way)
+    request = request_lib.Request(ends=(a, b), steps=5, interpolation=way)
     z = request.draw(9)
     assert len(z) == len(request.points) == len(set(request.points)) == 5
     np.testing.assert_allclose(z[0], latents.sample_z(1, 9, a)[0], atol=1e-6)
@@ -65,7 +66,7 @@ def test_slerp_of_one_direction_is_straight() -> None:
 
 def test_straight_walks_and_truncation_are_linear() -> None:
     a, b = latents.sample_z(1, 3, 1)[0], latents.sample_z(1, 3, 2)[0]
-    request = generate.Request(
+    request = request_lib.Request(
         ends=(1, 2), steps=3, interpolation="straight", truncation=0.5
     )
     expected = 0.5 * np.stack([a, (a + b) / 2, b])
@@ -90,7 +91,7 @@ def test_straight_walks_and_truncation_are_linear() -> None:
 )
 def test_odd_requests_are_refused(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        generate.Request(**fields)
+        request_lib.Request(**fields)
 
 
 def test_the_command_walks_in_any_format(tmp_path: pathlib.Path) -> None:
@@ -100,7 +101,7 @@ def test_the_command_walks_in_any_format(tmp_path: pathlib.Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     paths = sorted((tmp_path / "interpolations").iterdir())
-    clips = generate.Request(ends=(3, 7), steps=3).clips(WORDS)
+    clips = request_lib.Request(ends=(3, 7), steps=3).clips(WORDS)
     assert [path.name for path in paths] == [
         f"{clip.name}.flac" for clip in clips
     ]
@@ -116,7 +117,7 @@ def test_the_command_strings_clips_together(tmp_path: pathlib.Path) -> None:
     for more in ((), ("--concat",)):
         done = command_runner.run(*flags, *more)
         assert done.returncode == 0, done.stderr
-    request = generate.Request(num_clips=2, seed=5)
+    request = request_lib.Request(num_clips=2, seed=5)
     first, second = (clip.name for clip in request.clips(WORDS))
     first, whole, second = (
         soundfile.read(tmp_path / f"{name}.wav")[0]
@@ -175,4 +176,4 @@ def test_odd_flags_are_named() -> None:
 
 def test_requests_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        generate.Request().seed = 3  # type: ignore[misc]
+        request_lib.Request().seed = 3  # type: ignore[misc]

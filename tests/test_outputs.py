@@ -27,6 +27,7 @@ OUTPUTS = {
     "released weights": ("config.json", "generator.npz"),
     "generated clips": ("clips.json",),
     "an export": ("generator.json",),
+    "a kit of generated clips": ("kit.json",),
 }
 
 

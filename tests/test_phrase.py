@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from audio import edges
 from modes import phrase
 
 RATE = 8000
@@ -18,11 +19,11 @@ def word(start: int, end: int, num_samples: int = 8192) -> np.ndarray:
 
 @pytest.mark.parametrize(("start", "end"), [(2000, 5000), (0, 3000)])
 def test_a_word_is_cut_out_with_its_margins(start: int, end: int) -> None:
-    trimmed = phrase.trim(word(start, end), RATE)
-    margin = phrase.MARGIN_SECS * RATE
+    trimmed = edges.trim(word(start, end), RATE, phrase.SILENCE_DB)
+    margin = edges.MARGIN_SECS * RATE
     expected = end - start + margin * (2 if start else 1)
     # A frame at each end may be partly silent.
-    assert abs(len(trimmed) - expected) <= 2 * phrase.FRAME_SECS * RATE
+    assert abs(len(trimmed) - expected) <= 2 * edges.FRAME_SECS * RATE
     assert np.abs(trimmed).max() == np.abs(word(start, end)).max()
     assert trimmed[-1] == pytest.approx(0, abs=1e-4)
 
@@ -34,13 +35,13 @@ def test_silence_and_noise_are_kept_whole(
 ) -> None:
     rng = np.random.default_rng(0)
     audio = scale * rng.uniform(-1, 1, (num_samples, 2)).astype(np.float32)
-    np.testing.assert_array_equal(phrase.trim(audio, RATE), audio)
+    np.testing.assert_array_equal(edges.trim(audio, RATE, -35), audio)
 
 
 def test_pauses_are_between_words_alone() -> None:
     clips = [word(2000, 5000), word(1000, 3000), word(4000, 8000)]
     audio = phrase.join(clips, RATE)
-    trimmed = [phrase.trim(clip, RATE) for clip in clips]
+    trimmed = [edges.trim(clip, RATE, phrase.SILENCE_DB) for clip in clips]
     pause = np.zeros((round(phrase.PAUSE_SECS * RATE), 1))
     expected = [trimmed[0], pause, trimmed[1], pause, trimmed[2]]
     np.testing.assert_array_equal(audio, np.concatenate(expected))

@@ -18,7 +18,8 @@ from command_runner import EMA
 import train_wavegan
 import wavegan
 from eval import classifier
-from modes import generate, latents, render
+from modes import latents, render
+from modes import request as request_lib
 from training import dataset, train_dir
 from training import weights as weights_lib
 
@@ -195,7 +196,7 @@ def test_it_says_the_same_in_another_process(tmp_path: pathlib.Path) -> None:
             f"--out_dir={tmp_path / folder}",
         )
         assert done.returncode == 0, done.stderr
-        request = generate.Request(num_clips=4, seed=3)
+        request = request_lib.Request(num_clips=4, seed=3)
         wavs = [
             tmp_path / folder / f"{clip.name}.wav"
             for clip in request.clips(WORDS)

@@ -15,7 +15,7 @@ import train_specgan
 import train_wavegan
 import wavegan
 from commandline import flags as flags_lib
-from commandline import program, run_config
+from commandline import modes, program, run_config
 from modes import latents
 from system import settings
 from training import config as config_lib
@@ -47,7 +47,7 @@ def run(
     """Runs a command line in this process."""
     values = flags.FlagValues()
     program.define(command_line, values)
-    monkeypatch.setattr(program, "FLAGS", values)
+    monkeypatch.setattr(modes, "FLAGS", values)
     program.main(command_line, values([command_line.program, *map(str, args)]))
 
 
@@ -195,14 +195,14 @@ NAMES = {
         best checkpoint concat data_cache data_dir data_fast_wav
         data_first_slice data_labels data_max_bad data_normalize
         data_num_channels data_overlap_ratio data_pad_end data_prefetch_gpu_num
-        data_sample_rate data_slice_len deterministic format incept_classifier
-        incept_k incept_n interpolate interpolation label n normalize num_gpus
-        once out_dir port precision pretrained preview_n rate say seed step
-        steps train_augment train_batch_size train_decay_steps
+        data_sample_rate data_slice_len deterministic fade format
+        incept_classifier incept_k incept_n interpolate interpolation kit label
+        loudness n normalize num_gpus once out_dir port precision pretrained preview_n rate say seed step
+        steps subtype train_augment train_batch_size train_decay_steps
         train_disc_learning_rate train_ema_decay train_jit train_keep
         train_keep_every_secs train_learning_rate train_max_steps
         train_penalty_interval train_penalty_weight train_save_secs
-        train_summary_secs truncation wavegan_batchnorm wavegan_dim
+        train_summary_secs trim truncation wavegan_batchnorm wavegan_dim
         wavegan_disc_dropout wavegan_disc_nupdates wavegan_disc_phaseshuffle
         wavegan_disc_phaseshuffle_per_example wavegan_genr_fade_len
         wavegan_genr_pp wavegan_genr_pp_len wavegan_genr_upsample
@@ -213,16 +213,16 @@ NAMES = {
         best checkpoint concat data_cache data_dir data_fast_wav
         data_first_slice data_labels data_max_bad data_moments_fp data_normalize
         data_overlap_ratio data_pad_end data_prefetch_gpu_num data_sample_rate
-        deterministic format incept_classifier incept_k incept_n interpolate
-        interpolation label n normalize num_gpus once out_dir port precision
+        deterministic fade format incept_classifier incept_k incept_n
+        interpolate interpolation kit label loudness n normalize num_gpus once out_dir port precision
         pretrained preview_n rate say seed specgan_batchnorm specgan_dim
         specgan_disc_dropout specgan_disc_nupdates specgan_disc_phaseshuffle
         specgan_genr_upsample specgan_kernel_len specgan_latent_dim specgan_loss
-        specgan_ngl step steps train_augment train_batch_size train_decay_steps
+        specgan_ngl step steps subtype train_augment train_batch_size train_decay_steps
         train_disc_learning_rate train_ema_decay train_jit train_keep
         train_keep_every_secs train_learning_rate train_max_steps
         train_penalty_interval train_penalty_weight train_save_secs
-        train_summary_secs truncation word
+        train_summary_secs trim truncation word
     """,
 }
 
@@ -242,6 +242,7 @@ USES = {
         *("n", "seed", "word", "say", "interpolate", "steps", "interpolation"),
         *("truncation", "label", "best", "incept_classifier", "concat"),
         *("format", "rate", "normalize", "out_dir", "pretrained", "step"),
+        *("kit", "loudness", "subtype", "trim", "fade"),
     },
     "play": {"port", "pretrained", "step"},
     "export": {"format", "out_dir", "pretrained", "step"},

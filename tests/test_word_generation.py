@@ -14,11 +14,13 @@ import wavs
 
 import train_wavegan
 import wavegan
+from audio import edges
 from eval import classifier, features, labels
 from modes import generate as generate_lib
 from modes import latents, phrase, render
 from modes import preview as preview_lib
 from modes import release as release_lib
+from modes import request as request_lib
 from training import config as config_lib
 from training import dataset, train_dir
 from training import model as model_lib
@@ -77,8 +79,9 @@ def generate(
         train_wavegan.MODEL.build(trained),
         trained,
         config_of(trained),
-        generate_lib.Request(**fields),
+        request_lib.Request(**fields),
         generate_lib.write.Writing(),
+        model="wavegan",
         out_dir=out_dir,
     )
     return read(out_dir)
@@ -97,7 +100,7 @@ def read(folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 def names_of(*vocabulary: str, **fields: Any) -> list[str]:
     """Names of the clips of a request."""
-    clips = generate_lib.Request(**fields).clips(vocabulary)
+    clips = request_lib.Request(**fields).clips(vocabulary)
     return [clip.name for clip in clips]
 
 
@@ -121,7 +124,7 @@ def test_a_walk_keeps_to_one_word() -> None:
         *("C_00004-00007_000", "C_00004-00007_001"),
         *("A_00004-00007_000", "A_00004-00007_001"),
     ]
-    generate_lib.Request(words=("c", "a"), label="c", best=4, **walk)
+    request_lib.Request(words=("c", "a"), label="c", best=4, **walk)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +154,7 @@ def test_contradictory_requests_are_refused(
     fields: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        generate_lib.Request(**fields)
+        request_lib.Request(**fields)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,7 @@ def test_contradictory_requests_are_refused(
 def test_phrases_are_split_into_words(
     text: str, words: tuple[str, ...]
 ) -> None:
-    assert generate_lib.split_words(text) == words
+    assert request_lib.split_words(text) == words
 
 
 def test_the_command_says_words_in_turn_or_those_asked_for(
@@ -202,7 +205,11 @@ def test_the_command_says_a_phrase_in_one_voice(
         for word in ("zero", "nine")
     }
     parts = [
-        phrase.trim(words[word][f"{word.title()}_00003"][:, None] / 1.0, RATE)
+        edges.trim(
+            words[word][f"{word.title()}_00003"][:, None] / 1.0,
+            RATE,
+            phrase.SILENCE_DB,
+        )
         for word in ("zero", "nine", "zero")
     ]
     pause = np.zeros((round(phrase.PAUSE_SECS * RATE), 1))
@@ -242,10 +249,11 @@ def test_a_classifier_chooses_among_words(
         train_wavegan.MODEL.build(trained),
         trained,
         config_of(trained),
-        generate_lib.Request(
+        request_lib.Request(
             num_clips=6, label=word_classifier.words[0], best=4
         ),
         generate_lib.write.Writing(),
+        model="wavegan",
         out_dir=tmp_path / "best",
     )
     best = read(tmp_path / "best")

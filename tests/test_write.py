@@ -7,7 +7,7 @@ import pyloudnorm
 import pytest
 import soundfile
 
-from audio import write
+from audio import edges, write
 
 RATE = 16000
 
@@ -25,7 +25,7 @@ def written(
     writing = write.Writing(**fields)  # type: ignore[arg-type]
     path = tmp_path / f"a.{writing.format}"
     write.write(path, audio.astype(np.float32), RATE, writing)
-    assert soundfile.info(path).subtype == "PCM_16"
+    assert soundfile.info(path).subtype == writing.subtype
     return soundfile.read(path, always_2d=True)
 
 
@@ -93,3 +93,66 @@ def test_silence_stays(tmp_path: pathlib.Path, level: str) -> None:
 def test_odd_wishes_are_refused(field: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"{field} is {value!r}"):
         write.Writing(**{field: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "step"),
+    [
+        ("wav", "PCM_24", 2**-23),
+        ("flac", "PCM_24", 2**-23),
+        ("wav", "FLOAT", 2**-30),
+    ],
+)
+def test_finer_samples_are_finer(
+    tmp_path: pathlib.Path, kind: str, subtype: str, step: float
+) -> None:
+    audio = tone(440, amplitude=0.2)
+    samples, _ = written(tmp_path, audio, format=kind, subtype=subtype)
+    np.testing.assert_allclose(samples, audio.astype(np.float32), atol=step)
+
+
+def test_24_bits_are_clipped_not_wrapped(tmp_path: pathlib.Path) -> None:
+    audio = tone(440, amplitude=2.0)
+    samples, _ = written(tmp_path, audio, subtype="PCM_24")
+    np.testing.assert_allclose(samples, np.clip(audio, -1, 1), atol=1e-6)
+
+
+def test_loudness_has_the_target_that_is_asked_for(
+    tmp_path: pathlib.Path,
+) -> None:
+    samples, rate = written(
+        tmp_path, tone(1000), normalize="loudness", loudness=-14.0
+    )
+    measured = pyloudnorm.Meter(rate).integrated_loudness(samples)
+    assert measured == pytest.approx(-14.0, abs=0.1)
+
+
+@pytest.mark.parametrize("rate", [0, 44100])
+def test_silence_is_trimmed_and_the_end_fades(
+    tmp_path: pathlib.Path, rate: int
+) -> None:
+    audio = np.zeros((RATE, 1))
+    audio[4000:8000] = tone(1000, secs=0.25)
+    audio += 1e-5
+    samples, found = written(tmp_path, audio, trim=-40.0, fade=50.0, rate=rate)
+    secs = len(samples) / found
+    assert 0.25 <= secs <= 0.25 + 2 * (edges.MARGIN_SECS + edges.FRAME_SECS)
+    fade = round(0.05 * found)
+    ramp = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, fade + 1) / fade)
+    plain, _ = written(tmp_path, audio, trim=-40.0, rate=rate)
+    np.testing.assert_allclose(
+        samples[-fade:, 0], plain[-fade:, 0] * ramp, atol=2 / 32768
+    )
+    np.testing.assert_array_equal(samples[:-fade], plain[:-fade])
+
+
+@pytest.mark.parametrize("kind", write.FORMATS)
+def test_a_file_holds_its_title(tmp_path: pathlib.Path, kind: str) -> None:
+    path = tmp_path / f"a.{kind}"
+    writing = write.Writing(format=kind)
+    write.write(path, tone(440), RATE, writing, "wavegan, step 3: Sieben ß")
+    with soundfile.SoundFile(path) as file:
+        assert file.title == "wavegan, step 3: Sieben ß"
+    write.write(path, tone(440), RATE, writing)
+    with soundfile.SoundFile(path) as file:
+        assert not file.title

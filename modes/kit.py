@@ -1,0 +1,72 @@
+"""Chooses clips that differ as much as possible, as a kit for a sampler."""
+
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from eval import features
+from system import atomic
+
+FIRST_NOTE = 36  # MIDI note of the first pad of most drum samplers, C1 or C2
+MAX_CLIPS = 128 - FIRST_NOTE  # the MIDI notes from there on
+SFZ, JSON = "kit.sfz", "kit.json"
+
+
+def choose(audio: np.ndarray, num_clips: int) -> list[int]:
+    """Chooses clips as far apart as possible.
+
+    The first is the one nearest to the mean; each further one is the one whose
+    nearest neighbour among those chosen is farthest away (farthest-point
+    traversal; Gonzalez, 1985, which is within a factor of two of the best).
+
+    Args:
+      audio: Clips, `[batch, 16384]`, as from `eval.features.fit`.
+      num_clips: Number of clips to choose, at most all.
+
+    Returns:
+      Indices of the chosen clips, in the order of choice. Distances are
+      Euclidean, of log-mel spectrograms.
+    """
+    points = features.log_mel(features.add_noise_floor(audio), hop_len=512)
+    points = points.reshape(len(points), -1)
+    nearest = np.linalg.norm(points - points.mean(axis=0), axis=1)
+    chosen = [int(nearest.argmin())]
+    nearest = np.full(len(points), np.inf)
+    while len(chosen) < num_clips:
+        distance = np.linalg.norm(points - points[chosen[-1]], axis=1)
+        nearest = np.minimum(nearest, distance)
+        chosen.append(int(nearest.argmax()))
+    return chosen
+
+
+def write_maps(
+    folder: pathlib.Path, model: str, step: int, clips: Sequence[dict[str, Any]]
+) -> None:
+    """Writes which MIDI note plays which file: `kit.sfz` and `kit.json`.
+
+    Args:
+      folder: Folder of the files.
+      model: Name of the model.
+      step: Step of its weights.
+      clips: What is known of each clip: its "file", "seed" and "word".
+
+    Source: the opcodes of https://sfzformat.com.
+    """
+    rows = [{"note": FIRST_NOTE + i, **clip} for i, clip in enumerate(clips)]
+    regions = [
+        f"<region> key={row['note']} sample={row['file']}" for row in rows
+    ]
+    text = "\n".join(
+        [
+            f"// {model}, step {step}: a clip on each key from {FIRST_NOTE} on",
+            "<group> loop_mode=one_shot",
+            *regions,
+            "",
+        ]
+    )
+    atomic.write(folder / SFZ, text.encode())
+    card = {"model": model, "step": step, "clips": rows}
+    atomic.write(folder / JSON, (json.dumps(card, indent=2) + "\n").encode())
