@@ -200,7 +200,7 @@ class GAN(keras.Model):
         self._generator_gradients = self._generator_loss_and_gradients
         # A function of its own is traced once, however often a step calls it.
         # But synchronised batch norm cannot run inside a nested function.
-        # AutoGraph would take seconds, and no Python `if` asks for a tensor.
+        # AutoGraph takes seconds, and no Python `if` depends on a tensor.
         if not syncs_batch_norm:
             self._critic_gradients = tf.function(
                 self._critic_gradients, autograph=False

@@ -31,6 +31,7 @@ import wavegan  # noqa: F401
 from audio import plots
 from commandline import program  # noqa: F401
 from digits import speech_commands  # noqa: F401
+from eval import scoring  # noqa: F401
 
 
 def _become(request: dict[str, Any]) -> None:

@@ -152,7 +152,7 @@ def _compile(
             lambda value: _first(strategy, value), results
         )
 
-    # AutoGraph would take seconds, and no Python `if` asks for a tensor.
+    # AutoGraph takes seconds, and no Python `if` depends on a tensor.
     return tf.function(train_all, jit_compile=jit, autograph=False)
 
 
