@@ -200,9 +200,14 @@ class GAN(keras.Model):
         self._generator_gradients = self._generator_loss_and_gradients
         # A function of its own is traced once, however often a step calls it.
         # But synchronised batch norm cannot run inside a nested function.
+        # AutoGraph takes seconds, and no Python `if` depends on a tensor.
         if not syncs_batch_norm:
-            self._critic_gradients = tf.function(self._critic_gradients)
-            self._generator_gradients = tf.function(self._generator_gradients)
+            self._critic_gradients = tf.function(
+                self._critic_gradients, autograph=False
+            )
+            self._generator_gradients = tf.function(
+                self._generator_gradients, autograph=False
+            )
         # Keras wants one optimizer, and would create a default one.
         super().compile(
             optimizer=self.generator_optimizer, jit_compile=jit_compile

@@ -208,6 +208,7 @@ def make_dataset(
         key = tf.stack([tf.constant(seed, tf.int64), position])
         return tf.random.stateless_uniform([], key, dtype=tf.float64)
 
+    @tf.autograph.experimental.do_not_convert  # conversion takes a second
     def load_batch(first: tf.Tensor) -> Any:
         positions = tf.range(first, tf.minimum(first + batch_size, stop))
         keys, moves = positions % size, tf.zeros_like(positions)

@@ -4,13 +4,14 @@
 
 Reads a request a line from stdin, JSON: `argv`, `cwd`, `env`, `stdout` and
 `stderr` (files to write) and `timeout` in seconds. Each is run in a fork of
-this process, which has imported what the programs import but has computed
-nothing, and answered by a line on stdout: the exit code, or null after the
+this process, which has imported what the programs import but has not used
+TensorFlow, and answered by a line on stdout: the exit code, or null after the
 timeout. This saves the seconds of the import, which most tests would spend.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pathlib
@@ -22,10 +23,15 @@ from typing import Any
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+import numpy as np
+import tensorflow as tf
+
 import specgan  # noqa: F401
 import wavegan  # noqa: F401
+from audio import plots
 from commandline import program  # noqa: F401
 from digits import speech_commands  # noqa: F401
+from eval import scoring  # noqa: F401
 
 
 def _become(request: dict[str, Any]) -> None:
@@ -58,6 +64,9 @@ def _wait(pid: int, timeout: float) -> int | None:
 
 def main() -> None:
     """Answers requests until stdin ends."""
+    plots.draw_clips({"": np.zeros([1, 256, 1])}, 16000)  # imports librosa
+    assert tf.summary.audio  # imports TensorBoard
+    gc.freeze()  # so that no fork's collector copies the memory of all modules
     while line := sys.stdin.readline():
         request = json.loads(line)
         pid = os.fork()

@@ -62,7 +62,9 @@ def train(strategy: tf.distribute.Strategy, case: str) -> dict[str, np.ndarray]:
     """Trains; returns losses of each step, and all variables in the end."""
     with strategy.scope():
         model = build(case)
-    step = tf.function(lambda x: strategy.run(model.train_step, (x,)))
+    step = tf.function(
+        lambda x: strategy.run(model.train_step, (x,)), autograph=False
+    )
     share = BATCH // strategy.num_replicas_in_sync
     rows = []
     for i in range(STEPS):

@@ -71,7 +71,7 @@ def inputs_of(model: gan.GAN, seed: int = 0, batch: int = BATCH) -> Any:
 @functools.cache
 def graph_of(model: gan.GAN) -> Any:
     """The training step as a graph; eager where a test asks for that."""
-    return tf.function(model.train_step)
+    return tf.function(model.train_step, autograph=False)
 
 
 def train(model: gan.GAN, steps: int, first: int = 0) -> list[dict[str, float]]:

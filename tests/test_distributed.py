@@ -20,7 +20,7 @@ import wavs
 from training import distributed
 from training import train_dir as train_dir_lib
 
-STEPS = "--train_max_steps=400"
+STEPS = "--train_max_steps=200"
 ENDLESS = "--train_max_steps=0"
 OFTEN = "--train_save_secs=0.5"
 
@@ -138,14 +138,14 @@ def train(
 def whole(
     audio: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
-    """The train dir of two workers that nothing disturbed."""
+    """The train dir of two workers that were not interrupted."""
     path = tmp_path_factory.mktemp("whole") / "t"
     assert [code for code, _ in end(train(path, audio, STEPS))] == [0, 0]
     return path
 
 
 @pytest.mark.slow
-def test_two_workers_come_to_the_weights_of_one_process(
+def test_weights_of_two_workers_equal_those_of_one_process(
     tmp_path: pathlib.Path,
 ) -> None:
     cases = ("wgan-gp", "adam", "batch norm", "clipping")
@@ -170,7 +170,7 @@ def test_two_workers_come_to_the_weights_of_one_process(
 
 
 @pytest.mark.slow
-def test_two_workers_read_and_learn_what_one_process_does(
+def test_losses_of_two_workers_equal_those_of_one_process(
     whole: pathlib.Path, audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     command_runner.train(
@@ -179,16 +179,16 @@ def test_two_workers_read_and_learn_what_one_process_does(
     together = command_runner.losses(whole)
     for step, losses in command_runner.losses(tmp_path / "one").items():
         np.testing.assert_allclose(together[step], losses, atol=1e-4)
-    # And one process goes on with what they learnt.
+    # One process resumes their run.
     copy = shutil.copytree(whole, tmp_path / "copy")
-    done = command_runner.run("train", copy, "--train_max_steps=401")
-    assert "at step 400" in done.stderr
-    assert train_dir_lib.TrainDir(copy).checkpoints.latest_step() == 401
+    done = command_runner.run("train", copy, "--train_max_steps=201")
+    assert "at step 200" in done.stderr
+    assert train_dir_lib.TrainDir(copy).checkpoints.latest_step() == 201
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
-def test_a_lost_worker_ends_the_other_and_both_go_on(
+def test_killing_a_worker_ends_the_other_and_both_resume(
     whole: pathlib.Path,
     audio: pathlib.Path,
     tmp_path: pathlib.Path,
@@ -207,7 +207,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(
     assert last.startswith("train_wavegan.py: another worker ended"), stderr
     assert "Traceback" not in stderr
     step = train_dir_lib.TrainDir(path).checkpoints.latest_step()
-    assert step is not None and 3 < step < 400
+    assert step is not None and 3 < step < 200
     ends = end(train(path, audio, STEPS))
     assert [code for code, _ in ends] == [0, 0], ends
     assert f"at step {step}" in ends[1][1]
@@ -216,7 +216,7 @@ def test_a_lost_worker_ends_the_other_and_both_go_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("asked", [(0,), (1,), (0, 1)])
-def test_workers_stop_together(
+def test_a_signal_to_any_worker_stops_both_at_one_step(
     audio: pathlib.Path, tmp_path: pathlib.Path, asked: tuple[int, ...]
 ) -> None:
     path = tmp_path / "t"
@@ -233,7 +233,7 @@ def test_workers_stop_together(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_who_waits_for_others_can_be_stopped(
+def test_a_worker_that_waits_for_others_stops_on_a_signal(
     audio: pathlib.Path, tmp_path: pathlib.Path, number: signal.Signals
 ) -> None:
     _, text = configs()
@@ -272,7 +272,7 @@ def test_a_port_that_is_taken_is_one_line(
 @pytest.mark.parametrize(
     ("flag", "part"), [("--seed=1", "settings"), ("--data_dir={}", "labels")]
 )
-def test_workers_that_differ_say_in_what(
+def test_workers_with_different_commands_are_refused(
     tmp_path: pathlib.Path, flag: str, part: str
 ) -> None:
     for folder, words in (("a", ("Cat", "Dog")), ("b", ("Cat", "Owl"))):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 from typing import Any
 
 import command_runner
@@ -26,17 +24,6 @@ from training import weights as weights_lib
 
 WORDS = ("nine", "three", "zero")
 CRITIC = "spectral_critic_256"
-# The command line of a model that comes with the weights in a folder.
-PROGRAM = """
-import dataclasses, pathlib, sys
-import train_wavegan
-from commandline import program
-folder = pathlib.Path(sys.argv.pop(1))
-program.run(dataclasses.replace(
-    train_wavegan.COMMAND_LINE,
-    model=dataclasses.replace(train_wavegan.MODEL, pretrained=folder),
-))
-"""
 
 
 def config_of(directory: train_dir.TrainDir) -> config_lib.RunConfig:
@@ -72,7 +59,7 @@ def released(
     trained: tuple[train_dir.TrainDir, gan_lib.GAN],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> train_dir.TrainDir:
-    """What `release` makes of it, somewhere else."""
+    """A release of that train dir, moved to another folder."""
     directory, _ = trained
     folder = tmp_path_factory.mktemp("released") / "r"
     gan = train_wavegan.MODEL.build(directory)
@@ -95,7 +82,7 @@ def float16(weight: Any) -> np.ndarray:
     return np.asarray(weight, np.float16).astype(np.float32)
 
 
-def test_a_release_knows_all_networks_and_the_words(
+def test_a_release_holds_all_networks_and_the_words(
     trained: tuple[train_dir.TrainDir, gan_lib.GAN],
     released: train_dir.TrainDir,
 ) -> None:
@@ -123,7 +110,7 @@ def test_a_release_knows_all_networks_and_the_words(
             np.testing.assert_array_equal(float16(old), new, err_msg=new.path)
 
 
-def test_an_export_of_a_release_says_the_same_word(
+def test_an_export_of_a_release_names_the_same_words(
     released: train_dir.TrainDir, tmp_path: pathlib.Path
 ) -> None:
     gan = train_wavegan.MODEL.build(released)
@@ -192,15 +179,11 @@ def train(
     data: pathlib.Path,
     *flags: str,
 ) -> dict[str, np.ndarray]:
-    """Goes on from a release for a step; returns all variables."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(released.path), "train", str(path)]
-        + ["--pretrained", f"--data_dir={data}", "--train_max_steps=1", *flags],
-        cwd=command_runner.ROOT,
-        timeout=120,
-        capture_output=True,
-        text=True,
-        check=False,
+    """Trains a step, starting from a release; returns all variables."""
+    done = command_runner.run(
+        *(released.path, "train", path, "--pretrained", f"--data_dir={data}"),
+        *("--train_max_steps=1", *flags),
+        program="tests/program_with_weights.py",
     )
     assert done.returncode == 0, done.stderr
     assert f"starting from {released.path}, step 3" in done.stderr
@@ -221,7 +204,7 @@ def assert_starts_from(
 
 
 @pytest.mark.slow
-def test_training_goes_on_with_words_and_critics_that_both_know(
+def test_training_from_a_release_keeps_common_words_and_critics(
     released: train_dir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     variables = train(
@@ -243,7 +226,7 @@ def test_training_goes_on_with_words_and_critics_that_both_know(
 def assert_words_are_kept(
     variables: dict[str, np.ndarray], folder: pathlib.Path
 ) -> None:
-    """The word that both know is the release's, the other one is new."""
+    """Checks that the common word keeps its weights, and others are new."""
     rows = variables[
         "generator/label_project.Sembeddings/.ATTRIBUTES/VARIABLE_VALUE"
     ]
@@ -254,7 +237,7 @@ def assert_words_are_kept(
 
 
 @pytest.mark.slow
-def test_a_run_that_ended_before_its_first_checkpoint_starts_from_it_too(
+def test_a_run_without_a_checkpoint_starts_from_the_release_again(
     released: train_dir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     labels = "--data_labels=words"
@@ -265,7 +248,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_starts_from_it_too(
 
 
 @pytest.mark.slow
-def test_critics_of_another_width_start_anew(
+def test_critics_of_another_width_start_from_random_weights(
     released: train_dir.TrainDir, data: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     variables = train(

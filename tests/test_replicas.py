@@ -5,7 +5,6 @@ from __future__ import annotations
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import command_runner
 import distributed_worker
@@ -23,7 +22,7 @@ SGD = [
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
-    """What one device and two of half the batch each came to."""
+    """Results of one device, and of two devices with half the batch each."""
     folder = tmp_path_factory.mktemp("replicated")
     for kind in ("one", "two"):
         process = distributed_worker.start(kind, folder / f"{kind}.npz")
@@ -35,7 +34,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", distributed_worker.CASES)
-def test_two_devices_lose_as_one(found: dict[str, Found], case: str) -> None:
+def test_losses_on_two_devices_equal_those_on_one(
+    found: dict[str, Found], case: str
+) -> None:
     one, two = (found[kind][f"{case}/losses"] for kind in ("one", "two"))
     assert np.ptp(one[:, 0]) > 1e-3, "nothing was learnt"
     np.testing.assert_allclose(two, one, atol=1e-5 if case in SGD else 1e-4)
@@ -43,7 +44,7 @@ def test_two_devices_lose_as_one(found: dict[str, Found], case: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", SGD)
-def test_two_devices_come_to_the_weights_of_one(
+def test_weights_after_training_on_two_devices_equal_those_on_one(
     found: dict[str, Found], case: str
 ) -> None:
     names = {name for name in found["one"] if name.startswith(f"{case}/")}
@@ -56,35 +57,16 @@ def test_two_devices_come_to_the_weights_of_one(
 
 
 @pytest.mark.slow
-def test_keras_fits_two_devices_as_one(found: dict[str, Found]) -> None:
+def test_keras_fit_on_two_devices_equals_that_on_one(
+    found: dict[str, Found],
+) -> None:
     one, two = (found[kind]["fit/losses"] for kind in ("one", "two"))
     np.testing.assert_allclose(two, one, atol=1e-5)
 
 
 def run_on_two(*args: object) -> subprocess.CompletedProcess[str]:
-    """The command line on a machine that seems to have two devices."""
-    start = """
-from system import console
-console.import_tensorflow()
-import train_wavegan
-from commandline import program
-from training import distributed
-import tensorflow as tf
-(cpu,) = tf.config.list_physical_devices("CPU")
-two = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(cpu, two)
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-distributed.join = lambda num_gpus: strategy
-program.run(train_wavegan.COMMAND_LINE)
-"""
-    return subprocess.run(
-        [sys.executable, "-c", start, *map(str, args)],
-        cwd=command_runner.ROOT,
-        timeout=120,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Runs the program on a machine that seems to have two devices."""
+    return command_runner.run(*args, program="tests/two_devices.py")
 
 
 @pytest.mark.slow
@@ -114,7 +96,7 @@ def test_a_run_moves_from_one_device_to_two_and_back(
 
 
 @pytest.mark.slow
-def test_two_devices_learn_words_as_one(
+def test_training_with_labels_on_two_devices_equals_that_on_one(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     for i, path in enumerate(sorted(audio.iterdir())):
@@ -147,7 +129,7 @@ def test_two_devices_learn_words_as_one(
         ),
     ],
 )
-def test_what_two_devices_cannot_do_is_one_line(
+def test_settings_that_two_devices_do_not_support_end_in_one_line(
     audio: pathlib.Path, tmp_path: pathlib.Path, flags: list[str], said: str
 ) -> None:
     done = run_on_two(
@@ -160,10 +142,10 @@ def test_what_two_devices_cannot_do_is_one_line(
     assert "Traceback" not in done.stderr
 
 
-def test_the_second_derivative_of_the_critics_batch_norm(
+def test_second_derivative_of_the_critics_batch_norm(
     rng: np.random.Generator,
 ) -> None:
-    """Of a squared slope, by central differences."""
+    """Compares the gradient of a squared slope with central differences."""
     norm = dcgan.BatchOnlyNormalization(dtype="float64")
     x = rng.normal(size=(5, 3))
     weights = tf.constant(rng.normal(size=(5, 3)))

@@ -152,7 +152,8 @@ def _compile(
             lambda value: _first(strategy, value), results
         )
 
-    return tf.function(train_all, jit_compile=jit)
+    # AutoGraph takes seconds, and no Python `if` depends on a tensor.
+    return tf.function(train_all, jit_compile=jit, autograph=False)
 
 
 def _first(strategy: tf.distribute.Strategy, value: Any) -> tf.Tensor:
