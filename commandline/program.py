@@ -22,7 +22,7 @@ from modes import play as play_lib
 from modes import preview as preview_lib
 from modes import release as release_lib
 from modes import train as train_lib
-from system import console, settings
+from system import console, device, settings
 from training import checkpoints, distributed, train_dir
 from training import config as config_lib
 
@@ -56,10 +56,20 @@ def define(command_line: CommandLine, values: flags.FlagValues = FLAGS) -> None:
 
 
 def _open(
-    command_line: CommandLine, directory: train_dir.TrainDir
+    command_line: CommandLine,
+    directory: train_dir.TrainDir,
+    names_device: bool = True,
 ) -> tuple[gan_lib.GAN, train_dir.TrainDir, config_lib.RunConfig]:
-    """Builds the GAN of a train dir; returns it with train dir and config."""
+    """Builds the GAN of a train dir; returns it with train dir and config.
+
+    Args:
+      command_line: Command line, which knows the model.
+      directory: The train dir.
+      names_device: Whether to report the device that computes.
+    """
     config = directory.read_config(command_line.model.config)
+    if names_device:
+        logging.info("%s", device.describe())
     return command_line.model.build(directory, config), directory, config
 
 
@@ -179,7 +189,7 @@ def export(
     form = form or FLAGS.format or next(iter(export_lib.FORMATS))
     export_lib.check(form)
     export_lib.export(
-        *_open(command_line, directory),
+        *_open(command_line, directory, names_device=False),
         model=command_line.model.name,
         form=form,
         out_dir=_out_dir(command_line, directory, "export"),
@@ -194,7 +204,7 @@ def infer(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
 def release(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Writes float16 weights, config and samples of the run, to pass on."""
     release_lib.release(
-        *_open(command_line, directory),
+        *_open(command_line, directory, names_device=False),
         model=command_line.model.name,
         num_clips=FLAGS.preview_n,
         out_dir=_out_dir(command_line, directory, "release"),
