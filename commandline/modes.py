@@ -2,7 +2,7 @@
 
 import pathlib
 
-from absl import flags
+from absl import flags, logging
 
 import gan as gan_lib
 from audio import write
@@ -18,7 +18,7 @@ from modes import preview as preview_lib
 from modes import release as release_lib
 from modes import request as request_lib
 from modes import train as train_lib
-from system import settings
+from system import device, settings
 from training import config as config_lib
 from training import train_dir
 
@@ -47,10 +47,20 @@ def released(command_line: CommandLine) -> pathlib.Path | None:
 
 
 def _open(
-    command_line: CommandLine, directory: train_dir.TrainDir
+    command_line: CommandLine,
+    directory: train_dir.TrainDir,
+    names_device: bool = True,
 ) -> tuple[gan_lib.GAN, train_dir.TrainDir, config_lib.RunConfig]:
-    """Builds the GAN of a train dir; returns it with train dir and config."""
+    """Builds the GAN of a train dir; returns it with train dir and config.
+
+    Args:
+      command_line: Command line, which knows the model.
+      directory: The train dir.
+      names_device: Whether to report the device that computes.
+    """
     config = directory.read_config(command_line.model.config)
+    if names_device:
+        logging.info("%s", device.describe())
     return command_line.model.build(directory, config), directory, config
 
 
@@ -183,7 +193,7 @@ def export(
     form = form or FLAGS.format or next(iter(export_lib.FORMATS))
     export_lib.check(form)
     export_lib.export(
-        *_open(command_line, directory),
+        *_open(command_line, directory, names_device=False),
         model=command_line.model.name,
         form=form,
         out_dir=_out_dir(command_line, directory, "export"),
@@ -198,7 +208,7 @@ def infer(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
 def release(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Writes float16 weights, config and samples of the run, to pass on."""
     release_lib.release(
-        *_open(command_line, directory),
+        *_open(command_line, directory, names_device=False),
         model=command_line.model.name,
         num_clips=FLAGS.preview_n,
         out_dir=_out_dir(command_line, directory, "release"),

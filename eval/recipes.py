@@ -14,6 +14,7 @@ import tensorflow as tf
 
 import loader
 from eval import classifier, features, labels
+from system import device
 
 CHUNK_LEN = 512  # clips that are decoded at a time
 PRINT_SECS = 15  # between two reports of progress
@@ -98,6 +99,8 @@ def train(
     print(
         f"{data_dir}: reading {num_clips:,} clips of {len(words)} words; then "
         f"{recipe.num_updates:,} updates",
+        device.describe(),
+        sep="\n",
         file=sys.stderr,
     )
     started = time.monotonic()

@@ -29,6 +29,7 @@ import tensorflow as tf
 
 import loader
 from eval import classifier, clips, memorisation, metrics, report, scoring
+from system import device
 
 ALL = "all"
 
@@ -131,6 +132,7 @@ def main(arguments: argparse.Namespace) -> None:
     out_dir = arguments.out_dir
     if out_dir:
         out_dir.mkdir(parents=True, exist_ok=True)
+    print(device.describe(), file=sys.stderr)
     outcomes = scoring.run(job, word_classifier)
     settings = describe(job, word_classifier, arguments)
     line = json.dumps({**settings, "rows": report.rows(outcomes)})

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pathlib
 from typing import Any
 
+import command_runner
 import pytest
 import tensorflow as tf
+import wavs
 
 from system import device
 
@@ -51,3 +53,23 @@ def test_the_device_is_named(
 def test_without_a_gpu_the_cpu_is_named() -> None:
     if not tf.config.list_physical_devices("GPU"):
         assert device.describe().startswith("CPU: ")
+
+
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        (command_runner.WAVEGAN, "generate --pretrained --n 1 --out_dir={}"),
+        ("eval/score.py", "noise --audio_dir={}"),
+    ],
+)
+def test_commands_that_compute_for_long_name_the_device_once(
+    tmp_path: pathlib.Path, program: str, command: str
+) -> None:
+    for i in range(50):
+        wavs.write(tmp_path / f"{i}.wav", wavs.noise(300))
+    done = command_runner.run(
+        *command.format(tmp_path).split(), program=program
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(device.describe()) == 1
+    assert "CPU" not in done.stdout

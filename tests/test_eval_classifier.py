@@ -17,6 +17,7 @@ import tiny_classifier
 import loader
 from digits import synthesizer
 from eval import classifier, features, labels, noise, recipes
+from system import device
 
 
 def spoken(tmp_path: pathlib.Path) -> np.ndarray:
@@ -231,6 +232,7 @@ def test_training_reports_what_it_does_and_how_long_it_will_take(
     assert (
         lines[0] == f"{tmp_path}: reading 24 clips of 3 words; then 4 updates"
     )
+    assert lines.pop(1) == device.describe()
     for start, line in zip(
         ("update 2 of 4, about ", "check 1 of 2: ", "update 3 of 4, about ",
          "update 4 of 4, about 0 s left", "check 2 of 2: "),

@@ -226,3 +226,42 @@ def test_a_program_that_stopped_is_told_of(
     page.locator("#fresh").click()
     sync_api.expect(page.locator("#status")).to_contain_text("start it again")
     page.context.close()
+
+
+# Layout -----------------------------------------------------------------
+
+# Boxes of all parts of the page, and the parts whose text exceeds them.
+LAYOUT = """() => {
+  const parts = [...document.querySelectorAll(
+    "section, .bar, .row, .bar > *, .row > *, .pad, .pad > *, .step, input")];
+  const name = (el) => `${el.tagName} ${el.id || el.className}`;
+  return {
+    boxes: parts.filter((el) => !el.matches("p, output, .seed, .mark"))
+      .map((el) => {
+        const { y, height } = el.getBoundingClientRect();
+        return [name(el), Math.round(y + scrollY), Math.round(height)];
+      }),
+    exceeded: [document.documentElement, ...parts]
+      .filter((el) => el.scrollWidth > el.clientWidth && el.clientWidth)
+      .map((el) => [name(el), el.scrollWidth, el.clientWidth]),
+  };
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_seeds_of_any_length_fit_and_move_nothing(
+    page: sync_api.Page, url: str, width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    before = page.evaluate(LAYOUT)
+    assert not before["exceeded"]
+    page.evaluate("Math.random = () => 0.9999999")
+    page.get_by_role("button", name="Randomise all").click()
+    page.locator("#pads[aria-busy=false]").wait_for()
+    assert page.locator(".pad .seed").first.inner_text().endswith("999999")
+    assert page.evaluate(LAYOUT) == before
+    page.goto(url + "#pads=" + ".".join(["2147483647k"] * 16))
+    page.reload()
+    page.locator("#pads[aria-busy=false]").wait_for()
+    assert page.locator("#seed").input_value() == "2147483647"
+    assert page.evaluate(LAYOUT) == before

@@ -197,16 +197,16 @@ NAMES = {
         data_num_channels data_overlap_ratio data_pad_end data_prefetch_gpu_num
         data_sample_rate data_slice_len deterministic fade format
         incept_classifier incept_k incept_n interpolate interpolation kit label
-        loudness n normalize num_gpus once out_dir port precision pretrained preview_n rate say seed step
-        steps subtype train_augment train_batch_size train_decay_steps
-        train_disc_learning_rate train_ema_decay train_jit train_keep
-        train_keep_every_secs train_learning_rate train_max_steps
-        train_penalty_interval train_penalty_weight train_save_secs
-        train_summary_secs trim truncation wavegan_batchnorm wavegan_dim
-        wavegan_disc_dropout wavegan_disc_nupdates wavegan_disc_phaseshuffle
-        wavegan_disc_phaseshuffle_per_example wavegan_genr_fade_len
-        wavegan_genr_pp wavegan_genr_pp_len wavegan_genr_upsample
-        wavegan_kernel_len wavegan_latent_dim wavegan_loss
+        loudness n normalize num_gpus once out_dir port precision pretrained
+        preview_n rate say seed step steps subtype train_augment
+        train_batch_size train_decay_steps train_disc_learning_rate
+        train_ema_decay train_jit train_keep train_keep_every_secs
+        train_learning_rate train_max_steps train_penalty_interval
+        train_penalty_weight train_save_secs train_summary_secs trim truncation
+        wavegan_batchnorm wavegan_dim wavegan_disc_dropout wavegan_disc_nupdates
+        wavegan_disc_phaseshuffle wavegan_disc_phaseshuffle_per_example
+        wavegan_genr_fade_len wavegan_genr_pp wavegan_genr_pp_len
+        wavegan_genr_upsample wavegan_kernel_len wavegan_latent_dim wavegan_loss
         wavegan_spectral_critics wavegan_spectral_dim word
     """,
     "specgan": """
@@ -214,11 +214,12 @@ NAMES = {
         data_first_slice data_labels data_max_bad data_moments_fp data_normalize
         data_overlap_ratio data_pad_end data_prefetch_gpu_num data_sample_rate
         deterministic fade format incept_classifier incept_k incept_n
-        interpolate interpolation kit label loudness n normalize num_gpus once out_dir port precision
-        pretrained preview_n rate say seed specgan_batchnorm specgan_dim
-        specgan_disc_dropout specgan_disc_nupdates specgan_disc_phaseshuffle
-        specgan_genr_upsample specgan_kernel_len specgan_latent_dim specgan_loss
-        specgan_ngl step steps subtype train_augment train_batch_size train_decay_steps
+        interpolate interpolation kit label loudness n normalize num_gpus once
+        out_dir port precision pretrained preview_n rate say seed
+        specgan_batchnorm specgan_dim specgan_disc_dropout specgan_disc_nupdates
+        specgan_disc_phaseshuffle specgan_genr_upsample specgan_kernel_len
+        specgan_latent_dim specgan_loss specgan_ngl step steps subtype
+        train_augment train_batch_size train_decay_steps
         train_disc_learning_rate train_ema_decay train_jit train_keep
         train_keep_every_secs train_learning_rate train_max_steps
         train_penalty_interval train_penalty_weight train_save_secs

@@ -16,7 +16,7 @@ from system import console
 from training import distributed
 
 if __name__ == "__main__":
-    console.quiet_tensorflow()
+    console.import_tensorflow()
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * 2

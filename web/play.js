@@ -194,6 +194,7 @@ function render() {
   pads.forEach((button, i) => {
     const { seed, kept } = state.pads[i];
     button.querySelector(".seed").textContent = seed;
+    button.querySelector(".seed").classList.toggle("long", seed > 9999999);
     button.querySelector(".mark").textContent = kept ? "kept" : "";
     button.setAttribute("aria-label",
       `${nameOf(i)}, ${contentsOf(state.pads[i])}${kept ? ", kept" : ""}`);
