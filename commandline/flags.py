@@ -123,6 +123,13 @@ OPTIONS = (
         ("import",),
     ),
     Option(
+        "force_bf16",
+        False,
+        "Allow --precision=bf16 on a processor without instructions for "
+        "bfloat16, which is several times slower with it.",
+        ("train",),
+    ),
+    Option(
         "once",
         False,
         "Stop after the newest checkpoint, instead of waiting for others.",

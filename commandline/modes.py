@@ -89,6 +89,7 @@ def train(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
         directory,
         released=weights,
         num_gpus=FLAGS.num_gpus,
+        force_bf16=FLAGS.force_bf16,
     )
 
 

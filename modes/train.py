@@ -8,6 +8,7 @@ from absl import logging
 
 import gan as gan_lib
 from digits import synthesizer
+from system import device, settings
 from training import config as config_lib
 from training import (
     dataset,
@@ -62,6 +63,7 @@ def train(
     *,
     released: pathlib.Path | None = None,
     num_gpus: int = -1,
+    force_bf16: bool = False,
 ) -> None:
     """Trains a model, or continues the run of a train dir.
 
@@ -71,9 +73,26 @@ def train(
       directory: A train dir, which need not exist yet.
       released: Release or train dir, whose weights a new run starts from.
       num_gpus: GPUs of this machine to use; -1: all; 0: none.
+      force_bf16: Whether bfloat16 may be used where it is emulated.
+
+    Raises:
+      SettingError: The precision is bf16, and neither a GPU nor the processor
+        calculates in bfloat16.
     """
     with distributed.guard():
         strategy = distributed.join(num_gpus)
+        if (
+            config.train.precision == "bf16"
+            and not force_bf16
+            and not device.has_bfloat16()
+        ):
+            raise settings.SettingError(
+                "precision",
+                "bf16",
+                "fp32, since this processor has no instructions for bfloat16 "
+                "and is several times slower with it (--force_bf16: all the "
+                "same)",
+            )
         chief = distributed.is_chief(strategy)
         with distributed.chief_first(strategy):
             config, found = find_audio(config, directory)

@@ -6,6 +6,9 @@ import tensorflow as tf
 
 # A file that exists where an NVIDIA driver is loaded.
 DRIVER = pathlib.Path("/proc/driver/nvidia/version")
+CPU_INFO = pathlib.Path("/proc/cpuinfo")
+# Names that Linux gives the instructions for bfloat16 of x86 and ARM.
+BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 def describe() -> str:
@@ -28,3 +31,17 @@ def describe() -> str:
             "TensorFlow needs: pip install -r requirements-gpu.txt"
         )
     return "CPU: no GPU found"
+
+
+def has_bfloat16() -> bool:
+    """Whether a visible GPU or the processor calculates in bfloat16.
+
+    Without such instructions bfloat16 is emulated and much slower than float32.
+    Where the processor's features are unknown, the answer is no.
+    """
+    if tf.config.get_visible_devices("GPU"):
+        return True
+    try:
+        return not BFLOAT16.isdisjoint(CPU_INFO.read_text().split())
+    except OSError:
+        return False

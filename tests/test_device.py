@@ -73,3 +73,47 @@ def test_commands_that_compute_for_long_name_the_device_once(
     assert done.returncode == 0, done.stderr
     assert done.stderr.count(device.describe()) == 1
     assert "CPU" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"),
+    [
+        ("fpu avx2 avx512f", False),
+        ("fpu avx2 avx512_bf16 sse4_2", True),
+        ("fpu amx_bf16 amx_tile", True),
+        ("fp asimd bf16 i8mm", True),
+        ("fp not_bf16", False),
+        (None, False),
+    ],
+)
+def test_bfloat16_is_known_by_the_flags_of_the_processor(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: pathlib.Path,
+    flags: str | None,
+    has: bool,
+) -> None:
+    config: Any = tf.config
+    monkeypatch.setattr(config, "get_visible_devices", lambda _: [])
+    monkeypatch.setattr(device, "CPU_INFO", tmp_path / "cpuinfo")
+    if flags is not None:
+        device.CPU_INFO.write_text(f"model: x\nflags\t\t: {flags}\n")
+    assert device.has_bfloat16() == has
+    card = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    monkeypatch.setattr(config, "get_visible_devices", lambda _: [card])
+    assert device.has_bfloat16()
+
+
+@pytest.mark.skipif(device.has_bfloat16(), reason="bfloat16 is fast here")
+def test_bf16_is_refused_where_it_is_emulated(
+    tmp_path: pathlib.Path, audio: pathlib.Path
+) -> None:
+    train = (
+        *("train", tmp_path / "t", f"--data_dir={audio}", "--precision=bf16"),
+        *("--wavegan_dim=2", "--data_slice_len=1024", "--train_max_steps=1"),
+        "--train_batch_size=2",
+    )
+    done = command_runner.run(*train)
+    command_runner.assert_one_line(done, "--precision is 'bf16'", "fp32")
+    assert not (tmp_path / "t/config.json").exists()
+    done = command_runner.run(*train, "--force_bf16")
+    assert done.returncode == 0, done.stderr

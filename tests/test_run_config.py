@@ -195,7 +195,7 @@ NAMES = {
         best checkpoint concat data_cache data_dir data_fast_wav
         data_first_slice data_labels data_max_bad data_normalize
         data_num_channels data_overlap_ratio data_pad_end data_prefetch_gpu_num
-        data_sample_rate data_slice_len deterministic fade format
+        data_sample_rate data_slice_len deterministic fade force_bf16 format
         incept_classifier incept_k incept_n interpolate interpolation kit label
         loudness n normalize num_gpus once out_dir port precision pretrained
         preview_n rate say seed step steps subtype train_augment
@@ -213,7 +213,7 @@ NAMES = {
         best checkpoint concat data_cache data_dir data_fast_wav
         data_first_slice data_labels data_max_bad data_moments_fp data_normalize
         data_overlap_ratio data_pad_end data_prefetch_gpu_num data_sample_rate
-        deterministic fade format incept_classifier incept_k incept_n
+        deterministic fade force_bf16 format incept_classifier incept_k incept_n
         interpolate interpolation kit label loudness n normalize num_gpus once
         out_dir port precision pretrained preview_n rate say seed
         specgan_batchnorm specgan_dim specgan_disc_dropout specgan_disc_nupdates
@@ -236,7 +236,7 @@ def test_flags_keep_their_names(command_line: flags_lib.CommandLine) -> None:
 
 # What modes use besides the settings of a run, or of these.
 USES = {
-    "train": {"num_gpus", "pretrained", "data_moments_fp"},
+    "train": {"num_gpus", "pretrained", "data_moments_fp", "force_bf16"},
     "preview": {"preview_n", "once", "step"},
     "incept": {"incept_n", "incept_k", "incept_classifier", "once"},
     "generate": {
