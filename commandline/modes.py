@@ -14,6 +14,7 @@ from modes import import_original as import_original_lib
 from modes import incept as incept_lib
 from modes import original_checkpoint
 from modes import play as play_lib
+from modes import plot as plot_lib
 from modes import preview as preview_lib
 from modes import release as release_lib
 from modes import request as request_lib
@@ -127,6 +128,12 @@ def _out_dir(
     """
     home = pathlib.Path() if released(command_line) else directory.path
     return pathlib.Path(FLAGS.out_dir or home / name)
+
+
+def plot(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
+    """Draws scores and losses of a run: TRAIN_DIR/curves.png."""
+    del command_line
+    plot_lib.plot(directory)
 
 
 def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
@@ -245,6 +252,7 @@ MODES = {
     "train": Mode(train, uses=lambda field: True),
     "preview": Mode(preview),
     "incept": Mode(incept),
+    "plot": Mode(plot),
     "generate": Mode(generate, uses=lambda field: field == "seed"),
     "play": Mode(play),
     "export": Mode(export),

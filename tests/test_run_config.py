@@ -237,6 +237,7 @@ def test_flags_keep_their_names(command_line: flags_lib.CommandLine) -> None:
 # What modes use besides the settings of a run, or of these.
 USES = {
     "train": {"num_gpus", "pretrained", "data_moments_fp", "force_bf16"},
+    "plot": set(),
     "preview": {"preview_n", "once", "step"},
     "incept": {"incept_n", "incept_k", "incept_classifier", "once"},
     "generate": {

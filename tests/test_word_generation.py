@@ -353,7 +353,7 @@ def test_pictures_and_samples_have_a_row_for_each_word(
             )
     picture = matplotlib.image.imread(trained.path / f"{name}.png")
     # Three rows, and two groups of two columns.
-    assert picture.shape[:2] == (700, 870)
+    assert picture.shape[:2] == (720, 940)
 
 
 def test_few_clips_are_one_of_each_word() -> None:
