@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from tensorboard.plugins.hparams import api as hparams
 
 import gan as gan_lib
 from eval import (
@@ -161,6 +162,8 @@ def incept(
         row for row in map(json.loads, lines) if settings.items() <= row.items()
     ]
     writer = tf.summary.create_file_writer(str(folder / "logs"))
+    with writer.as_default():  # TensorBoard's tab HPARAMS compares runs by them
+        hparams.hparams(config_lib.flat(config), directory.path.resolve().name)
     scorer = None
     for step in render.watch(gan, directory, once):
         row = next((row for row in rows if row["step"] == step), None)
@@ -221,7 +224,7 @@ def default_classifier(
       one; None if neither knows all words.
     """
     for folder in (directory.path / OWN_CLASSIFIER, classifier.SHIPPED):
-        if folder.exists():
+        if (folder / classifier.CARD_NAME).exists():
             known = {w.lower() for w in classifier.read_card(folder)["words"]}
             if known.issuperset(words):
                 return folder

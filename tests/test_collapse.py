@@ -11,6 +11,7 @@ import small_gan
 import tensorflow as tf
 
 import losses
+import wavegan
 from training import collapse, train_dir
 from training import config as config_lib
 from training import log as log_lib
@@ -88,10 +89,13 @@ def test_an_alarm_warns_once_until_it_was_absent(
 ) -> None:
     model = small_gan.build()
     directory = train_dir.TrainDir(tmp_path)
-    settings = config_lib.TrainConfig(
-        critic_steps=2, batch_size=4, summary_secs=0
+    config = config_lib.RunConfig(
+        wavegan.WaveGANConfig(),
+        train=config_lib.TrainConfig(
+            critic_steps=2, batch_size=4, summary_secs=0
+        ),
     )
-    log = log_lib.Log(model, directory, 16000, settings, 0)
+    log = log_lib.Log(model, directory, config, 0)
     weights = model.generator.get_weights()
     batches = tf.constant(small_gan.batches_of(model))
     numbers = {"d_loss": tf.constant(0.5), "g_loss": tf.constant(0.5)}

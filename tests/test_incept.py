@@ -48,7 +48,13 @@ def test_checkpoints_are_scored_once_and_the_best_is_kept(
     assert all(row["n"] == 40 and row["k"] == 2 for row in rows)
     z = np.load(train_dir / "incept/z.npy", allow_pickle=False)
     assert z.shape == (40, 8)
-    assert list((train_dir / "incept/logs").iterdir())
+    tags = {
+        value.tag
+        for path in (train_dir / "incept/logs").iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    }
+    assert {"incept_mean", "_hparams_/session_start_info"} <= tags
     best = max(rows, key=lambda row: row["mean"])["step"]
     kept = train_dir_lib.TrainDir(train_dir / "incept/best")
     assert kept.checkpoints.steps() == [best]
@@ -159,9 +165,13 @@ def test_the_shipped_classifier_is_the_default_for_words_it_knows(
         chosen = incept.default_classifier(directory, words)
         assert chosen == classifier.SHIPPED
     assert incept.default_classifier(directory, ("two", "owl")) is None
-    (tmp_path / "incept/classifier").mkdir(parents=True)
-    chosen = incept.default_classifier(directory, ("two",))
-    assert chosen == tmp_path / "incept/classifier"
+    own = tmp_path / "incept/classifier"
+    own.mkdir(parents=True)
+    (own / classifier.CARD_NAME).write_text('{"words": ["Two", "owl"]}')
+    for words in ((), ("two",), ("two", "owl")):
+        assert incept.default_classifier(directory, words) == own
+    chosen = incept.default_classifier(directory, ("zero",))
+    assert chosen == classifier.SHIPPED
 
 
 def test_a_classifier_of_other_words_is_trained_once(

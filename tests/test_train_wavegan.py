@@ -52,7 +52,7 @@ def test_tensorboard_plays_and_shows_real_and_generated(
     for path in (trained / "logs").glob("events*"):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             tags.update(value.tag for value in event.summary.value)
-    for tag in ("D_loss", "G_loss", "x_rms", "G_z_rms", "mel"):
+    for tag in ("config", "D_loss", "G_loss", "x_rms", "G_z_rms", "mel"):
         assert tag in tags
     assert {"x", "G_z", "x_rms_batch", "G_z_rms_batch"} <= tags
 

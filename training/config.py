@@ -330,6 +330,17 @@ def to_json(config: RunConfig) -> dict[str, Any]:
     }
 
 
+def flat(config: RunConfig) -> dict[str, Any]:
+    """Returns all settings by names such as "train.seed"; lists as text."""
+    return {
+        f"{section}.{name}": ",".join(value)
+        if isinstance(value, tuple)
+        else value
+        for section, fields in to_json(config).items()
+        for name, value in fields.items()
+    }
+
+
 def from_json(values: Any, model: type[dcgan.Config]) -> RunConfig:
     """Makes a config from the contents of an untrusted config.json.
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 
@@ -103,8 +104,7 @@ class Log:
     Args:
       gan: The GAN that is trained.
       directory: Its train dir.
-      sample_rate: Sampling rate of its audio in Hz.
-      settings: Settings of the training.
+      config: Config of its run.
       step: Step at which the training starts or continues.
     """
 
@@ -112,13 +112,12 @@ class Log:
         self,
         gan: gan_lib.GAN,
         directory: train_dir.TrainDir,
-        sample_rate: int,
-        settings: config_lib.TrainConfig,
+        config: config_lib.RunConfig,
         step: int,
     ) -> None:
         self._gan = gan
-        self._sample_rate = sample_rate
-        self._settings = settings
+        self._sample_rate = config.data.sample_rate
+        self._settings = settings = config.train
         self._path = directory.metrics
         self._skipped = directory.skipped
         self._logs = directory.path / "logs"
@@ -145,6 +144,9 @@ class Log:
             disable=not sys.stdout.isatty(),
             file=sys.stdout,
         )
+        text = json.dumps(config_lib.to_json(config), indent=2)
+        with self._events(step):  # indented: Markdown shows it as it is
+            tf.summary.text("config", textwrap.indent(text, "    "))
 
     def close(self) -> None:
         """Closes the progress bar and TensorBoard's file."""

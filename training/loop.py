@@ -72,9 +72,7 @@ def train(
     if chief:
         directory.checkpoints.check_room(gan)
         dataset_lib.remember(corpus, directory)
-        log = log_lib.Log(
-            gan, directory, config.data.sample_rate, settings, step
-        )
+        log = log_lib.Log(gan, directory, config, step)
         logging.info("%s", device.describe())
         logging.info("building the training step, which takes a while")
     dataset = dataset_lib.stream(
