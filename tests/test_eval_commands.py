@@ -28,7 +28,8 @@ def run(
     name: str, *args: object, cwd: pathlib.Path
 ) -> subprocess.CompletedProcess[str]:
     """Runs eval/NAME.py to its end, in a process of the command server."""
-    return command_runner.run(*args, program=f"eval/{name}.py", cwd=cwd)
+    program = f"eval/{name}.py"
+    return command_runner.run(*args, program=program, cwd=cwd, timeout=300)
 
 
 def run_in_new_process(
