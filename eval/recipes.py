@@ -216,6 +216,7 @@ def _batches(
     clips = tf.constant(audio)
     words = tf.one_hot(true_labels, max(true_labels) + 1)
 
+    @tf.autograph.experimental.do_not_convert  # conversion takes seconds
     def load(step: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         batch = tf.cast(tf.gather(clips, chosen), tf.float32) / 32768
         target = tf.gather(words, chosen)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from types import ModuleType
 
+import command_runner
 import numpy as np
 import pytest
 import soundfile
@@ -24,9 +25,17 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def run(
+    name: str, *args: object, cwd: pathlib.Path
+) -> subprocess.CompletedProcess[str]:
+    """Runs eval/NAME.py to its end, in a process of the command server."""
+    program = f"eval/{name}.py"
+    return command_runner.run(*args, program=program, cwd=cwd, timeout=300)
+
+
+def run_in_new_process(
     name: str, *args: object, cwd: pathlib.Path, as_module: bool = False
 ) -> subprocess.CompletedProcess[str]:
-    """Runs eval/NAME.py to its end."""
+    """Runs eval/NAME.py to its end, in a new process."""
     script = ["-m", f"eval.{name}"] if as_module else [ROOT / f"eval/{name}.py"]
     return subprocess.run(
         [sys.executable, *map(str, script), *map(str, args)],
@@ -40,16 +49,16 @@ def run(
 
 
 def refuse(
-    face: ModuleType, command: str, cwd: pathlib.Path, *words: str
+    program: ModuleType, command: str, cwd: pathlib.Path, *words: str
 ) -> None:
-    """Runs a command in this process: it ends in one line with these words."""
+    """Checks that a command ends in one line of stderr with these words."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
         patch.setattr(sys, "argv", ["", *command.split()])
         stderr = io.StringIO()
         patch.setattr(sys, "stderr", stderr)
         with pytest.raises(SystemExit):
-            console.run(face.parser(), face.main)
+            console.run(program.parser(), program.main)
     line = stderr.getvalue()
     assert line.startswith("eval.") and line.count("\n") == 1
     for word in words:
@@ -58,15 +67,12 @@ def refuse(
 
 @pytest.fixture(scope="module")
 def tones(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Makes digits/{train,valid}, few/, and clf/, a classifier of them."""
+    """Makes tones/{train,valid}, few/, and clf/, an untrained classifier."""
     folder = tmp_path_factory.mktemp("tones")
     tiny_classifier.write_tones(folder / "tones/train", 90, seed=1)
     tiny_classifier.write_tones(folder / "tones/valid", 84, seed=2)
     tiny_classifier.write_tones(folder / "few", 4, seed=3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(recipes.RECIPES, "quick", tiny_classifier.RECIPE)
-        trained, _ = recipes.train(folder / "tones")
-    trained.save(folder / "clf")
+    tiny_classifier.untrained().save(folder / "clf")
     return folder
 
 
@@ -83,7 +89,7 @@ def rows_of(markdown: str) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.parametrize("flags", [[], ["--normalize"]])
-def test_all_clips_are_brought_to_one_peak_or_none(
+def test_normalize_scales_all_clips_to_peak_1(
     tmp_path: pathlib.Path, flags: list[str]
 ) -> None:
     tiny_classifier.write_tones(tmp_path / "tones/train", 4)
@@ -106,12 +112,15 @@ def test_all_clips_are_brought_to_one_peak_or_none(
 
 @pytest.mark.slow
 def test_all_metrics_separate_real_clips_noise_silence_and_copies(
-    tones: pathlib.Path,
+    tones: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(recipes.RECIPES, "quick", tiny_classifier.RECIPE)
+    recipes.train(tones / "tones")[0].save(tones / "trained")
     done = run(
         "score",
         *("all", "--audio_dir", "tones/valid", "--reference_dir", "tones"),
-        *("--classifier", "clf", "--baselines", "--k", 5, "--out_dir", "out"),
+        *("--classifier", "trained", "--k", 5, "--baselines"),
+        *("--out_dir", "out"),
         cwd=tones,
     )
     assert done.returncode == 0, done.stderr
@@ -170,8 +179,10 @@ def test_script_and_module_print_the_same_from_any_folder(
         "valid",
     ]
     args += ["--classifier", "../clf"]
-    script = run("score", *args, cwd=tones / "tones")
-    module = run("score", *args, cwd=tones / "tones", as_module=True)
+    script = run_in_new_process("score", *args, cwd=tones / "tones")
+    module = run_in_new_process(
+        "score", *args, cwd=tones / "tones", as_module=True
+    )
     assert script.returncode == 0, script.stderr
     assert script.stdout == module.stdout
     (line,) = script.stdout.splitlines()
@@ -186,7 +197,7 @@ def in_process(*args: object) -> None:
     score.main(score.parser().parse_args([*map(str, args)]))
 
 
-def test_few_heldout_clips_only_leave_out_ratios(
+def test_few_held_out_clips_leave_out_only_the_ratios(
     tmp_path: pathlib.Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -353,7 +364,7 @@ def test_the_table_has_the_papers_rows_and_ours(tmp_path: pathlib.Path) -> None:
 
 def test_the_table_notes_different_classifiers(tmp_path: pathlib.Path) -> None:
     folders = [scores_json(tmp_path / name, name) for name in ("abcd", "ef01")]
-    done = run("table", *folders, cwd=tmp_path, as_module=True)
+    done = run("table", *folders, cwd=tmp_path)
     assert "2 classifiers scored the other rows" in done.stdout
 
 
@@ -385,7 +396,8 @@ def test_a_table_of_nothing_ends_in_one_line(tmp_path: pathlib.Path) -> None:
 def test_a_refusal_is_the_only_output_of_a_process(
     tmp_path: pathlib.Path,
 ) -> None:
-    done = run("train_classifier", "nowhere", "--out", "x", cwd=tmp_path)
+    args = ("train_classifier", "nowhere", "--out", "x")
+    done = run_in_new_process(*args, cwd=tmp_path)
     assert done.returncode == 1
     assert not done.stdout
     assert done.stderr.startswith("eval.train_classifier: no folder 'nowhere'")
