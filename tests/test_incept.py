@@ -168,8 +168,8 @@ def test_the_shipped_classifier_is_the_default_for_words_it_knows(
     own = tmp_path / "incept/classifier"
     own.mkdir(parents=True)
     (own / classifier.CARD_NAME).write_text('{"words": ["Two", "owl"]}')
-    for words in ((), ("two",), ("two", "owl")):
-        assert incept.default_classifier(directory, words) == own
+    for mine in ([], ["two"], ["two", "owl"]):
+        assert incept.default_classifier(directory, mine) == own
     chosen = incept.default_classifier(directory, ("zero",))
     assert chosen == classifier.SHIPPED
 
