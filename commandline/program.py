@@ -1,7 +1,6 @@
 """Runs the mode that a command line names, and turns errors into exit codes."""
 
 import functools
-import os
 import pathlib
 import sys
 from typing import Any
@@ -64,10 +63,9 @@ def main(command_line: CommandLine, argv: list[str]) -> None:
         ):
             _run_mode(command_line, mode, argv)
     except SystemExit as end:
-        if end.code == EXIT_CODES[distributed.WorkerLostError]:
-            # TensorFlow's own exit would wait for the lost workers.
-            os._exit(end.code)
+        distributed.end_process(end.code if isinstance(end.code, int) else 1)
         raise
+    distributed.end_process(0)
 
 
 def _run_mode(command_line: CommandLine, mode: str, argv: list[str]) -> None:

@@ -148,6 +148,7 @@ def main(kind: str, out: str, *cases: str) -> None:
     if not cases:
         found |= fit(strategy)
     np.savez(out, **found)
+    distributed.leave()
 
 
 if __name__ == "__main__":

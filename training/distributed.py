@@ -8,22 +8,22 @@ worker is the chief; it alone writes.
 
 import contextlib
 import json
-import math
 import os
 import reprlib
-import signal
-import socket
-import time
+import sys
+import threading
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import tensorflow as tf
 from absl import logging
+from tensorflow.python.eager import context
 
-from system import console, settings
+from system import console, settings, signals
+from training import peers
 
-POLL_SECS = 0.2  # between two looks for workers that are missing
-SAY_SECS = 60.0  # between two lines that name them
+SIGNAL_SECS = 5.0  # for the main thread to react to a signal
 LOST = (  # what a collective operation says if another worker is gone
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -32,10 +32,8 @@ LOST = (  # what a collective operation says if another worker is gone
     tf.errors.InternalError,
     tf.errors.UnavailableError,
 )
-
-
-class WorkerLostError(ConnectionError):
-    """Another worker ended or is out of reach."""
+WorkerLostError = peers.WorkerLostError
+_peers: peers.Peers | None = None  # the other workers, once all have met
 
 
 def join(num_gpus: int = -1) -> tf.distribute.Strategy:
@@ -48,6 +46,7 @@ def join(num_gpus: int = -1) -> tf.distribute.Strategy:
       ValueError: There are fewer, TF_CONFIG cannot be understood, or the
         address that it gives this worker is taken.
     """
+    global _peers
     gpus = tf.config.list_physical_devices("GPU")
     if not -1 <= num_gpus <= len(gpus):
         raise settings.SettingError(
@@ -60,61 +59,19 @@ def join(num_gpus: int = -1) -> tf.distribute.Strategy:
     tf.config.set_visible_devices(gpus[:num_gpus], "GPU")
     addresses, number = workers()
     if len(addresses) > 1:
-        _meet(addresses, number)
-        handler = signal.getsignal(signal.SIGTERM)
+        _peers = peers.Peers(addresses, number)
+        _peers.meet()
+        # TensorFlow's own service for finding lost workers waits for all of
+        # them with Python's global lock held, so that no thread of this process
+        # could end it; and it keeps SIGTERM for itself.
+        context.context().configure_coordination_service(service_type="")
         with console.without_stderr():
-            strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        # TensorFlow has taken it for itself, and does nothing.
-        signal.signal(signal.SIGTERM, handler)
-        return strategy
+            return tf.distribute.MultiWorkerMirroredStrategy()
     # One worker is none; but Mirrored would look for it there.
     os.environ.pop("TF_CONFIG", None)
     if num_gpus > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
-
-
-def _meet(addresses: list[str], number: int) -> None:
-    """Waits until all workers are there.
-
-    TensorFlow would do so too, but deaf to signals, and without a word.
-    """
-    missing = addresses[:number] + addresses[number + 1 :]
-    dual = socket.has_dualstack_ipv6()
-    try:
-        server = socket.create_server(
-            ("", _split(addresses[number])[1]),
-            family=socket.AF_INET6 if dual else socket.AF_INET,
-            backlog=1024,
-            dualstack_ipv6=dual,
-        )
-    except OSError as error:
-        raise ValueError(
-            f"TF_CONFIG: worker {number} cannot listen at {addresses[number]} "
-            f"({error.strerror}): give it a free port"
-        ) from None
-    said_at = -math.inf
-    with server:
-        while missing:
-            if time.monotonic() - said_at > SAY_SECS:
-                said_at = time.monotonic()
-                logging.info(
-                    "worker %d of %d: waiting for %s",
-                    *(number, len(addresses), ", ".join(missing)),
-                )
-            for address in list(missing):
-                with (
-                    contextlib.suppress(OSError),
-                    socket.create_connection(_split(address), 1.0),
-                ):
-                    missing.remove(address)
-            time.sleep(POLL_SECS)
-
-
-def _split(address: str) -> tuple[str, int]:
-    """Splits an address into host and port."""
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
 
 
 def workers() -> tuple[list[str], int]:
@@ -134,7 +91,7 @@ def workers() -> tuple[list[str], int]:
         if not addresses:
             return [], 0
         for address in addresses:
-            _split(address)
+            peers.split(address)
         task = config["task"]
         number = range(len(cluster[task["type"]])).index(int(task["index"]))
         if task["type"] == "worker" and "chief" in cluster:
@@ -171,25 +128,41 @@ def agree(strategy: tf.distribute.Strategy, **facts: object) -> None:
     if not several_workers(strategy):
         return
     sums = [zlib.crc32(repr(fact).encode()) for fact in facts.values()]
-    own = tf.constant([[0, *sums]], tf.int64)  # never empty
-
-    @tf.function
-    def gather() -> tf.Tensor:
-        return strategy.run(_gather_rows, [own])
-
-    rows = strategy.experimental_local_results(gather())[0].numpy()
-    _, *columns = rows.T
-    for column, (name, fact) in zip(columns, facts.items(), strict=True):
-        if len(set(column)) > 1:
-            raise ValueError(
-                f"workers differ in their {name} ({reprlib.repr(fact)} here): "
-                "give all the same command, and the same folders"
-            )
+    assert _peers is not None
+    for others in _peers.exchange(sums):
+        for own, other, (name, fact) in zip(
+            sums, others, facts.items(), strict=True
+        ):
+            if own != other:
+                raise ValueError(
+                    f"workers differ in their {name} ({reprlib.repr(fact)} "
+                    "here): give all the same command, and the same folders"
+                )
 
 
-def _gather_rows(row: tf.Tensor) -> tf.Tensor:
-    """Returns the rows, `[1, n]` each, of all replicas of all workers."""
-    return tf.distribute.get_replica_context().all_gather(row, axis=0)
+def leave() -> None:
+    """Waits until all workers are done, if there are several.
+
+    From then on, each may end without being missed.
+    """
+    if _peers is not None:
+        _peers.leave()
+
+
+def saving() -> contextlib.AbstractContextManager[Any]:
+    """Lets a save end within the context, if a worker is lost meanwhile."""
+    return contextlib.nullcontext() if _peers is None else _peers.saving()
+
+
+def end_process(code: int) -> None:
+    """Ends this process at once if it is one of several workers.
+
+    TensorFlow's own exit may wait for workers that are gone.
+    """
+    if _peers is not None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 @contextlib.contextmanager
@@ -204,15 +177,26 @@ def chief_first(strategy: tf.distribute.Strategy) -> Iterator[None]:
 
 @contextlib.contextmanager
 def guard() -> Iterator[None]:
-    """Turns what TensorFlow says of a lost worker into a WorkerLostError."""
-    try:
+    """Ends several workers in good order when one is lost or stopped.
+
+    What TensorFlow says of a lost worker becomes a WorkerLostError. SIGINT and
+    SIGTERM end this process, even if the main thread waits in TensorFlow.
+    """
+    if len(workers()[0]) < 2:
         yield
-    except LOST:
-        if len(workers()[0]) < 2:
-            raise
-        logging.debug("", exc_info=True)
-        raise WorkerLostError(
-            "another worker ended or is out of reach: start all workers again, "
-            "and they go on at the last checkpoint (--verbosity=1 tells what "
-            "TensorFlow says)"
-        ) from None
+        return
+    with signals.listen(_end_soon):
+        try:
+            yield
+        except (*LOST, WorkerLostError):
+            logging.debug("", exc_info=True)
+            if _peers is None:
+                raise
+            raise _peers.report() from None
+
+
+def _end_soon(number: int) -> None:
+    """Ends this process after a signal, unless the main thread does."""
+    timer = threading.Timer(SIGNAL_SECS, os._exit, [128 + number])
+    timer.daemon = True
+    timer.start()

@@ -3,8 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,7 +12,7 @@ from absl import logging
 
 import gan as gan_lib
 from networks import replicas
-from system import atomic, device
+from system import atomic, device, signals
 from system import settings as settings_lib
 from training import config as config_lib
 from training import dataset as dataset_lib
@@ -67,6 +65,7 @@ def train(
         directory.write_config(config)
     if 0 < settings.max_steps <= step:
         logging.info("nothing to do: --train_max_steps is reached")
+        distributed.leave()
         return
     log: log_lib.Log | log_lib.NullLog = log_lib.NullLog()
     if chief:
@@ -105,7 +104,7 @@ def train(
         finally:
             # Even if a file could not be read: no step is lost.
             saver.save_last(step)
-    distributed.agree(strategy)  # who ends early may take the chief with him
+    distributed.leave()
     if stopping:
         logging.info("stopped by a signal; saved at step %d", step)
         raise SystemExit(128 + (caught or [signal.SIGTERM])[0])
@@ -161,38 +160,24 @@ def _first(strategy: tf.distribute.Strategy, value: Any) -> tf.Tensor:
 
 @contextlib.contextmanager
 def _catch_signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM; the second one ends the process at once.
-
-    A thread listens to them, since Python's own handlers wait for the end of a
-    step, which may take minutes.
-    """
+    """Collects SIGINT and SIGTERM; the second one ends the process at once."""
     caught: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    listener, sender = socket.socketpair()
-    sender.setblocking(False)
 
-    def listen() -> None:
-        while number := listener.recv(1):
-            if number[0] not in numbers:
-                continue
-            if caught:
-                os._exit(128 + number[0])
-            caught.append(number[0])
-            os.write(2, ACKNOWLEDGEMENT)
+    def react(number: int) -> None:
+        if caught:
+            os._exit(128 + number)
+        caught.append(number)
+        os.write(2, ACKNOWLEDGEMENT)
 
-    thread = threading.Thread(target=listen, daemon=True)
-    thread.start()
-    handlers = [signal.signal(number, lambda *_: None) for number in numbers]
-    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    handlers = [
+        signal.signal(number, lambda *_: None) for number in signals.NUMBERS
+    ]
     try:
-        yield caught
+        with signals.listen(react):
+            yield caught
     finally:
-        signal.set_wakeup_fd(before)
-        for number, handler in zip(numbers, handlers, strict=True):
+        for number, handler in zip(signals.NUMBERS, handlers, strict=True):
             signal.signal(number, handler)
-        sender.close()
-        thread.join()
-        listener.close()
 
 
 class _Saver:
@@ -251,9 +236,10 @@ class _Saver:
         with contextlib.suppress(OSError):  # `log` warns of lost lines
             atomic.flush(self._directory.metrics)
         try:
-            self._directory.checkpoints.save(
-                self._gan, step, self._config.train.keep
-            )
+            with distributed.saving():
+                self._directory.checkpoints.save(
+                    self._gan, step, self._config.train.keep
+                )
         except OSError as error:
             self._failures += 1
             text = f"step {step} cannot be saved ({error}); {self._kept}"
