@@ -19,7 +19,7 @@ import command_runner
 
 from system import console
 
-console.quiet_tensorflow()
+console.import_tensorflow()
 
 import tensorflow as tf  # noqa: E402
 
