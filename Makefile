@@ -11,6 +11,8 @@ PYTHON ?= python3
 REQUIREMENTS := requirements$(if $(GPU),-gpu).txt
 VENV := .venv
 RUN := $(VENV)/bin/python
+# Processes of tests: one more than processors, since some wait; each takes 3 GB.
+JOBS = $(shell $(RUN) -c "import os; print(min(1 + (os.cpu_count() or 1), 4))")
 
 .PHONY: speak demo test test-slow clean
 
@@ -30,10 +32,10 @@ test: $(VENV)/develop
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy .
 	$(VENV)/bin/lint-imports --no-cache
-	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile -m "not slow"
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 test-slow: $(VENV)/develop
-	$(RUN) -m pytest -n auto --maxprocesses 4 --dist loadfile -m slow
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m slow
 
 clean:
 	rm -rf $(VENV) demo

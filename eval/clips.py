@@ -141,7 +141,8 @@ class Clips:
       source: The set.
       probs: Probability of each word, `[num_clips, num_words]`; no columns
         without a classifier.
-      embeddings: Features of the classifier, `[num_clips, dim]`; likewise.
+      embeddings: Features of the classifier, or of another embedding,
+        `[num_clips, dim]`; no columns without either.
       log_mels: Log-mel spectrograms of the first thousand clips, as
         `similarity.embed` makes them, `[1000, 16384]`.
       noise: Result of `noise.measure` for each clip, `[num_clips]`.
@@ -157,13 +158,16 @@ class Clips:
 
 
 def measure(
-    source: Source, word_classifier: classifier.Classifier | None
+    source: Source,
+    word_classifier: classifier.Classifier | None,
+    embed: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Clips:
     """Measures all clips of a set, chunk by chunk.
 
     Args:
       source: The set.
       word_classifier: Classifier that hears the clips, if a score needs it.
+      embed: Function from audio to features, in place of the classifier's.
 
     Raises:
       ValueError: A file cannot be decoded.
@@ -177,6 +181,8 @@ def measure(
             probs, embeddings = classifier.predict_and_embed(
                 word_classifier.model, audio
             )
+        if embed:
+            embeddings = embed(audio)
         parts.append(
             (
                 probs,

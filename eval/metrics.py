@@ -86,14 +86,15 @@ class Metric:
       columns: Columns by key.
       least: Smallest number of clips in a set that it compares or scores.
       needs: Kinds of real clips that the metric compares with.
-      uses_classifier: Whether it depends on what the classifier says.
+      uses: What it depends on: the "words" that the classifier hears, the
+        "features" of the classifier or of another embedding, or neither.
     """
 
     compute: Callable[[Trial], dict[str, Score]]
     columns: dict[str, Column]
     least: int
     needs: tuple[str, ...] = ()
-    uses_classifier: bool = True
+    uses: str = "words"
 
 
 def _score(
@@ -238,9 +239,14 @@ METRICS = {
         {"frechet": Column("Frechet distance", -1)},
         least=200,
         needs=("reference",),
+        uses="features",
     ),
     "kernel": Metric(
-        _kernel, {"kernel": Column("kernel distance", -1)}, 100, ("reference",)
+        _kernel,
+        {"kernel": Column("kernel distance", -1)},
+        least=50,
+        needs=("reference",),
+        uses="features",
     ),
     "prdc": Metric(
         _prdc,
@@ -250,11 +256,16 @@ METRICS = {
             "density": Column("density", 1),
             "coverage": Column("coverage", 1),
         },
-        least=100,
+        least=50,
         needs=("reference",),
+        uses="features",
     ),
     "ndb": Metric(
-        _ndb, {"ndb": Column("NDB/K", -1)}, least=200, needs=("reference",)
+        _ndb,
+        {"ndb": Column("NDB/K", -1)},
+        least=200,
+        needs=("reference",),
+        uses="features",
     ),
     "similarity": Metric(
         _similarity,
@@ -264,7 +275,7 @@ METRICS = {
         },
         least=50,
         needs=("reference",),
-        uses_classifier=False,
+        uses="",
     ),
     "noise": Metric(
         _noise,
@@ -273,14 +284,14 @@ METRICS = {
             "noise_levelled": Column("noise, levelled", 0, relative=True),
         },
         least=50,
-        uses_classifier=False,
+        uses="",
     ),
     "memorisation": Metric(
         _memorisation,
         {"memorisation": Column("memorised", 0)},
         least=50,
         needs=("reference", "heldout"),
-        uses_classifier=False,
+        uses="",
     ),
     "classes": Metric(_classes, {}, least=50),
 }

@@ -80,6 +80,9 @@ def footnote(settings: dict[str, Any]) -> str:
     parts = [f"{settings['splits']} splits", f"seed {settings['seed']}"]
     if settings["classifier"]:
         parts.insert(0, f"Classifier {settings['classifier']['name']}")
+    if embedding := settings["embedding"]:
+        text = f"Embedding {embedding['name']} ({embedding['fingerprint'][:8]})"
+        parts.insert(0, text)
     if settings["normalize"]:
         parts.append("the peak of each clip at 1")
     for source in settings["real"].values():

@@ -28,8 +28,15 @@ from typing import Any
 import tensorflow as tf
 
 import loader
-from eval import classifier, clips, memorisation, metrics, report, scoring
-from system import device
+from eval import (
+    classifier,
+    clips,
+    embedding,
+    memorisation,
+    metrics,
+    report,
+    scoring,
+)
 
 ALL = "all"
 
@@ -82,7 +89,17 @@ def make_job(arguments: argparse.Namespace) -> scoring.Job:
     names = arguments.metrics
     if ALL in names:
         names = list(metrics.METRICS)
-    job = scoring.Job(names, systems, real, arguments.k, seed)
+    embed = None
+    if arguments.embedding:
+        if "reference" not in real:
+            raise ValueError(
+                "--embedding compares with reference clips: give them by "
+                "--reference_dir"
+            )
+        embed = embedding.load(arguments.embedding, real["reference"])
+        if ALL in arguments.metrics:
+            names = [n for n in names if metrics.METRICS[n].uses != "words"]
+    job = scoring.Job(names, systems, real, arguments.k, seed, embed)
     if ALL in arguments.metrics:
         lacks = {name: job.lack(name) for name in names}
         if all(lacks.values()):
@@ -109,6 +126,8 @@ def describe(
             "by_the_authors": word_classifier.by_the_authors,
             "dir": str(arguments.classifier),
         },
+        "embedding": job.embed
+        and {"name": job.embed.name, "fingerprint": job.embed.fingerprint},
         "splits": job.splits,
         "normalize": arguments.normalize,
         "seed": job.seed,
@@ -132,7 +151,6 @@ def main(arguments: argparse.Namespace) -> None:
     out_dir = arguments.out_dir
     if out_dir:
         out_dir.mkdir(parents=True, exist_ok=True)
-    print(device.describe(), file=sys.stderr)
     outcomes = scoring.run(job, word_classifier)
     settings = describe(job, word_classifier, arguments)
     line = json.dumps({**settings, "rows": report.rows(outcomes)})
@@ -188,6 +206,13 @@ def parser() -> console.Parser:
         help="folder of a classifier from eval.train_classifier or "
         "eval.import_classifier; if left out, the one in "
         "pretrained/classifier, which knows the ten digits",
+    )
+    add(
+        "--embedding",
+        help="for sounds without words: the features that frechet, kernel, "
+        f"prdc and ndb compare, {embedding.MEL} for principal components of "
+        "log-mel spectrograms, or the folder of a SavedModel such as YAMNet; "
+        "those of the classifier if left out",
     )
     add(
         "--n",

@@ -1,11 +1,13 @@
 """Computes scores of sets of clips, and measures each set once."""
 
 import dataclasses
+import sys
 from collections.abc import Callable
 
 import numpy as np
 
-from eval import classifier, clips, metrics, similarity
+from eval import classifier, clips, embedding, metrics, similarity
+from system import device
 
 # Transforms of log-mel spectrograms before the search for nearest neighbours.
 VIEWS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
@@ -24,6 +26,8 @@ class Job:
       real: Sets of real clips by kind, as in `metrics.Trial`.
       splits: Number of splits of the inception score.
       seed: Seed of all random draws.
+      embed: Function from audio to features, in place of the classifier's;
+        None: the classifier's.
     """
 
     names: list[str]
@@ -31,6 +35,7 @@ class Job:
     real: dict[str, clips.Source]
     splits: int = 10
     seed: int = 0
+    embed: embedding.Embedding | None = None
 
     def sets(self) -> list[clips.Source]:
         """Returns all sets, those to score and the real ones."""
@@ -38,8 +43,9 @@ class Job:
 
     @property
     def uses_classifier(self) -> bool:
-        """Whether one of the metrics depends on what the classifier says."""
-        return any(metrics.METRICS[n].uses_classifier for n in self.names)
+        """Whether one of the metrics depends on the classifier."""
+        used = {"words"} if self.embed else {"words", "features"}
+        return any(metrics.METRICS[name].uses in used for name in self.names)
 
     def least(self, name: str) -> int:
         """Returns the smallest number of clips that a metric can score."""
@@ -106,7 +112,11 @@ def run(
     for lack in map(job.lack, job.names):
         if lack:
             raise ValueError(lack)
-    measured = {id(s): clips.measure(s, word_classifier) for s in job.sets()}
+    print(device.describe(), file=sys.stderr)
+    measured = {
+        id(source): clips.measure(source, word_classifier, job.embed)
+        for source in job.sets()
+    }
     real = {kind: measured[id(s)] for kind, s in job.real.items()}
     sets = [measured[id(source)] for source in job.systems]
     if "heldout" in real:

@@ -167,18 +167,8 @@ def test_all_metrics_separate_real_clips_noise_silence_and_copies(
 def test_script_and_module_print_the_same_from_any_folder(
     tones: pathlib.Path,
 ) -> None:
-    args = [
-        "noise",
-        "inception",
-        "--k",
-        "2",
-        "--n",
-        "101",
-        "--json",
-        "--audio_dir",
-        "valid",
-    ]
-    args += ["--classifier", "../clf"]
+    args = ["noise", "inception", "--k", "2", "--n", "101", "--json"]
+    args += ["--audio_dir", "valid", "--classifier", "../clf"]
     script = run_in_new_process("score", *args, cwd=tones / "tones")
     module = run_in_new_process(
         "score", *args, cwd=tones / "tones", as_module=True

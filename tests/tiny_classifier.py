@@ -14,7 +14,7 @@ PITCHES_HZ = {"high": 3000, "low": 300, "mid": 1000}
 RECIPE = recipes.Recipe(
     (2, 2, 4, 6),
     lambda _: keras.optimizers.Adam(0.01),
-    num_updates=60,
+    num_updates=120,
     check_every=20,
     augment=True,
     batch_size=8,

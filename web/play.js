@@ -345,7 +345,6 @@ const resized = new ResizeObserver(() => {
     if (clip) drawWave(canvasOf(i), clip);
   });
 });
-resized.observe($("wave"));
-resized.observe($("pads"));
+for (const id of ["wave", "pads"]) resized.observe($(id));
 
 changed();
