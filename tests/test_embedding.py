@@ -34,7 +34,7 @@ def hits(hz: float, num_clips: int, seed: int) -> np.ndarray:
 def save_model(folder: pathlib.Path, function: object) -> str:
     """Saves a function of one clip as a SavedModel."""
     module = tf.Module()
-    module.__call__ = tf.function(  # type: ignore[method-assign]
+    module.__call__ = tf.function(
         function, input_signature=[tf.TensorSpec([None], tf.float32)]
     )
     tf.saved_model.save(module, str(folder))
