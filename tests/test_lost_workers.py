@@ -157,5 +157,6 @@ def test_a_worker_that_waits_for_another_can_be_stopped_at_any_moment(
     assert time.monotonic() - sent_at < 10
     assert stopped.returncode == 128 + number, stderr
     assert "Traceback" not in stderr
-    # And that one loses who was stopped.
-    assert started[waiting].wait(60) == 69
+    # And that one loses who was stopped, unless that one was done.
+    if moment != "leaving":
+        assert started[waiting].wait(60) == 69

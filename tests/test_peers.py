@@ -51,6 +51,27 @@ def test_workers_meet_compare_and_leave() -> None:
     at_once(*(worker.leave for worker in workers))
 
 
+def test_who_met_all_reaches_none_that_still_listens() -> None:
+    """Or TensorFlow would speak to a worker that waits for greetings."""
+    for _ in range(5):
+        places = addresses(2)
+        workers = [peers.Peers(places, n) for n in range(2)]
+
+        def meet(own: int, places: list[str], worker: peers.Peers) -> bool:
+            time.sleep(0.1 * own)
+            worker.meet()
+            with socket.socket() as probe:
+                host_and_port = peers.split(places[1 - own])
+                return probe.connect_ex(host_and_port) != 0
+
+        assert at_once(
+            *(
+                functools.partial(meet, n, places, worker)
+                for n, worker in enumerate(workers)
+            )
+        ) == [True, True]
+
+
 def test_a_worker_that_is_done_waits_for_a_slower_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -82,8 +82,11 @@ class Peers:
     def meet(self) -> None:
         """Waits until all workers are there, and watches them from then on.
 
+        When this returns, no worker listens at its address any more.
+
         Raises:
           ValueError: The address of this worker is taken.
+          WorkerLostError: Another worker was lost just after it was met.
         """
         own = self._addresses[self._number]
         try:
@@ -116,6 +119,8 @@ class Peers:
             met.set()
             accepting.join()
         threading.Thread(target=self._watch, daemon=True).start()
+        # TensorFlow must not reach a worker that still listens here.
+        self.exchange("met")
 
     def exchange(self, message: Any) -> list[Any]:
         """Sends a message to all workers; waits for the message of each.
