@@ -35,7 +35,7 @@ test: $(VENV)/develop
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m "not slow"
 
 test-slow: $(VENV)/develop
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m slow
+	$(RUN) -m pytest -n auto --maxprocesses 2 --dist loadfile -m slow
 
 clean:
 	rm -rf $(VENV) demo

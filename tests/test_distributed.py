@@ -117,7 +117,7 @@ def end(processes: list[subprocess.Popen[str]]) -> list[tuple[int, str]]:
     try:
         ends = []
         for process in processes:
-            _, stderr = process.communicate(timeout=120)
+            _, stderr = process.communicate(timeout=400)
             assert "Traceback" not in stderr, stderr
             ends.append((process.returncode, stderr))
         return ends
@@ -150,13 +150,13 @@ def test_weights_of_two_workers_equal_those_of_one_process(
 ) -> None:
     cases = ("wgan-gp", "adam", "batch norm", "clipping")
     one = tmp_path / "one.npz"
-    assert distributed_worker.start("one", one, *cases).wait(120) == 0
+    assert distributed_worker.start("one", one, *cases).wait(400) == 0
     paths = [tmp_path / f"{i}.npz" for i in range(2)]
     processes = [
         distributed_worker.start("worker", path, *cases, tf_config=text)
         for path, text in zip(paths, configs(), strict=True)
     ]
-    assert [process.wait(120) for process in processes] == [0, 0]
+    assert [process.wait(400) for process in processes] == [0, 0]
     want = np.load(one)
     first, second = map(np.load, paths)
     for name in want:

@@ -26,7 +26,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
     folder = tmp_path_factory.mktemp("replicated")
     for kind in ("one", "two"):
         process = distributed_worker.start(kind, folder / f"{kind}.npz")
-        assert process.wait(300) == 0
+        assert process.wait(900) == 0
     return {
         kind: dict(np.load(folder / f"{kind}.npz")) for kind in ("one", "two")
     }
