@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from system import console
 
-console.import_tensorflow()  # its notes would bury ours
+console.import_tensorflow()  # before any other module does
 
 import tqdm
 from absl import logging

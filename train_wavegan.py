@@ -10,7 +10,7 @@ Examples:
 
 from system import console
 
-console.import_tensorflow()  # its notes would bury ours
+console.import_tensorflow()  # before any other module does
 
 import wavegan
 from commandline import flags, modes, program

@@ -111,9 +111,12 @@ def _label_axes(
     """Shows the axis of frequencies, that of time, or both."""
     spectrogram.set_axis_on()
     spectrogram.tick_params(
-        labelsize="x-small", labelleft=left, labelbottom=below, left=left
+        labelsize="x-small",
+        left=left,
+        labelleft=left,
+        bottom=below,
+        labelbottom=below,
     )
-    spectrogram.tick_params(bottom=below)
     spectrogram.locator_params(axis="x", nbins=4)
     if left:
         spectrogram.set_ylabel("kHz", fontsize="x-small")

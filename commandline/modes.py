@@ -145,9 +145,10 @@ def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     if FLAGS.say and not say:
         raise settings.SettingError("say", FLAGS.say, "words")
     classifier_dir = _path(FLAGS.incept_classifier)
-    classifier_dir = classifier_dir or incept_lib.default_classifier(
-        directory, say or [FLAGS.label.lower()]
-    )
+    if not classifier_dir and (say or FLAGS.label):
+        classifier_dir = incept_lib.default_classifier(
+            directory, say or [FLAGS.label.lower()]
+        )
     num_clips, best = FLAGS.n, FLAGS.best
     if FLAGS.kit and not FLAGS["n"].present:
         num_clips = request_lib.KIT_CHOICE * FLAGS.kit

@@ -11,7 +11,7 @@ from absl import app, flags, logging
 from commandline import errors, flagfiles, modes
 from commandline import flags as flags_lib
 from system import console, settings
-from training import checkpoints, distributed, train_dir
+from training import checkpoints, distributed, peers, train_dir
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 
@@ -45,7 +45,7 @@ def define(
 EXIT_CODES = {  # by error: a scheduler may start some commands again
     checkpoints.CorruptError: 2,
     FloatingPointError: 3,
-    distributed.WorkerLostError: 69,
+    distributed.WorkerLostError: peers.LOST_CODE,
     train_dir.LockedError: 75,
     Exception: 1,
 }

@@ -6,6 +6,7 @@ little for drums or birds. An embedding is any other function from clips to
 points.
 """
 
+import dataclasses
 import pathlib
 from collections.abc import Callable
 
@@ -81,13 +82,8 @@ def fit_mel(reference: clips.Source) -> Embedding:
         random order.
     """
     count = min(reference.num_clips, MAX_CLIPS)
-    chunks = range(0, count, clips.CHUNK_LEN)
-    points = np.concatenate(
-        [
-            _mel(reference.load(i, min(i + clips.CHUNK_LEN, count)))
-            for i in chunks
-        ]
-    )
+    some = dataclasses.replace(reference, num_clips=count)
+    points = np.concatenate([_mel(audio) for audio in some])
     mean = points.mean(axis=0)
     _, _, axes = np.linalg.svd(points - mean, full_matrices=False)
     axes = axes[:NUM_COMPONENTS]

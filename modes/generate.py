@@ -11,7 +11,7 @@ import numpy as np
 import gan as gan_lib
 from audio import write
 from eval import classifier, features, manifest
-from modes import kit, phrase, render
+from modes import incept, kit, phrase, render
 from modes import request as request_lib
 from system import settings
 from training import config as config_lib
@@ -54,7 +54,7 @@ def generate(
     clips = request.clips(vocabulary)
     word_classifier = None
     if request.best:
-        own = directory.path / "incept/classifier"
+        own = directory.path / incept.OWN_CLASSIFIER
         word_classifier = classifier.load(classifier_dir or own)
     step = train_dir.restore(gan, directory)
     rate = config.data.sample_rate

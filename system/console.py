@@ -18,8 +18,8 @@ ONE: Mapping[type[Exception], int] = {Exception: 1}
 def import_tensorflow() -> None:
     """Imports TensorFlow with oneDNN, and without its log messages.
 
-    Both are environment variables that count at the import, unless the user has
-    set them. TensorFlow itself turns oneDNN on for some processors only;
+    It reads both settings from the environment at its import; what the user has
+    set there stays. TensorFlow itself turns oneDNN on for some processors only;
     without it, matrix products by AVX2 take up to twice as long.
 
     From version 2.19 on, it logs some messages on processors and plugins

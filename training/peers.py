@@ -1,4 +1,4 @@
-"""The other workers of a run: met, watched until the end, and compared.
+"""Connects the workers of a run, and notices when one of them is lost.
 
 Each worker connects to every other one before TensorFlow does, and keeps the
 connections until the end of the run. Workers send each other a line of JSON
