@@ -18,13 +18,14 @@ class GAN(keras.Model):
     """A generator and a discriminator that train each other.
 
     A step is `critic_steps` discriminator updates, then one generator update.
-    Each has its own real batch, latent vectors, positions of the penalty and
-    phase shifts. "Critics" are the discriminator and those of spectrograms.
+    Each has its own real batch, latent vectors, phase shifts, and interpolation
+    points of the gradient penalty. "Critics" are the discriminator and those of
+    spectrograms.
 
     If the networks take labels, the generated batch has the labels of the real
     batch.
 
-    Every random draw is a function of (seed, step, update, purpose) alone, so
+    Every random draw is a function of (seed, update, purpose) alone, so
     that restoring the weights, the optimizers' moments, `seed` and `step`
     resumes a run exactly.
 
@@ -52,8 +53,8 @@ class GAN(keras.Model):
       step: Number of generator updates so far, an int64 variable, `[]`.
       first_nonfinite_step: The first step with a non-finite loss or gradient,
         an int64 variable, `[]`; the largest int64 while there is none.
-      generator_optimizer: Made by `compile`, slots included.
-      discriminator_optimizer: Likewise.
+      generator_optimizer: Optimizer of the generator, made by `compile`.
+      discriminator_optimizer: Optimizer of all critics, made likewise.
 
     Raises:
       SettingError: A number is out of its range.
@@ -169,8 +170,8 @@ class GAN(keras.Model):
           penalty_weight: Weight of the penalty; None: that of the objective.
 
         Raises:
-          SettingError: No objective has that name; or several devices would
-            have to share batch norm in some updates only.
+          SettingError: No objective has that name; or `penalty_interval` is
+            not 1 with batch norm on several devices.
         """
         if isinstance(objective, str):
             objective = losses.find(objective)
@@ -223,7 +224,7 @@ class GAN(keras.Model):
 
         Returns:
           `d_loss` (mean over the discriminator's updates, penalty included)
-          and `g_loss`, each `[]`, computed before the updates.
+          and `g_loss`, each `[]`, each computed just before its own update.
 
         Raises:
           ValueError: `batches` has too few dimensions.
@@ -253,7 +254,7 @@ class GAN(keras.Model):
     def _update_discriminator(
         self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
     ) -> tf.Tensor:
-        """Updates all critics once by real examples; returns the loss, `[]`."""
+        """Updates all critics by one batch of real and generated examples."""
         loss, gradients = self._critic_gradients(real, label, update)
         variables = self.critics.variables
         loss = replicas.apply_gradients(
@@ -278,7 +279,7 @@ class GAN(keras.Model):
         gradients = tape.gradient(loss, self.critics.variables)
         if not self.objective.penalty_weight:
             return loss, gradients
-        # The activations of both should not be in memory at the same time.
+        # Loss and penalty should not keep activations at the same time.
         reals, fakes = (
             critics.with_dependency(gradients, x) for x in (reals, fakes)
         )
@@ -390,7 +391,8 @@ class GAN(keras.Model):
     def _note_nonfinite(self, number: tf.Tensor) -> None:
         """Records the first step with a non-finite loss or gradient.
 
-        Training does not wait for the result; it is read before each save.
+        A loss is NaN if a gradient was not finite (`replicas.apply_gradients`).
+        Training does not wait for the result, which is read before each save.
         """
         finite = tf.math.is_finite(number)
         step = tf.where(finite, tf.int64.max, self.step + 1)

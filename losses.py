@@ -97,10 +97,10 @@ def gradient_penalty(
     *,
     alpha: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Penalises slopes of the critic that differ from 1 (WGAN-GP).
+    """Penalises gradient norms of the critic that differ from 1 (WGAN-GP).
 
-    The slope is the norm of the score's gradient with respect to an example, at
-    a random point between a real and a fake example.
+    The gradient is that of the score with respect to an example, at a random
+    point between a real and a fake example.
 
     Args:
       critic: Function from examples `[batch, ...]` to scores `[batch]`.
@@ -110,7 +110,7 @@ def gradient_penalty(
         drawn uniformly from [0, 1) if left out.
 
     Returns:
-      Mean over the batch of (slope - 1)^2, `[]`, without a weight. It is
+      Mean over the batch of (norm - 1)^2, `[]`, without a weight. It is
       differentiable with respect to the critic's weights.
 
     Source: Gulrajani et al. (2017), equation 3; section 3.1 of the paper.
@@ -121,23 +121,23 @@ def gradient_penalty(
     alpha = tf.cast(alpha, real.dtype)
     alpha = tf.reshape(alpha, [-1] + [1] * (real.shape.rank - 1))
     between = real + alpha * (fake - real)
-    squared = _squared_slope(critic, between)
+    squared = _squared_gradient_norm(critic, between)
     # Differs from the original: the derivative of the square root is infinite
-    # at 0, so that a critic with slope 0 somewhere would become NaN.
-    slope = tf.where(
+    # at 0, so that a critic with gradient 0 somewhere would become NaN.
+    norm = tf.where(
         squared > 0, tf.sqrt(tf.where(squared > 0, squared, 1.0)), 0.0
     )
-    return tf.reduce_mean((slope - 1) ** 2)
+    return tf.reduce_mean((norm - 1) ** 2)
 
 
-def real_slope_penalty(
+def r1_penalty(
     critic: Callable[[tf.Tensor], tf.Tensor],
     real: tf.Tensor,
     fake: tf.Tensor,
     *,
     alpha: tf.Tensor | None = None,
 ) -> tf.Tensor:
-    """Computes R1: half the mean squared slope of the critic at real examples.
+    """Computes R1: half the mean squared gradient norm at real examples.
 
     The arguments are those of `gradient_penalty`; `fake` and `alpha` are
     ignored.
@@ -148,10 +148,10 @@ def real_slope_penalty(
     Source: Mescheder et al. (2018), equation 9.
     """
     del fake, alpha
-    return tf.reduce_mean(_squared_slope(critic, real)) / 2
+    return tf.reduce_mean(_squared_gradient_norm(critic, real)) / 2
 
 
-def slope_penalty(
+def r1_r2_penalty(
     critic: Callable[[tf.Tensor], tf.Tensor],
     real: tf.Tensor,
     fake: tf.Tensor,
@@ -168,11 +168,11 @@ def slope_penalty(
     Source: Mescheder et al. (2018), equations 9 and 10; Huang et al. (2024).
     """
     del alpha
-    slopes = [_squared_slope(critic, x) for x in (real, fake)]
-    return tf.reduce_mean(tf.add_n(slopes)) / 2
+    squares = [_squared_gradient_norm(critic, x) for x in (real, fake)]
+    return tf.reduce_mean(tf.add_n(squares)) / 2
 
 
-def _squared_slope(
+def _squared_gradient_norm(
     critic: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor
 ) -> tf.Tensor:
     """Returns the squared norm of the gradient of scores by `x`, `[batch]`."""
@@ -255,9 +255,11 @@ class Objective:
         disables it.
       clip: Largest magnitude of the discriminator's weights; 0 disables
         clipping.
-      penalty: Penalty of the discriminator's slope, a function with the
+      penalty: Penalty of the discriminator's gradient, a function with the
         arguments of `gradient_penalty`.
       relativistic: Whether the generator's loss compares fake with real scores.
+      bounded: Whether the loss of a perfect discriminator is 0, its lower
+        bound; if not, the loss is a distance.
     """
 
     generator: Callable[..., tf.Tensor]
@@ -267,11 +269,7 @@ class Objective:
     clip: float = 0.0
     penalty: Callable[..., tf.Tensor] = gradient_penalty
     relativistic: bool = False
-
-    @property
-    def bounded(self) -> bool:
-        """Whether the loss of a perfect discriminator is 0, its lower bound."""
-        return self.discriminator is not wasserstein_discriminator
+    bounded: bool = True
 
     def build_optimizer(
         self, variables: list[keras.Variable], learning_rate: float | None
@@ -307,26 +305,28 @@ OBJECTIVES = {
         wasserstein_discriminator,
         _rmsprop(5e-5),
         clip=0.01,
+        bounded=False,
     ),
     "wgan-gp": Objective(
         wasserstein_generator,
         wasserstein_discriminator,
         _adam(1e-4, 0.5, 0.9),
         penalty_weight=10.0,
+        bounded=False,
     ),
     "r1": Objective(
         non_saturating_generator,
         non_saturating_discriminator,
         _adam(2e-4, 0.0, 0.99),
         penalty_weight=1.0,
-        penalty=real_slope_penalty,
+        penalty=r1_penalty,
     ),
     "r3gan": Objective(
         relativistic_generator,
         relativistic_discriminator,
         _adam(2e-4, 0.0, 0.99),
         penalty_weight=1.0,
-        penalty=slope_penalty,
+        penalty=r1_r2_penalty,
         relativistic=True,
     ),
 }

@@ -12,7 +12,13 @@ if they are missing; `moments` takes the same flags of the data.
 
 import functools
 import pathlib
+import sys
 from collections.abc import Callable
+
+from commandline import usage
+
+if __name__ == "__main__":
+    usage.answer("train_specgan.py", __doc__ or "", sys.argv)
 
 from system import console
 

@@ -8,6 +8,13 @@ Examples:
   python train_wavegan.py export ./run --format onnx
 """
 
+import sys
+
+from commandline import usage
+
+if __name__ == "__main__":
+    usage.answer("train_wavegan.py", __doc__ or "", sys.argv)
+
 from system import console
 
 console.import_tensorflow()  # before any other module does

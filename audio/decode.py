@@ -228,7 +228,7 @@ def _read_from_whole(
     try:
         key = info, rate, channels
         return _spool().read(key, shape, start, stop, blocks)
-    except OSError as error:  # no room: right, but slow
+    except OSError as error:  # no space: correct, but slow
         text = "files are decoded again for every slice: %s"
         logging.log_first_n(logging.WARNING, text, 1, headers.explain(error))
         audio = np.concatenate([*blocks()])[start:stop]

@@ -43,7 +43,7 @@ class Spool:
         """Returns the place of new audio in the file.
 
         Raises:
-          OSError: There is too little room on the disk.
+          OSError: There is too little space on the disk.
         """
         if self._end + num_bytes > self._limit:
             self._forget()
@@ -78,7 +78,7 @@ class Spool:
           Audio, float32, `[stop - start, channels]`.
 
         Raises:
-          OSError: There is too little room on the disk.
+          OSError: There is too little space on the disk.
           Exception: What `decode` raised, maybe in an earlier call.
         """
         align = 4 * shape[1]

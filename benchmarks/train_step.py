@@ -1,19 +1,23 @@
-"""Times a training step of this project and of plain Keras code in turn.
+r"""Times training iterations of this project and of other code in turn.
 
-  python benchmarks/train_step.py --dim 64 --batch 64
-  python benchmarks/train_step.py --dim 64 --batch 64 --precision bf16
+  python benchmarks/train_step.py --dim 16 --batch 16
+  python benchmarks/train_step.py --rivals plain tf1 torch jax \
+      --python torch=ENV/bin/python jax=ENV/bin/python
 
-Each variant runs in a process of its own, so that its memory can be measured;
-they take turns, so that other load on the machine slows all of them. An
-iteration is five updates of the critic and one of the generator. "of peak"
-compares the multiplications that the definition of the networks needs (25 taps,
-nothing twice) with the fastest float32 matrix product measured in the same run:
-more than 1 means that a variant needs fewer multiplications.
+An iteration is five updates of the critic and one of the generator. Each
+variant runs in a process of its own, so that its memory can be measured; they
+take turns, so that other load on the machine slows all of them. The rivals are
+in benchmarks/rivals/: the same networks and step in Keras's own layers, as a
+graph of TensorFlow 1, in PyTorch, and in JAX; the last two need environments of
+their own, with `pip install torch` or `jax`. "of peak" compares the
+multiplications that the definition of the networks needs (25 taps, nothing
+twice) with the fastest float32 matrix product measured in the same run: more
+than 1 means that a variant needs fewer multiplications.
 """
 
 import argparse
+import dataclasses
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -28,9 +32,73 @@ console.import_tensorflow()
 import tensorflow as tf
 
 import wavegan
-from benchmarks import machine, plain
+from benchmarks import machine
 
 CRITIC_STEPS = 5
+WORKER = pathlib.Path(__file__).parent / "rivals" / "worker.py"
+# Name -> what it is, module in rivals/, and options.
+RIVALS = {
+    "plain": ("Keras's own layers", "keras_step", ["plain"]),
+    "tf1": ("graph of TensorFlow 1", "tf1_step", []),
+    "torch": ("PyTorch, conv1d, eager", "torch_step", []),
+    "jax": ("JAX, im2col, jit", "jax_step", []),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Iteration:
+    """What a worker prints about an iteration.
+
+    Attributes:
+      secs: Duration.
+      processor_secs: Time of all cores.
+      peak_bytes: Largest memory of the process so far.
+      loss: The generator's loss.
+    """
+
+    secs: float
+    processor_secs: float
+    peak_bytes: float
+    loss: float
+
+
+class Worker:
+    """A process that makes an iteration when it is asked to.
+
+    Args:
+      python: Path of the Python to run.
+      arguments: Arguments of `rivals/worker.py`.
+
+    Attributes:
+      first_secs: Duration of its first iteration, with all that is compiled.
+    """
+
+    def __init__(self, python: str, arguments: list[str]) -> None:
+        self._process = subprocess.Popen(
+            [python, str(WORKER), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        ready = self._readline().split()
+        if ready[:1] != ["ready"]:
+            raise SystemExit(f"{python} {WORKER} {arguments[0]} did not start")
+        self.first_secs = float(ready[1])
+
+    def iterate(self) -> Iteration:
+        """Makes an iteration."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return Iteration(*map(float, self._readline().split()))
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+
+    def _readline(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
 
 
 def count_flops(config: wavegan.WaveGANConfig) -> tuple[int, int]:
@@ -68,64 +136,8 @@ def measure_peak(size: int = 2048, repeats: int = 15) -> float:
     return 2 * size**3 / min(times)
 
 
-def work(kind: str, dim: int, batch: int, precision: str, jit: bool) -> None:
-    """Makes an update of each network for each line on stdin.
-
-    It prints the seconds of both, and the peak memory of the process in bytes.
-    """
-    model = plain.build(kind, wavegan.WaveGANConfig(dim=dim), precision)
-    critic = tf.function(model._update_discriminator, jit_compile=jit)
-    generator = tf.function(model._update_generator, jit_compile=jit)
-    real = tf.random.stateless_normal([batch, 16384, 1], [0, 0], 0, 0.1)
-    update = tf.constant(0, tf.int64)
-
-    def step() -> tuple[float, float]:
-        start = time.perf_counter()
-        float(critic(real, None, update))
-        middle = time.perf_counter()
-        float(generator(real, None, update))
-        return middle - start, time.perf_counter() - middle
-
-    for _ in range(2):
-        step()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        print(*step(), peak, flush=True)
-
-
-def start(kind: str, args: argparse.Namespace) -> subprocess.Popen[str]:
-    """Starts a worker process and waits until it has warmed up."""
-    command = [sys.executable, __file__, "--worker", kind]
-    command += ["--dim", str(args.dim), "--batch", str(args.batch)]
-    if kind == "ours":
-        command += ["--precision", args.precision] + ["--jit"] * args.jit
-    worker = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert worker.stdout is not None
-    if worker.stdout.readline().strip() != "ready":
-        raise SystemExit(f"the process of {kind!r} died")
-    return worker
-
-
-def take_turns(
-    workers: dict[str, subprocess.Popen[str]], repeats: int
-) -> dict[str, list[list[float]]]:
-    """Lets each worker make steps in turn and returns all of their results."""
-    answers: dict[str, list[list[float]]] = {kind: [] for kind in workers}
-    for _ in range(repeats):
-        for kind, worker in workers.items():
-            assert worker.stdin is not None and worker.stdout is not None
-            worker.stdin.write("\n")
-            worker.stdin.flush()
-            answer = worker.stdout.readline().split()
-            answers[kind].append([float(number) for number in answer])
-    return answers
-
-
-def main() -> None:
-    """Prints the table."""
+def parse() -> argparse.Namespace:
+    """Parses the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -138,18 +150,43 @@ def main() -> None:
         "--jit", action="store_true", help="compile our variant by XLA"
     )
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.worker:
-        work(args.worker, args.dim, args.batch, args.precision, args.jit)
-        return
-    flops = count_flops(wavegan.WaveGANConfig(dim=args.dim))
-    workers = {kind: start(kind, args) for kind in ("plain", "ours")}
+    parser.add_argument(
+        "--rivals",
+        nargs="*",
+        choices=RIVALS,
+        default=["plain"],
+        help="\n".join(
+            f"{name}: {what}" for name, (what, *_) in RIVALS.items()
+        ),
+    )
+    parser.add_argument(
+        "--python",
+        nargs="*",
+        default=[],
+        metavar="RIVAL=PATH",
+        help="the Python of a rival's environment",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Prints the table."""
+    args = parse()
+    pythons = dict(pair.split("=", 1) for pair in args.python)
+    ours = ["ours", args.precision] + ["jit"] * args.jit
+    variants = {name: RIVALS[name] for name in args.rivals}
+    variants["ours"] = ("this project", "keras_step", ours)
+    workers = {}
+    for name, (_, module, options) in variants.items():
+        arguments = [module, str(args.dim), str(args.batch), *options]
+        python = pythons.get(name, sys.executable)
+        workers[name] = Worker(python, arguments)
     peak = measure_peak()
-    answers = take_turns(workers, args.repeats)
+    iterations: dict[str, list[Iteration]] = {name: [] for name in workers}
+    for _ in range(args.repeats):
+        for name, worker in workers.items():
+            iterations[name].append(worker.iterate())
     peak = max(peak, measure_peak())
-    for worker in workers.values():
-        worker.communicate()
     print(machine.describe())
     print(
         f"dim {args.dim}, batch {args.batch}, ours in {args.precision}"
@@ -157,30 +194,32 @@ def main() -> None:
         + f", medians of {args.repeats}; matrix products: "
         f"{peak / 1e9:.0f} GFLOP/s"
     )
-    row = "{:7} {:>9} {:>9} {:>11} {:>8} {:>8} {:>8} {:>8}"
+    critic, generator = count_flops(wavegan.WaveGANConfig(dim=args.dim))
+    flops = args.batch * (CRITIC_STEPS * critic + generator)
+    row = "{:23} {:>9} {:>11} {:>8} {:>8} {:>6} {:>8} {:>7}"
     print(
         row.format(
-            "", "critic s", "gen. s", "iteration s", "clips/s", "of peak",
-            "GiB", "ratio",
+            "", "seconds", "processor s", "clips/s", "of peak", "GiB",
+            "first s", "times",
         )
     )  # fmt: skip
-    reference = None
-    for kind, numbers in answers.items():
-        columns = list(zip(*numbers, strict=True))
-        critic, generator = map(statistics.median, columns[:2])
-        iteration = CRITIC_STEPS * critic + generator
-        reference = reference or iteration
-        work_done = args.batch * (CRITIC_STEPS * flops[0] + flops[1])
+
+    def median(name: str, number: str) -> float:
+        return statistics.median(getattr(i, number) for i in iterations[name])
+
+    for name, worker in workers.items():
+        worker.close()
+        secs = median(name, "secs")
         print(
             row.format(
-                kind,
-                f"{critic:.3f}",
-                f"{generator:.3f}",
-                f"{iteration:.3f}",
-                f"{CRITIC_STEPS * args.batch / iteration:.1f}",
-                f"{work_done / iteration / peak:.2f}",
-                f"{columns[2][-1] / 2**30:.2f}",
-                f"{reference / iteration:.2f}",
+                variants[name][0],
+                f"{secs:.3f}",
+                f"{median(name, 'processor_secs'):.3f}",
+                f"{CRITIC_STEPS * args.batch / secs:.1f}",
+                f"{flops / secs / peak:.2f}",
+                f"{iterations[name][-1].peak_bytes / 2**30:.2f}",
+                f"{worker.first_secs:.1f}",
+                f"{secs / median('ours', 'secs'):.2f}",
             )
         )
 

@@ -1,4 +1,4 @@
-"""The flags of a model's command line, and which modes use them."""
+"""Declares the flags of a model's command line, and which modes use them."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from training import train_dir
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """A flag.
+    """A flag, with the modes that use it.
 
     Attributes:
       name: Its name.
@@ -67,7 +67,7 @@ class ConfigFlag:
         """Reads the command line.
 
         Args:
-          values: Its flags, absl's.
+          values: Its parsed flags, an absl `FlagValues`.
 
         Returns:
           Whether the setting is given, and its value.
@@ -83,10 +83,10 @@ OPTIONS = (
     Option(
         "pretrained",
         "",
-        "Use weights from elsewhere: those that come with this program if no "
-        "value is given, or those of a release or run, --pretrained=FOLDER. "
-        "train starts a new run from them, with their settings where no flags "
-        "are given, but with words only if --data_labels=words is given.",
+        "Use the weights that come with this program (--pretrained) or those "
+        "of a release or run (--pretrained=FOLDER). train starts a new run "
+        "from them, with their settings where no flags are given, but "
+        "with words only if --data_labels=words is given.",
         ("train", "generate", "play", "export", "infer"),
     ),
     Option(
@@ -119,7 +119,7 @@ OPTIONS = (
     Option(
         "checkpoint",
         None,
-        "Checkpoint of the authors' code, PATH/model.ckpt-STEP.",
+        "Checkpoint of the original code, PATH/model.ckpt-STEP.",
         ("import",),
     ),
     Option(
@@ -138,8 +138,8 @@ OPTIONS = (
     Option(
         "step",
         0,
-        "Step of the checkpoint to use, one of TRAIN_DIR/checkpoints or "
-        "TRAIN_DIR/milestones; 0: the newest.",
+        "Training step of the checkpoint to use, of those in "
+        "TRAIN_DIR/checkpoints and TRAIN_DIR/milestones; 0: the newest.",
         ("preview", "generate", "play", "export", "infer", "release"),
     ),
     Option(
@@ -158,15 +158,16 @@ OPTIONS = (
     Option(
         "say",
         "",
-        "Phrase, such as 'three one four', to write to one file, in one voice. "
-        "Its words are separated by spaces or commas. Without --n and --best, "
-        f"the clearest of {request.VOICES[0]} voices speaks.",
+        "Phrase, such as 'three one four', to write to one file for each "
+        "voice; a voice is one latent vector. Words are separated by spaces or "
+        f"commas. Without --n and --best, the clearest of {request.VOICES[0]} "
+        "voices is written.",
         ("generate",),
     ),
     Option(
         "interpolate",
         [],
-        "Two seeds, A B: the clips lead from the one to the other. They say "
+        "Two seeds, as A B or A,B: the clips interpolate from A to B. They say "
         "one word, that of --word or else that of seed A.",
         ("generate",),
     ),
@@ -209,8 +210,8 @@ OPTIONS = (
     Option(
         "kit",
         0,
-        "Number of clips to keep, as different as possible, with files that "
-        "samplers open: kit.sfz, and kit.json. They are chosen from --n clips, "
+        "Number of clips to keep, as different as possible, with a kit.sfz "
+        "that music samplers open, and a kit.json. Chosen from --n clips, "
         f"{request.KIT_CHOICE} times as many if left out.",
         ("generate",),
     ),
@@ -239,7 +240,7 @@ OPTIONS = (
         "loudness",
         0.0,
         "Loudness of each clip in LUFS, such as -14, or as near to it as a "
-        "peak of 1 allows; 0: as --normalize says.",
+        "peak of 1 allows, instead of --normalize; 0: as --normalize says.",
         ("generate",),
     ),
     Option(
@@ -283,7 +284,7 @@ _IMPORT = (
     "import their classifier, python -m eval.import_classifier "
     "PATH/best_acc-103005 --out DIR, then give --incept_classifier=DIR"
 )
-# Flags of the authors' code that do not exist here, and what to use instead.
+# Flags of the original code that do not exist here, and what to use instead.
 REPLACED = {"incept_metagraph_fp": _IMPORT, "incept_ckpt_fp": _IMPORT}
 
 
@@ -318,7 +319,7 @@ class CommandLine:
 
     @property
     def program(self) -> str:
-        """The file that people start."""
+        """Name of the program's file."""
         return f"train_{self.model.name}.py"
 
     @property

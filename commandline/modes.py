@@ -131,7 +131,7 @@ def _out_dir(
 
 
 def plot(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
-    """Draws scores and losses of a run: TRAIN_DIR/curves.png."""
+    """Draws scores and losses of a run to TRAIN_DIR/curves.png."""
     del command_line
     plot_lib.plot(directory)
 
@@ -198,7 +198,7 @@ def play(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
 def export(
     command_line: CommandLine, directory: train_dir.TrainDir, form: str = ""
 ) -> None:
-    """Writes the generator as a SavedModel, or for Keras, TFLite or ONNX."""
+    """Writes the generator in SavedModel, Keras, TFLite or ONNX format."""
     form = form or FLAGS.format or next(iter(export_lib.FORMATS))
     export_lib.check(form)
     export_lib.export(
@@ -210,12 +210,12 @@ def export(
 
 
 def infer(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
-    """Writes a SavedModel, as the mode of this name of the original code."""
+    """Writes a SavedModel, like `infer` in the original code."""
     export(command_line, directory, "savedmodel")
 
 
 def release(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
-    """Writes float16 weights, config and samples of the run, to pass on."""
+    """Writes float16 weights, config and samples of the run, for sharing."""
     release_lib.release(
         *_open(command_line, directory, names_device=False),
         model=command_line.model.name,
@@ -227,7 +227,7 @@ def release(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
 def import_original(
     command_line: CommandLine, directory: train_dir.TrainDir
 ) -> None:
-    """Makes TRAIN_DIR of a checkpoint of the paper authors' code.
+    """Converts a checkpoint of the original code into TRAIN_DIR.
 
     Raises:
       ValueError: The checkpoint is of other networks, contradicts a flag, or
@@ -259,6 +259,6 @@ MODES = {
     "export": Mode(export),
     "infer": Mode(infer),
     "release": Mode(release),
-    # The authors' networks take no labels.
+    # The original networks take no labels.
     "import": Mode(import_original, uses=lambda field: field != "labels"),
 }

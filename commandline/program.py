@@ -2,13 +2,12 @@
 
 import functools
 import pathlib
-import sys
 from typing import Any
 
 import tensorflow as tf
 from absl import app, flags, logging
 
-from commandline import errors, flagfiles, modes
+from commandline import errors, flagfiles, modes, usage
 from commandline import flags as flags_lib
 from system import console, settings
 from training import checkpoints, distributed, peers, train_dir
@@ -25,21 +24,17 @@ _DEFINE: dict[type, Any] = {
     type(None): flags.DEFINE_string,
     list: flags.DEFINE_list,
 }
-# --help then shows them as flags of the program that calls `define`.
-flags.disclaim_key_flags()
 
 
 def define(
     command_line: CommandLine, values: flags.FlagValues = modes.FLAGS
 ) -> None:
     """Defines the flags of a model's command line."""
-    settings_of_run = command_line.config_options
     for option in command_line.options:
-        text = option.help
-        if option not in settings_of_run:
-            text = f"{', '.join(option.modes)}: {text}"
         define_flag = _DEFINE[type(option.default)]
-        define_flag(option.name, option.default, text, flag_values=values)
+        define_flag(
+            option.name, option.default, option.help, flag_values=values
+        )
 
 
 EXIT_CODES = {  # by error: a scheduler may start some commands again
@@ -74,17 +69,7 @@ def _run_mode(command_line: CommandLine, mode: str, argv: list[str]) -> None:
     Raises:
       ValueError: The command line is invalid.
     """
-    if mode not in command_line.modes or len(argv) > 3:
-        got = " ".join(argv[1:4]) or "nothing"
-        if argv[4:]:
-            got += (
-                f" and {len(argv) - 4} more arguments; --data_dir takes one "
-                "folder, not what *.wav stands for"
-            )
-        raise ValueError(
-            f"expected MODE [TRAIN_DIR], MODE one of "
-            f"{', '.join(command_line.modes)}; got {got} (--help lists flags)"
-        )
+    usage.check_mode(command_line.modes, argv)
     refuse_unused_flags(command_line, modes.FLAGS, mode)
     path = argv[2] if argv[2:] else "./train"
     released = modes.released(command_line)
@@ -138,37 +123,9 @@ def _add_default(argv: list[str], flag: str, value: str) -> list[str]:
     ]
 
 
-def describe(command_line: CommandLine, summary: str) -> str:
-    """Returns the text that --help prints before the flags.
-
-    Args:
-      command_line: The command line.
-      summary: Docstring of the program.
-    """
-    summary, _, examples = summary.partition("\n")
-    modes = "\n".join(
-        f"  {name:<9} {str(mode.run.__doc__).splitlines()[0]}"
-        for name, mode in command_line.modes.items()
-    )
-    return f"""{summary}
-
-Usage: python {command_line.program} MODE [TRAIN_DIR] [FLAGS]
-
-TRAIN_DIR is the folder of a run, ./train if left out. MODE is one of:
-
-{modes}
-
-Some flags belong to certain modes; their descriptions begin with the names of
-these modes. All other flags are settings of the run that `train` or `import`
-starts; they are stored in TRAIN_DIR, where the other modes find them.
-{examples}"""
-
-
 def run(command_line: CommandLine) -> None:
     """Runs the command line of a model."""
     define(command_line)
-    program = sys.modules["__main__"]  # whose docstring --help prints
-    program.__doc__ = describe(command_line, program.__doc__ or "")
 
     def parse(argv: list[str]) -> list[str]:
         program, describe = command_line.program, errors.in_parsing

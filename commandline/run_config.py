@@ -1,4 +1,4 @@
-"""The config of a run, made from flags."""
+"""Builds the config of a run from the flags of the command line."""
 
 import pathlib
 from typing import Any
@@ -18,7 +18,7 @@ def read_flags(
 
     Args:
       command_line: The command line.
-      values: Its flags, absl's.
+      values: Its parsed flags, an absl `FlagValues`.
       saved: Config whose settings hold where no flag is given; the defaults if
         left out.
       fixed: Sections of `saved` that flags may not change, except for settings
@@ -50,16 +50,21 @@ def resolve_ambiguous_settings(
     values: Any,
     fits: dict[str, tuple[Any, ...]],
 ) -> config_lib.RunConfig:
-    """Picks one of the values that fit each setting, with the help of flags.
+    """Infers the config of an imported checkpoint from what its weights allow.
+
+    Where the weights allow several values of a setting, the value is that of
+    its flag.
 
     Args:
       command_line: The command line.
-      values: Its flags, absl's.
-      fits: Values that fit, by setting; settings without a flag are left out.
+      values: Its parsed flags, an absl `FlagValues`.
+      fits: Values that the weights allow, by setting; settings without a flag
+        are ignored.
 
     Raises:
-      SettingError: A flag has a value that does not fit, or must be given since
-        several values fit, but not the default.
+      SettingError: A flag has a value that the weights do not allow; or they
+        allow several values, the default is not among them, and no flag chooses
+        one.
     """
     chosen = {}
     flags = command_line.config_flags

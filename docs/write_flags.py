@@ -1,9 +1,10 @@
-"""Writes docs/flags.md, the page of all flags, from their declarations.
+"""Writes docs/flags.md and the texts of --help from the declarations of flags.
 
 python docs/write_flags.py
 """
 
 import dataclasses
+import json
 import pathlib
 import sys
 
@@ -12,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 import train_specgan
 import train_wavegan
-from commandline import flags
+from commandline import flags, usage
 
 PAGE = ROOT / "docs/flags.md"
 TITLES = {"data": "Data", "model": "Networks", "train": "Training"}
@@ -42,19 +43,55 @@ def for_specgan(option: flags.Option) -> flags.Option:
     return dataclasses.replace(option, name=name, modes=())
 
 
+def sections(command_line: flags.CommandLine) -> dict[str, list[flags.Option]]:
+    """Returns the flags of a run's settings, by the title of their section."""
+    found: dict[str, list[flags.Option]] = {section: [] for section in TITLES}
+    by_name = {option.name: option for option in command_line.config_options}
+    for flag in command_line.config_flags.values():
+        names = [option.name for option in flag.options(())]
+        found[flag.section] += [by_name[name] for name in names]
+    return {TITLES[section]: options for section, options in found.items()}
+
+
+def others(command_line: flags.CommandLine) -> list[flags.Option]:
+    """Returns the flags that are no settings of a run."""
+    of_config = command_line.config_options
+    return [o for o in command_line.options if o not in of_config]
+
+
+def texts() -> str:
+    """Returns the contents of commandline/usage.json, which --help prints."""
+    found = {}
+    for program in (train_wavegan, train_specgan):
+        command_line = program.COMMAND_LINE
+        groups = {
+            f"{title} (settings of a run)": options
+            for title, options in sections(command_line).items()
+        }
+        groups["Flags of one command, not stored in TRAIN_DIR"] = others(
+            command_line
+        )
+        found[command_line.program] = {
+            "modes": {
+                name: str(mode.run.__doc__).splitlines()[0]
+                for name, mode in command_line.modes.items()
+            },
+            "flags": {
+                title: [dataclasses.asdict(option) for option in options]
+                for title, options in groups.items()
+            },
+        }
+    return json.dumps(found, indent=1) + "\n"
+
+
 def page() -> str:
     """Returns the contents of docs/flags.md."""
     command_line = train_wavegan.COMMAND_LINE
-    of_config = command_line.config_options
-    parts = []
-    for section, title in TITLES.items():
-        options = []
-        for flag in command_line.config_flags.values():
-            if flag.section == section:
-                options += flag.options(())
-        parts.append(f"### {title}\n\n{table(options)}")
-    settings = "\n\n".join(parts)
-    own = [option for option in command_line.options if option not in of_config]
+    settings = "\n\n".join(
+        f"### {title}\n\n{table(options)}"
+        for title, options in sections(command_line).items()
+    )
+    own = others(command_line)
     shared = [for_specgan(option) for option in command_line.options]
     specgan = train_specgan.COMMAND_LINE.options
     differing = [o for o in specgan if for_specgan(o) not in shared]
@@ -69,7 +106,7 @@ def page() -> str:
 A command is `train_wavegan.py MODE [TRAIN_DIR] [FLAGS]`; TRAIN_DIR is `./train`
 if left out. `--flagfile=FILE` reads flags from a file. The flags of the
 original code have kept their names. A mode refuses flags that it does not use.
-`python docs/write_flags.py` writes this page.
+`python docs/write_flags.py` writes this page and the texts of `--help`.
 
 ## Settings of a run
 
@@ -96,4 +133,5 @@ rows differ:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")
+    usage.TEXTS.write_text(texts(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The metrics: one row of METRICS and one function of a Trial for each."""
+"""Defines the metrics: a row of METRICS and a function of a Trial for each."""
 
 import dataclasses
 from collections.abc import Callable
@@ -23,10 +23,10 @@ class Trial:
       real: Measurements of real clips by kind: `reference`, which the generator
         was trained on, and `heldout`, which it was not trained on; a kind that
         was not given is absent.
-      distances: Distances of `clips.log_mels` to the nearest clip of the
-        reference, by the metric that needs them, `similarity` or
-        `memorisation`; for the latter also those of the held-out clips, under
-        `heldout`.
+      distances: Distances to the nearest clip of the reference, under the keys
+        `similarity` and `memorisation` for the scored clips, by the distance of
+        these metrics, and `heldout` for the held-out clips, by the distance of
+        `memorisation`.
       splits: Number of splits of the inception score.
       seed: Seed of all random draws.
     """
@@ -82,12 +82,13 @@ class Metric:
     """A metric: its function, its columns and its requirements.
 
     Attributes:
-      compute: Function from a Trial to the score of each column.
+      compute: Function from a Trial to scores by key; those without a column
+        of the same key are not printed in the table.
       columns: Columns by key.
-      least: Smallest number of clips in a set that it compares or scores.
+      least: Smallest number of clips in every set that it uses.
       needs: Kinds of real clips that the metric compares with.
-      uses: What it depends on: the "words" that the classifier hears, the
-        "features" of the classifier or of another embedding, or neither.
+      uses: What it depends on: "words" (the classifier's probabilities),
+        "features" (of the classifier or another embedding), or "" (neither).
     """
 
     compute: Callable[[Trial], dict[str, Score]]

@@ -31,20 +31,21 @@ def generate(
     out_dir: pathlib.Path,
     classifier_dir: pathlib.Path | None = None,
 ) -> None:
-    """Generates clips with the newest checkpoint and writes them to files.
+    """Generates clips with a checkpoint of the train dir and writes them.
 
     Args:
       gan: A GAN of the config.
-      directory: A train dir, in which training may be going on.
+      directory: The train dir, which selects the checkpoint; training may be
+        going on in it.
       config: Config of its run.
       request: The clips to generate.
       writing: Format of the files.
-      model: Name of the model, which the files' titles and a kit tell.
+      model: Name of the model, for the titles of the files and of a kit.
       out_dir: Output folder, created if missing. Single clips are listed in
-        its manifest; interpolations, joined clips, phrases and a kit go to
-        folders of these names in it.
-      classifier_dir: Folder that `eval.train_classifier` made; None: the
-        classifier that `incept` trained. Only read to choose the best.
+        its manifest; other kinds go to its folders `interpolations`, `joined`,
+        `phrases` and `kit`.
+      classifier_dir: Folder of the classifier that chooses the best clips;
+        None: the one that `incept` trained for this run.
 
     Raises:
       FileNotFoundError: There is no checkpoint.

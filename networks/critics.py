@@ -105,7 +105,7 @@ class Critics:
         label: tf.Tensor | None,
         alpha: tf.Tensor,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Returns the sum of the slope penalties and its gradients.
+        """Returns the sum of the gradient penalties and its gradients.
 
         Args:
           penalty: Function such as `losses.gradient_penalty`.
@@ -132,7 +132,7 @@ class Critics:
                 )
             ]
             total = weight * tf.add_n(parts)
-        # Slopes have no gradient with respect to biases, which becomes zeros.
+        # The penalty does not depend on every bias, as on the last one.
         gradients = tape.gradient(
             total,
             [variable.value for variable in self.variables],

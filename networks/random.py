@@ -1,7 +1,7 @@
 """Draws all random numbers of a training step from seed, update and purpose.
 
-Updates are counted over the whole run, those of the critic and of the generator
-separately. So a resumed run draws the same numbers as one without a break. In
+One counter numbers all updates of a run, those of the critic and of the
+generator. So a resumed run draws the same numbers as one without a break. In
 distributed training, every replica draws for the whole batch and takes its own
 rows.
 """
@@ -40,7 +40,7 @@ class Draws:
     def alpha(self, batch: int, update: tf.Tensor) -> tf.Tensor:
         """Draws positions between real (0) and fake (1), `[batch]`.
 
-        Slope penalties are evaluated at these positions, uniform in [0, 1).
+        Gradient penalties are evaluated at these positions, uniform in [0, 1).
         """
         shape = [batch * replicas.count()]
         return replicas.own_rows(

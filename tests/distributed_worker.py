@@ -79,10 +79,12 @@ def train(strategy: tf.distribute.Strategy, case: str) -> dict[str, np.ndarray]:
                 lambda x: tf.constant(x[:, first : first + share]), batches
             )
 
-        told = step(strategy.experimental_distribute_values_from_function(own))
+        losses = step(
+            strategy.experimental_distribute_values_from_function(own)
+        )
         rows.append(
             [
-                float(strategy.experimental_local_results(told[name])[0])
+                float(strategy.experimental_local_results(losses[name])[0])
                 for name in ("d_loss", "g_loss")
             ]
         )
@@ -109,13 +111,13 @@ def fit(strategy: tf.distribute.Strategy) -> dict[str, np.ndarray]:
         for batches in (small_gan.batches_of(model, i, BATCH) for i in range(3))
         for first in range(0, BATCH, share)
     ]
-    told = model.fit(
+    history = model.fit(
         strategy.distribute_datasets_from_function(
             lambda _: tf.data.Dataset.from_tensor_slices(np.array(shares))
         ),
         verbose=0,
     )
-    losses = [told.history[name] for name in ("d_loss", "g_loss")]
+    losses = [history.history[name] for name in ("d_loss", "g_loss")]
     return {"fit/losses": np.array(losses)}
 
 

@@ -299,7 +299,9 @@ def make(folder: pathlib.Path, row: Row) -> list[pathlib.Path]:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_the_promise_is_kept(tmp_path: pathlib.Path, name: str) -> None:
+def test_damaged_audio_is_refused_or_read_as_documented(
+    tmp_path: pathlib.Path, name: str
+) -> None:
     row = ROWS[name]
     good = [wavs.write(tmp_path / f"{i}.wav", NOISE / (i + 1)) for i in (0, 1)]
     paths = make(tmp_path, row)
@@ -349,7 +351,7 @@ def test_the_promise_is_kept(tmp_path: pathlib.Path, name: str) -> None:
         np.testing.assert_array_equal(slices[2:], slices[[0] * len(paths)])
 
 
-def test_docs_have_this_table() -> None:
+def test_docs_list_the_same_damage_and_outcomes() -> None:
     rows = [f"| {name} | {row.promise} |" for name, row in ROWS.items()]
     page = (ROOT / "docs/audio_files.md").read_text()
     table = page.split("| audio | result |\n|---|---|\n")[1].split("\n\n")[0]
@@ -358,7 +360,7 @@ def test_docs_have_this_table() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["--structures"]])
-def test_files_that_chance_has_damaged_break_nothing(
+def test_randomly_damaged_files_end_in_an_error_or_finite_samples(
     tmp_path: pathlib.Path, more: list[str]
 ) -> None:
     for seed in range(3):

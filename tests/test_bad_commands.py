@@ -36,7 +36,7 @@ def nowhere(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
         ("--wavegan_disc_nupdates=0", ("--wavegan_disc_nupdates is 0",)),
     ],
 )
-def test_an_odd_flag_ends_in_one_line(
+def test_a_wrong_flag_ends_in_one_line(
     flag: str,
     words: tuple[str, ...],
     nowhere: pathlib.Path,
@@ -74,7 +74,7 @@ def test_a_bad_data_folder_ends_in_one_line(
         ("infer", "nothing/here"),
     ],
 )
-def test_an_odd_command_ends_in_one_line(
+def test_a_wrong_command_ends_in_one_line(
     args: tuple[str, ...], tmp_path: pathlib.Path
 ) -> None:
     done = command_runner.run(*args, cwd=tmp_path)
@@ -82,7 +82,7 @@ def test_an_odd_command_ends_in_one_line(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_bad_file_is_named_and_one_percent_is_accepted(
+def test_bad_files_are_named_and_one_percent_of_them_is_accepted(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     folder = tmp_path / "audio"
@@ -109,7 +109,7 @@ def test_a_bad_file_is_named_and_one_percent_is_accepted(
     assert "bad.wav" in done.stderr
 
 
-def test_a_file_that_breaks_in_training_is_named_and_no_step_lost(
+def test_a_file_damaged_during_training_is_named_and_no_step_is_lost(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     folder = wavs.write_all_but_one(tmp_path / "audio")
@@ -131,13 +131,13 @@ def test_a_file_that_breaks_in_training_is_named_and_no_step_lost(
     assert bool(saved) == ("step 1:" in done.stdout)
 
 
-def test_a_file_is_no_train_dir(tmp_path: pathlib.Path) -> None:
+def test_a_file_is_refused_as_train_dir(tmp_path: pathlib.Path) -> None:
     (tmp_path / "t").touch()
     done = command_runner.run("preview", tmp_path / "t")
     command_runner.assert_one_line(done, str(tmp_path / "t"), "name a folder")
 
 
-def test_fast_wav_refuses_what_it_would_have_to_convert(
+def test_fast_wav_refuses_files_that_need_conversion(
     audio: pathlib.Path, nowhere: pathlib.Path
 ) -> None:
     args = ("train", nowhere, f"--data_dir={audio}", *command_runner.TINY)
@@ -147,7 +147,7 @@ def test_fast_wav_refuses_what_it_would_have_to_convert(
     command_runner.assert_one_line(done, "--data_fast_wav", "8000 Hz")
 
 
-def test_a_pattern_that_the_shell_expanded_ends_in_a_short_line(
+def test_an_expanded_shell_pattern_ends_in_a_short_line(
     tmp_path: pathlib.Path,
 ) -> None:
     files = [f"folder/{i:05}.wav" for i in range(2000)]
@@ -158,7 +158,7 @@ def test_a_pattern_that_the_shell_expanded_ends_in_a_short_line(
     assert len(done.stderr) < 400
 
 
-def test_an_error_within_a_graph_is_described_by_its_cause() -> None:
+def test_an_error_inside_a_graph_is_described_by_its_cause() -> None:
     @tf.function
     def fail(x: tf.Tensor) -> tf.Tensor:
         with tf.control_dependencies([tf.debugging.assert_less(x, 0.0)]):

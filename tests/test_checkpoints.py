@@ -340,7 +340,7 @@ def test_a_small_disk_keeps_the_newest_alone(
     store.check_room(build(ema_decay=0.0))
 
 
-def test_too_small_a_disk_is_told_of_at_the_start(
+def test_a_disk_too_small_is_reported_at_the_start(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = checkpoints.Checkpoints(tmp_path / "c")

@@ -82,7 +82,7 @@ def test_certain_predictions_of_zero_do_not_become_nan() -> None:
 
 
 @pytest.mark.parametrize("bad", [np.ones([4, 3]), np.ones(3), np.zeros([0, 3])])
-def test_what_are_no_probabilities_is_refused(bad: np.ndarray) -> None:
+def test_values_that_are_no_probabilities_are_refused(bad: np.ndarray) -> None:
     with pytest.raises(ValueError, match="probs"):
         inception.inception_score(bad, 1)
 

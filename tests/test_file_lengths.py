@@ -178,7 +178,7 @@ def test_a_spool_that_is_full_begins_anew(
 
 
 class Disk:
-    """A disk with room for one file and a half."""
+    """A disk with space for one and a half files."""
 
     free = 2 * 3 * 4 * len(AUDIO) // 2
 

@@ -42,7 +42,7 @@ MORE_BY_SOUNDFILE = {
     "g721.au": ("AU", "G721_32"),
     "dwvw.aiff": ("AIFF", "DWVW_16"),
 }
-# File ending -> what ffmpeg is told.
+# File ending -> arguments of ffmpeg.
 BY_FFMPEG = {
     ".wav": "-c:a pcm_s24le",
     ".wave": "-f wav",

@@ -91,7 +91,7 @@ def test_lazy_penalties_are_counted_across_steps() -> None:
 
 
 @pytest.mark.usefixtures("eagerly")
-def test_a_relativistic_generator_is_told_real_scores() -> None:
+def test_a_relativistic_generator_gets_real_scores() -> None:
     model = small_gan.build("r3gan", config=STILL, critic_steps=1)
     batches = small_gan.batches_of(model)
     calls = call_recorder.Recording(model)

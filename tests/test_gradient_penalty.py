@@ -194,10 +194,10 @@ def test_drawn_alphas_are_uniform_one_for_each_example() -> None:
 
 @pytest.mark.parametrize(
     ("penalty", "points"),
-    [(losses.real_slope_penalty, "real"), (losses.slope_penalty, "both")],
+    [(losses.r1_penalty, "real"), (losses.r1_r2_penalty, "both")],
     ids=["r1", "r1+r2"],
 )
-def test_slope_penalties_and_gradients_equal_the_reference(
+def test_r1_and_r2_penalties_and_gradients_equal_the_reference(
     critic: Critic, penalty: Any, points: str, rng: Random
 ) -> None:
     model, config, real, fake, alpha = critic

@@ -39,7 +39,7 @@ def store_of(train_dir: pathlib.Path) -> checkpoints.Checkpoints:
     return checkpoints.Checkpoints(train_dir / "checkpoints")
 
 
-def test_a_damaged_newest_costs_what_came_after_the_one_before(
+def test_damaged_newest_checkpoint_falls_back_to_the_one_before(
     train_dir: pathlib.Path,
 ) -> None:
     path = store_of(train_dir).folder / "ckpt-3.data-00000-of-00001"
@@ -57,7 +57,7 @@ def test_a_damaged_newest_costs_what_came_after_the_one_before(
     assert store_of(train_dir).steps() == [2, 3, 4]
 
 
-def test_if_all_are_damaged_it_ends_in_2_and_keeps_them(
+def test_if_all_checkpoints_are_damaged_train_exits_2_and_keeps_them(
     train_dir: pathlib.Path,
 ) -> None:
     for path in store_of(train_dir).folder.glob("*.index"):
@@ -72,7 +72,7 @@ def test_if_all_are_damaged_it_ends_in_2_and_keeps_them(
     assert store_of(train_dir).steps() == [1, 2, 3]
 
 
-def test_the_lock_keeps_others_out_and_dies_with_its_process(
+def test_train_dir_lock_excludes_others_and_ends_with_its_process(
     train_dir: pathlib.Path,
 ) -> None:
     process = command_runner.start("train", train_dir, OFTEN, ENDLESS)
@@ -111,7 +111,7 @@ def test_a_removed_train_dir_ends_the_run_and_stays_removed(
     assert not train_dir.exists()
 
 
-def test_a_full_disk_stops_it_and_leaves_no_half_file(
+def test_a_full_disk_ends_training_without_partial_files(
     train_dir: pathlib.Path,
 ) -> None:
     def fill_disk() -> None:
@@ -137,7 +137,7 @@ def test_a_full_disk_stops_it_and_leaves_no_half_file(
     assert "at step 3" in done.stderr
 
 
-def test_numbers_that_are_none_end_in_3(
+def test_non_finite_losses_exit_3(
     train_dir: pathlib.Path, audio: pathlib.Path
 ) -> None:
     path = train_dir.with_name("new")
@@ -161,7 +161,7 @@ def test_numbers_that_are_none_end_in_3(
     ("mode", "place"),
     [("train", ""), ("train", "checkpoints"), ("preview", "checkpoints")],
 )
-def test_a_train_dir_out_of_reach_is_not_an_empty_one(
+def test_an_unreadable_train_dir_is_not_taken_for_an_empty_one(
     train_dir: pathlib.Path, mode: str, place: str
 ) -> None:
     closed = train_dir / place

@@ -36,7 +36,7 @@ def forbid(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     st.booleans(),
     st.booleans(),
 )
-def test_the_index_follows_the_rule(
+def test_slice_index_matches_the_documented_rule(
     lens: list[int],
     slice_len: int,
     overlap: float,
@@ -72,7 +72,7 @@ def test_the_index_follows_the_rule(
 @pytest.mark.parametrize("pad_end", [False, True])
 @pytest.mark.parametrize("first", [False, True])
 @pytest.mark.parametrize("overlap, hop", [(0, 64), (0.5, 32), (0.9, 6)])
-def test_slices_are_cut_where_the_rule_says(
+def test_slices_hold_the_samples_that_the_index_names(
     tmp_path: pathlib.Path, pad_end: bool, first: bool, overlap: float, hop: int
 ) -> None:
     lens = [1, 63, 64, 65, 150, 128, 1000]
@@ -112,7 +112,7 @@ def test_every_epoch_covers_each_slice_once(
     assert len({tuple(order) for order in orders}) > (num_slices > 2)
 
 
-def test_the_stream_follows_the_seed_alone(tmp_path: pathlib.Path) -> None:
+def test_same_seed_gives_the_same_stream(tmp_path: pathlib.Path) -> None:
     paths = wavs.write_all(tmp_path, [640, 300])
     one = wavs.stream(paths, 24, random_offset=True)
     again = wavs.stream(paths, 24, random_offset=True, batch_size=3)
@@ -122,14 +122,18 @@ def test_the_stream_follows_the_seed_alone(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("start", [0, 1, 13, 14, 29])
-def test_start_resumes_the_stream(tmp_path: pathlib.Path, start: int) -> None:
+def test_start_continues_the_stream_at_that_batch(
+    tmp_path: pathlib.Path, start: int
+) -> None:
     paths = wavs.write_all(tmp_path, [640, 300])
     whole = wavs.stream(paths, 60, random_offset=True, cache="memory")
     rest = wavs.stream(paths, 20, random_offset=True, start=start)
     np.testing.assert_array_equal(rest, whole[start : start + 20])
 
 
-def test_without_repeat_the_epoch_of_start_ends(tmp_path: pathlib.Path) -> None:
+def test_without_repeat_start_ends_with_its_epoch(
+    tmp_path: pathlib.Path,
+) -> None:
     paths = wavs.write_all(tmp_path, [640])
     for start, left in [(0, 10), (3, 7), (10, 10), (19, 1)]:
         assert len(wavs.epoch(paths, start=start)) == left
@@ -141,7 +145,9 @@ def test_without_repeat_the_epoch_of_start_ends(tmp_path: pathlib.Path) -> None:
     assert len(list(shapes)) == 2
 
 
-def test_random_offsets_stay_in_hop_and_file(tmp_path: pathlib.Path) -> None:
+def test_random_offsets_stay_within_hop_and_file(
+    tmp_path: pathlib.Path,
+) -> None:
     ramp = (np.arange(200)[:, None] + 1) / 32768
     paths = [
         wavs.write(tmp_path / "a.wav", ramp),
@@ -163,7 +169,9 @@ def test_random_offsets_stay_in_hop_and_file(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("normalize", [False, True])
-def test_caches_change_no_bit(tmp_path: pathlib.Path, normalize: bool) -> None:
+def test_cached_stream_equals_uncached_stream(
+    tmp_path: pathlib.Path, normalize: bool
+) -> None:
     paths = wavs.write_all(tmp_path, [640, 30, 64, 200])
     paths += [
         wavs.write(tmp_path / "a.flac", wavs.noise(3000), 22050),
@@ -186,7 +194,7 @@ def test_caches_change_no_bit(tmp_path: pathlib.Path, normalize: bool) -> None:
 
 
 @pytest.mark.parametrize("cache", ["memory", "disk"])
-def test_cached_slices_cost_no_decoding(
+def test_cached_slices_are_not_decoded_again(
     tmp_path: pathlib.Path, cache: str
 ) -> None:
     paths = wavs.write_all(tmp_path / "audio", [640, 30, 200])
@@ -204,7 +212,7 @@ def test_cached_slices_cost_no_decoding(
     assert not list(folder.iterdir())
 
 
-def test_caches_must_fit(
+def test_a_cache_larger_than_memory_or_disk_is_refused(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     index = loader.index_slices([wavs.info_of(6400)], 64)
@@ -233,7 +241,7 @@ def test_caches_must_fit(
         (("WAVEX", "FLOAT"), True),
     ],
 )
-def test_the_graph_and_soundfile_agree(
+def test_graph_decoder_and_soundfile_give_the_same_samples(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     codec: tuple[str, str],
@@ -256,7 +264,9 @@ def test_the_graph_and_soundfile_agree(
     np.testing.assert_array_equal(wavs.epoch(paths, **rule), wanted)
 
 
-def test_the_graph_sees_only_intact_wav(tmp_path: pathlib.Path) -> None:
+def test_graph_decoder_gets_only_intact_wav_files(
+    tmp_path: pathlib.Path,
+) -> None:
     whole = pathlib.Path(
         wavs.write(tmp_path / "a.wav", wavs.noise(101))
     ).read_bytes()
@@ -271,7 +281,7 @@ def test_the_graph_sees_only_intact_wav(tmp_path: pathlib.Path) -> None:
             head + b"LIST" + struct.pack("<I", 3) + b"123\0" + data,
             False,
         ),
-        "junk behind": (whole + b"junk!", False),
+        "junk at the end": (whole + b"junk!", False),
         "second chunk": (
             whole + b"LIST" + struct.pack("<I", 4) + b"1234",
             False,
@@ -303,7 +313,7 @@ def test_the_graph_sees_only_intact_wav(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("ending", ["wav", "flac"])
 @pytest.mark.parametrize("rate", [wavs.RATE, 44100])
-def test_long_files_are_read_by_windows(
+def test_long_files_are_read_in_windows(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
     ending: str,
@@ -343,7 +353,7 @@ def test_long_files_without_exact_seeks_are_decoded_once(
     assert [stop for stop in reads if stop > 8192] == [500_000]
 
 
-def test_a_program_may_end_while_the_stream_is_at_work(
+def test_a_program_can_exit_while_the_stream_is_decoding(
     tmp_path: pathlib.Path,
 ) -> None:
     path = tmp_path / "a.flac"  # which Python decodes

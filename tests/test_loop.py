@@ -59,7 +59,7 @@ def steps_of(path: pathlib.Path) -> list[int]:
     return [json.loads(a)["step"] for a in path.read_text().splitlines()]
 
 
-def test_metrics_hold_each_step_once_after_a_kill(
+def test_after_a_kill_metrics_contain_each_step_once(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     directory = train_dir.TrainDir(tmp_path)
@@ -77,7 +77,7 @@ def test_metrics_hold_each_step_once_after_a_kill(
     assert seconds == sorted(seconds)
 
 
-def test_a_reached_goal_needs_no_step(
+def test_a_run_at_its_last_step_takes_no_more_steps(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     directory = train_dir.TrainDir(tmp_path)
@@ -89,7 +89,7 @@ def test_a_reached_goal_needs_no_step(
     assert directory.checkpoints.steps() == [1]
 
 
-def test_losses_that_are_no_numbers_are_not_saved(
+def test_weights_after_non_finite_losses_are_not_saved(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     directory = train_dir.TrainDir(tmp_path)
@@ -109,7 +109,7 @@ def test_losses_that_are_no_numbers_are_not_saved(
 
 
 @pytest.mark.parametrize("failures", [2, 3])
-def test_a_disk_may_refuse_two_saves_in_a_row(
+def test_training_continues_after_two_failed_saves(
     audio: pathlib.Path,
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -136,7 +136,7 @@ def test_a_disk_may_refuse_two_saves_in_a_row(
         assert directory.checkpoints.steps() == [1, 2, 3]
 
 
-def test_what_breaks_on_the_way_is_named_and_left_out(
+def test_files_damaged_during_training_are_named_and_skipped(
     tmp_path: pathlib.Path,
 ) -> None:
     folder = wavs.write_all_but_one(tmp_path / "audio")
@@ -149,7 +149,7 @@ def test_what_breaks_on_the_way_is_named_and_left_out(
     assert len(lines) == 1 and "7.wav" in lines[0] and "NaN" in lines[0]
 
 
-def test_the_learning_rate_is_the_one_asked_for(audio: pathlib.Path) -> None:
+def test_the_configured_learning_rate_is_used(audio: pathlib.Path) -> None:
     config = config_of(audio)
     for rate in (None, 3e-3):
         model = build(config, learning_rate=rate)  # type: ignore[arg-type]
@@ -195,7 +195,7 @@ def test_the_share_of_time_that_a_step_waits_for_data_is_reported(
     assert shares[1] > 0.5
 
 
-def test_the_pace_leaves_the_first_step_out(
+def test_reported_pace_excludes_the_first_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = iter([100.0, *[110.0] * 9])  # the first step ends at 100
@@ -216,7 +216,7 @@ def test_the_pace_leaves_the_first_step_out(
     ("seconds", "text"),
     [(0.0, "0 s"), (119, "119 s"), (120, "2.0 min"), (7200, "2.0 hours")],
 )
-def test_durations_have_the_unit_that_suits_them(
+def test_durations_are_printed_in_readable_units(
     seconds: float, text: str
 ) -> None:
     assert log_lib._duration(seconds) == text

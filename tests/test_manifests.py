@@ -141,7 +141,7 @@ def make(path: pathlib.Path, script: str) -> None:
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
-# Says what it was given; then ends as it is told, or waits for SIGTERM.
+# Says what it was given; then ends as instructed, or waits for SIGTERM.
 PYTHON = """#!/bin/bash
 index=${JOB_COMPLETION_INDEX:-$SLURM_NODEID}
 echo "$TF_CONFIG" >"$SAYS/config-$index"
@@ -245,7 +245,7 @@ def config(index: int, *workers: str) -> dict[str, Any]:
     }
 
 
-def test_kubernetes_tells_each_worker_of_all(cluster: Cluster) -> None:
+def test_kubernetes_gives_each_worker_the_list_of_all(cluster: Cluster) -> None:
     command = [*CONTAINER["command"], *CONTAINER["args"]]
     process = cluster.start(
         *command, JOB_COMPLETION_INDEX=1, CODE_1=LOST_WORKER, **ENV
@@ -276,7 +276,7 @@ def test_kubernetes_signals_the_program_itself(cluster: Cluster) -> None:
     assert process.wait(30) == STOPPED
 
 
-def test_slurm_tells_each_worker_of_all(cluster: Cluster) -> None:
+def test_slurm_gives_each_worker_the_list_of_all(cluster: Cluster) -> None:
     assert cluster.sbatch(0, 0).wait(30) == 0
     for index in (0, 1):
         said = json.loads(cluster.says(f"config-{index}"))

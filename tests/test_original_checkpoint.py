@@ -304,7 +304,7 @@ def take_all(checkpoint: original_checkpoint.Checkpoint) -> None:
     original_checkpoint.restore(plain_gan(), checkpoint)
 
 
-def test_damage_is_told_or_does_not_matter(
+def test_damage_is_reported_or_harmless(
     run: Callable[[str], tf1.Run], tmp_path: pathlib.Path
 ) -> None:
     source = pathlib.Path(run("plain").path)

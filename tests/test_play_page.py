@@ -218,7 +218,7 @@ def test_an_odd_address_is_a_new_page(
         assert page.locator("#tempo").input_value() == "110"
 
 
-def test_a_program_that_stopped_is_told_of(
+def test_a_stopped_program_is_reported(
     browser: sync_api.Browser, url: str
 ) -> None:
     page = headless.open_page(browser, url)

@@ -36,13 +36,13 @@ def test_the_next_file_stands_in_whatever_was_read_before(
     tmp_path: pathlib.Path,
 ) -> None:
     paths = break_files(tmp_path)
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
     rule: dict[str, Any] = {"random_offset": True, "max_bad": 0.4}
     whole = wavs.stream(
-        paths, 400, on_skip=lambda *words: told.append(words), **rule
+        paths, 400, on_skip=lambda *words: reported.append(words), **rule
     )
-    assert sorted(path for path, _ in told) == [paths[2], paths[4]]
-    assert "NaN" in dict(told)[paths[4]]
+    assert sorted(path for path, _ in reported) == [paths[2], paths[4]]
+    assert "NaN" in dict(reported)[paths[4]]
     for batch_size, cache in [(4, "none"), (7, "memory"), (9, "disk")]:
         settings = rule | {"batch_size": batch_size, "cache": cache}
         again = wavs.stream(paths, 100, start=300, **settings)

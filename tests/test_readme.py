@@ -13,6 +13,7 @@ import train_specgan
 import train_wavegan
 from commandline import flags as flags_lib
 from commandline import program as program_lib
+from commandline import usage
 from digits import synthesizer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -95,13 +96,15 @@ def test_links_lead_somewhere(page: str) -> None:
             assert anchor in anchors(path.read_text()), link
 
 
-def test_the_page_of_flags_is_up_to_date() -> None:
-    page = runpy.run_path(str(ROOT / "docs/write_flags.py"))["page"]()
-    assert page == TEXTS["docs/flags.md"], "run python docs/write_flags.py"
+def test_flags_page_and_help_are_up_to_date() -> None:
+    written = runpy.run_path(str(ROOT / "docs/write_flags.py"))
+    remedy = "run python docs/write_flags.py"
+    assert written["page"]() == TEXTS["docs/flags.md"], remedy
+    assert written["texts"]() == usage.TEXTS.read_text(), remedy
 
 
 def test_flags_exist() -> None:
-    known = {*WAVEGAN, *SPECGAN, "flagfile", "logdir"}
+    known = {*WAVEGAN, *SPECGAN, "flagfile", "help", "logdir"}
     for script in [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("eval/*.py")]:
         known.update(re.findall(r'"--(\w+)"', script.read_text()))
     for page in TEXTS.keys() - {"docs/distributed.md"}:  # it has Slurm's

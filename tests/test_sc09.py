@@ -263,7 +263,7 @@ def test_digits_of_another_source_are_refused(tmp_path: pathlib.Path) -> None:
     assert fake_speech_commands.clips_in(tmp_path / "sc09") == before
 
 
-def test_face_starts_without_tensorflow() -> None:
+def test_command_line_starts_without_tensorflow() -> None:
     code = "import sc09, sys; sys.exit('tensorflow' in sys.modules)"
     subprocess.run(
         [sys.executable, "-c", code], cwd=fake_speech_commands.ROOT, check=True

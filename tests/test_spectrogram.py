@@ -68,7 +68,7 @@ def convergence_db(audio: np.ndarray, again: np.ndarray) -> np.ndarray:
 # To spectrograms -------------------------------------------------------------
 
 
-def test_spectrograms_are_librosas(
+def test_spectrograms_equal_librosas(
     speech: np.ndarray, moments: spectrogram.Moments
 ) -> None:
     sigmas = np.log(magnitude(speech) + 1e-6) - moments.mean
@@ -82,7 +82,7 @@ def test_spectrograms_are_librosas(
     assert np.mean(np.abs(actual - expected) > 1e-4) < 0.02
 
 
-def test_bins_are_normal_over_the_data(
+def test_normalised_bins_have_zero_mean_and_unit_deviation(
     speech: np.ndarray, moments: spectrogram.Moments
 ) -> None:
     sigmas = 3 * spectrogram.to_spectrogram(speech, moments)[..., 0]
@@ -92,7 +92,7 @@ def test_bins_are_normal_over_the_data(
     np.testing.assert_allclose(np.std(sigmas, (0, 1)), 1, atol=0.1)
 
 
-def test_three_sigmas_are_one_and_more_is_clipped() -> None:
+def test_three_deviations_map_to_one_and_more_is_clipped() -> None:
     tone = np.sin(2 * np.pi * 1000 * np.arange(16384) / 16000)[None, :, None]
     level = np.log(magnitude(tone)[0, 64, 16])  # bin 16: 1000 Hz
     for sigmas, expected in ((1.5, 0.5), (-1.5, -0.5), (4, 1), (-4, -1)):
@@ -102,7 +102,7 @@ def test_three_sigmas_are_one_and_more_is_clipped() -> None:
         assert float(picture[0, 64, 16, 0]) == pytest.approx(expected, abs=1e-3)
 
 
-def test_the_last_frame_runs_into_silence() -> None:
+def test_the_last_frame_is_padded_with_silence() -> None:
     audio = np.zeros((1, 16384, 1), np.float32)
     audio[0, -64] = 1  # in the last frame and the one before
     picture = np.exp(9.6 * spectrogram.to_spectrogram(audio, WIDE)[0, ..., 0])
@@ -144,7 +144,7 @@ def test_moments_of_other_shapes_are_refused() -> None:
             spectrogram.Moments(mean, std)
 
 
-def test_moments_come_back_from_disk(
+def test_saved_moments_load_unchanged(
     tmp_path: pathlib.Path, moments: spectrogram.Moments
 ) -> None:
     path = tmp_path / "moments.npz"
@@ -180,7 +180,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_broken_files_are_refused_in_one_line(
+def test_damaged_moment_files_are_refused_in_one_line(
     kind: str, tmp_path: pathlib.Path
 ) -> None:
     path = tmp_path / "moments.npz"
@@ -191,14 +191,14 @@ def test_broken_files_are_refused_in_one_line(
     assert "train_specgan.py moments" in str(error.value)
 
 
-def test_a_missing_file_is_named(tmp_path: pathlib.Path) -> None:
+def test_a_missing_moment_file_is_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere.npz is missing"):
         spectrogram.Moments.load(tmp_path / "nowhere.npz")
 
 
 @hypothesis.settings(max_examples=100, deadline=None)
 @hypothesis.given(st.integers(0, len(GOOD) - 1), st.integers(1, 255))
-def test_a_changed_byte_crashes_nothing(
+def test_a_changed_byte_ends_in_an_error_or_valid_moments(
     tmp_path_factory: pytest.TempPathFactory, at: int, change: int
 ) -> None:
     content = bytearray(GOOD)
@@ -217,7 +217,7 @@ def test_a_changed_byte_crashes_nothing(
 # And back --------------------------------------------------------------------
 
 
-def test_speech_survives_the_way_there_and_back(
+def test_speech_survives_the_round_trip(
     speech: np.ndarray, moments: spectrogram.Moments
 ) -> None:
     picture = spectrogram.to_spectrogram(speech, moments)
@@ -229,7 +229,7 @@ def test_speech_survives_the_way_there_and_back(
     np.testing.assert_allclose(loudness, 1, atol=0.1)
 
 
-def test_each_iteration_comes_nearer(
+def test_each_griffin_lim_iteration_reduces_the_error(
     speech: np.ndarray, moments: spectrogram.Moments
 ) -> None:
     picture = spectrogram.to_spectrogram(speech[:2], moments)
@@ -255,14 +255,14 @@ def test_with_true_phases_there_is_no_tremolo(rng: Random) -> None:
 @hypothesis.given(
     hnp.arrays(np.float32, SHAPE, elements=st.floats(-1, 1, width=32))
 )
-def test_whatever_is_drawn_can_be_heard(picture: np.ndarray) -> None:
+def test_any_spectrogram_gives_finite_audio(picture: np.ndarray) -> None:
     audio = spectrogram.to_audio(picture[None], WIDE, iterations=2)
     assert audio.shape == (1, 16384, 1)
     assert np.all(np.isfinite(audio)) and np.max(np.abs(audio)) <= 1
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_graphs_give_what_eager_code_gives(
+def test_graph_and_eager_results_agree(
     jit_compile: bool, speech: np.ndarray, moments: spectrogram.Moments
 ) -> None:
     @tf.function(jit_compile=jit_compile)

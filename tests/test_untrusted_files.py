@@ -185,7 +185,7 @@ def test_checkpoints_of_flipped_bytes_are_read_or_refused(
     store = checkpoints.Checkpoints(tmp_path / "c")
     model = small_gan.build()
     store.save(model, 1)
-    (store.folder / "ckpt-1.sha256").unlink()  # a stranger makes their own
+    (store.folder / "ckpt-1.sha256").unlink()  # an attacker makes their own
     rng = np.random.default_rng(0)
     refused = 0
     for suffix in ("index", "data-00000-of-00001"):

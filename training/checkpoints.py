@@ -169,11 +169,11 @@ class Checkpoints:
     def check_room(self, gan: gan_lib.GAN) -> None:
         """Raises an OSError unless the disk holds two checkpoints of a GAN."""
         self.folder.mkdir(exist_ok=True)
-        room = shutil.disk_usage(self.folder).free
-        room += sum(file.stat().st_size for file in self.folder.glob("ckpt-*"))
-        if room < 2 * size(gan):
+        space = shutil.disk_usage(self.folder).free
+        space += sum(file.stat().st_size for file in self.folder.glob("ckpt-*"))
+        if space < 2 * size(gan):
             raise OSError(
-                f"{self.folder} has room for {room / 1e6:.1f} MB, but two "
+                f"{self.folder} has space for {space / 1e6:.1f} MB, but two "
                 f"checkpoints take {2 * size(gan) / 1e6:.1f} MB: free some "
                 "space, or choose another train dir"
             )

@@ -1,4 +1,4 @@
-"""The config of a run: the settings of its networks, data and training."""
+"""Defines the config of a run: settings of networks, data and training."""
 
 import dataclasses
 from typing import Any
@@ -45,7 +45,7 @@ class DataConfig:
     )
     pad_end: bool = setting(
         False,
-        "Use the end of each file that does not fill a slice, too, padded with "
+        "Also use the last, incomplete slice of each file, padded with "
         "silence.",
         flag="data_pad_end",
     )
@@ -127,8 +127,8 @@ class TrainConfig:
     )
     learning_rate: float = setting(
         0.0,
-        "Learning rate of both networks; 0: that of the loss, 1e-4 for "
-        "wgan-gp.",
+        "Learning rate of both networks; 0: the default of the chosen loss, "
+        "1e-4 for wgan-gp.",
         flag="train_learning_rate",
         low=0,
         high=1,
@@ -142,14 +142,15 @@ class TrainConfig:
     )
     penalty_weight: float = setting(
         0.0,
-        "Weight of the gradient penalty; 0: that of the loss, 10 for wgan-gp.",
+        "Weight of the gradient penalty; 0: the default of the chosen loss, 10 "
+        "for wgan-gp.",
         flag="train_penalty_weight",
         low=0,
     )
     penalty_interval: int = setting(
         1,
-        "Number of discriminator updates from one penalty to the next; the "
-        "penalty is multiplied by it.",
+        "Apply the gradient penalty in every N-th discriminator update only, "
+        "multiplied by N.",
         flag="train_penalty_interval",
         low=1,
     )
@@ -163,15 +164,15 @@ class TrainConfig:
     )
     augment: str = setting(
         "",
-        "Random augmentations of all clips that the discriminator gets, "
+        "Random augmentations of all clips that the discriminators get, "
         f"separated by commas: some of {','.join(augmentation.KINDS)}. "
         "polarity is not available for SpecGAN.",
         flag="train_augment",
     )
     spectral_critics: int = setting(
         0,
-        "Number of additional discriminators, of spectrograms of the audio, 0 "
-        f"to {spectral_critic.MAX_CRITICS}.",
+        "Number of additional discriminators that get spectrograms of the "
+        f"audio, 0 to {spectral_critic.MAX_CRITICS}.",
         flag="*_spectral_critics",
         low=0,
         high=spectral_critic.MAX_CRITICS,
@@ -195,20 +196,20 @@ class TrainConfig:
     )
     deterministic: bool = setting(
         False,
-        "Compute the same bits from the same seed on a GPU, too, which takes "
-        "more time; a CPU always does.",
+        "Make training on a GPU bit-identical for the same seed, which takes "
+        "more time; on a CPU it always is.",
         flag="deterministic",
     )
     jit: bool = setting(
         False,
-        "Compile the training step by XLA, which draws other numbers from the "
-        "seed.",
+        "Compile the training step with XLA; random draws then differ for the "
+        "same seed.",
         flag="train_jit",
     )
     precision: str = setting(
         "fp32",
-        "Precision of activations and products: float32 (fp32) or bfloat16 "
-        "(bf16); weights and losses are float32 in both.",
+        "Precision of activations and matrix products: float32 (fp32) or "
+        "bfloat16 (bf16); weights and losses are float32 in both.",
         flag="precision",
         choices=tuple(precision.POLICIES),
     )
@@ -236,7 +237,7 @@ class TrainConfig:
     )
     keep: int = setting(
         3,
-        "Number of checkpoints to keep, the newest.",
+        "Number of newest checkpoints to keep.",
         flag="train_keep",
         low=1,
         resumable=True,

@@ -1,4 +1,4 @@
-"""The training loop: streams batches, trains, saves and reports."""
+"""Runs the training loop: streams batches, trains, saves and reports."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from training import dataset as dataset_lib
 from training import distributed, learning_rate, train_dir
 from training import log as log_lib
 
-MAX_FAILURES = 3  # saves in a row that a disk may refuse
+MAX_FAILURES = 3  # failed saves in a row at which training stops
 ACKNOWLEDGEMENT = (
     b"stopping after this step, which is saved; a second signal stops at once\n"
 )
@@ -33,25 +33,26 @@ def train(
 ) -> None:
     """Trains until `max_steps`, or until SIGINT or SIGTERM; saves on the way.
 
-    The folder must be locked. A run that is there goes on where it stopped.
+    A run that is in the train dir continues from its newest checkpoint.
 
     Args:
-      gan: Compiled.
-      directory: Where the run lives.
-      config: Of the run.
-      corpus: What it learns from.
+      gan: A compiled GAN.
+      directory: The train dir, which must be locked.
+      config: Config of the run.
+      corpus: The audio to learn from.
 
     Raises:
-      FloatingPointError: A loss or gradient is not finite; nothing was saved
-        since the last checkpoint.
-      OSError: The disk refuses; the last checkpoint is as it was.
-      SystemExit: A signal came; its code is 128 + the signal's number.
+      FloatingPointError: A loss or gradient is not finite; the last finite
+        checkpoint is kept.
+      OSError: The checkpoint cannot be written; the last one is kept.
+      SystemExit: A signal arrived; the code is 128 + the signal's number.
     """
     settings = config.train
     strategy = gan.distribute_strategy
     chief = distributed.is_chief(strategy)
     several = distributed.several_workers(strategy)
-    rates = learning_rate.LearningRates(gan, settings)  # not yet restored
+    # Made before a restored checkpoint replaces the optimizers' rates.
+    rates = learning_rate.LearningRates(gan, settings)
     with distributed.chief_first(strategy):
         step = _restore(gan, directory, chief)
     distributed.agree(
@@ -92,7 +93,8 @@ def train(
                 log.record(step, losses, _first(strategy, batches))
                 if saver.seconds >= settings.save_secs:
                     saver.save(step)
-                # Workers stop at the same step, by what all know of the last.
+                # All workers must stop at the same step, so each one checks the
+                # stop flags that all exchanged in the previous step.
                 stopping = any_stopping if several else caught
                 if stopping or last:
                     break
@@ -133,7 +135,7 @@ def _compile(
     returns losses, and the mean of these numbers over the replicas.
 
     Raises:
-      SettingError: XLA is to compile it for several devices.
+      SettingError: `jit` is set, but there are several devices.
     """
     strategy = gan.distribute_strategy
     if jit and strategy.num_replicas_in_sync > 1:
@@ -209,7 +211,7 @@ class _Saver:
         return f"the checkpoint of step {self._saved} is kept"
 
     def check(self, step: int) -> None:
-        """Raises an error if this step, or where it lives, is not sound."""
+        """Raises an error if a loss was not finite or the train dir is gone."""
         if self._chief:
             self._directory.check_place()
         broken = int(self._gan.first_nonfinite_step.numpy())
@@ -228,7 +230,7 @@ class _Saver:
         )
 
     def save(self, step: int) -> None:
-        """Saves, if this is the chief; warns the first times a disk refuses."""
+        """Saves, if this is the chief; only warns of the first failures."""
         self.check(step)
         self._saved_at = time.monotonic()
         if not self._chief:
@@ -264,7 +266,7 @@ class _Saver:
             logging.warning("step %d is not kept for good (%s)", step, error)
 
     def give_up(self) -> None:
-        """Saves nothing any more."""
+        """Disables all further saves."""
         self._failures = MAX_FAILURES
 
     def save_last(self, step: int) -> None:

@@ -65,12 +65,15 @@ def unpack(
       ValueError: The file is damaged, or of a network of another shape.
     """
     try:
-        room = sum(
+        limit = sum(
             4 * weight.value.shape.num_elements() + 4096
             for weight in network.weights
         )
         with zipfile.ZipFile(path) as archive:
-            if sum(part.file_size for part in archive.infolist()) > room + 4096:
+            if (
+                sum(part.file_size for part in archive.infolist())
+                > limit + 4096
+            ):
                 raise ValueError("it unpacks to too much")
         with np.load(path, allow_pickle=False) as file:
             for weight in network.weights:
