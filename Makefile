@@ -13,6 +13,8 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 # Processes of tests: one more than processors, since some wait; each takes 3 GB.
 JOBS = $(shell $(RUN) -c "import os; print(min(1 + (os.cpu_count() or 1), 4))")
+# A file's tests share what they make; files keep the order of tests/conftest.py.
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 .PHONY: speak demo test test-slow clean
 
@@ -32,10 +34,10 @@ test: $(VENV)/develop
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy .
 	$(VENV)/bin/lint-imports --no-cache
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	$(RUN) -m pytest -n $(JOBS) $(BY_FILE) -m "not slow"
 
 test-slow: $(VENV)/develop
-	$(RUN) -m pytest -n auto --maxprocesses 2 --dist loadfile -m slow
+	$(RUN) -m pytest -n auto --maxprocesses 2 $(BY_FILE) -m slow
 
 clean:
 	rm -rf $(VENV) demo

@@ -4,9 +4,21 @@ import io
 from collections.abc import Sequence
 
 import librosa
+import matplotlib.cm
+import matplotlib.colors
 import matplotlib.figure
-import matplotlib.image
+import matplotlib.ticker
 import numpy as np
+
+# Inches: a clip with the space around it, and the margins of a group.
+WIDTH, HEIGHT = 1.9, 2.2
+LEFT, RIGHT, BELOW, ABOVE = 0.5, 0.1, 0.5, 0.35
+COLOR_BAR = 0.75
+# Parts of a clip's place, 1 wide and 1 high, for spectrogram and waveform.
+CLIP_WIDTH, SPECTROGRAM, WAVE = 0.94, (0.0, 0.58), (0.61, 0.89)
+COLORS = matplotlib.cm.ScalarMappable(
+    matplotlib.colors.Normalize(-80, 0), "magma"
+)
 
 
 def draw_clips(
@@ -33,54 +45,63 @@ def draw_clips(
     most = max(len(clips) for clips in groups.values())
     columns = most // len(row_titles) if row_titles else min(most, 4)
     lines = len(row_titles) or -(-most // columns)
-    figure = matplotlib.figure.Figure(
-        figsize=(2.1 * columns * len(groups) + 1.0, 2.2 * lines + 0.6),
-        layout="constrained",
-    )
-    panels = np.atleast_1d(figure.subfigures(1, len(groups), wspace=0.02))
-    for panel, (title, clips) in zip(panels, groups.items(), strict=True):
-        panel.suptitle(title)
-        axes = panel.subplots(
-            2 * lines,
-            columns,
-            squeeze=False,
-            height_ratios=[1, 2] * lines,
-        )
-        for axis in axes.flat:
-            axis.set_axis_off()
-        image = None
-        for row_title, axis in zip(row_titles, axes[::2, 0], strict=False):
-            axis.set_title(row_title, loc="left", fontsize="medium")
-        for i, clip in enumerate(clips):
-            line, column = divmod(i, columns)
-            spectrogram = axes[2 * line + 1, column]
-            image = _draw_clip(
-                axes[2 * line, column],
-                spectrogram,
-                clip.mean(axis=-1),
-                sample_rate,
+    panel_width = LEFT + WIDTH * columns + RIGHT
+    width = panel_width * len(groups) + COLOR_BAR
+    height = BELOW + HEIGHT * lines + ABOVE
+    figure = matplotlib.figure.Figure(figsize=(width, height))
+    # One axes for each group: axes for each clip would take seconds to draw.
+    for i, (title, clips) in enumerate(groups.items()):
+        axes = figure.add_axes(
+            (
+                (panel_width * i + LEFT) / width,
+                BELOW / height,
+                WIDTH * columns / width,
+                HEIGHT * lines / height,
             )
-            below = i + columns >= len(clips)
-            _label_axes(spectrogram, left=not column, below=below)
-        if panel is panels[-1] and image:
-            bar = panel.colorbar(image, ax=axes, aspect=40)
-            bar.ax.tick_params(labelsize="x-small")
-            bar.set_label("dB", fontsize="x-small")
+        )
+        axes.set_title(title)
+        axes.spines[:].set_visible(False)
+        for j, clip in enumerate(clips):
+            line, column = divmod(j, columns)
+            place = column, lines - 1 - line
+            _draw_clip(axes, place, clip.mean(axis=-1), sample_rate)
+        for line, text in enumerate(row_titles):
+            axes.text(0, lines - line - 0.1, text, va="bottom")
+        axes.set_xlim(0, columns)
+        axes.set_ylim(0, lines)
+        secs = clips.shape[1] / sample_rate
+        _label_axes(axes, columns, lines, secs, sample_rate)
+    bar = figure.add_axes(
+        (
+            1 - COLOR_BAR / width,
+            BELOW / height,
+            0.15 / width,
+            HEIGHT * lines / height,
+        )
+    )
+    figure.colorbar(COLORS, cax=bar)
+    bar.set_title("dB", fontsize="x-small")
+    bar.tick_params(labelsize="x-small")
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=100)
     return png.getvalue()
 
 
 def _draw_clip(
-    wave: matplotlib.axes.Axes,
-    spectrogram: matplotlib.axes.Axes,
+    axes: matplotlib.axes.Axes,
+    place: tuple[int, int],
     samples: np.ndarray,
     sample_rate: int,
-) -> matplotlib.image.AxesImage:
-    """Plots one clip, `[num_samples]`, into two axes; returns the picture."""
-    wave.plot(samples, linewidth=0.4, color="0.25")
-    wave.set_xlim(0, len(samples))
-    wave.set_ylim(-1, 1)
+) -> None:
+    """Plots one clip, `[num_samples]`, at a place (left, lower end)."""
+    left, low = place
+    bottom, top = WAVE
+    axes.plot(
+        left + np.linspace(0, CLIP_WIDTH, len(samples)),
+        low + bottom + (top - bottom) * (1 + samples.clip(-1, 1)) / 2,
+        linewidth=0.4,
+        color="0.25",
+    )
     power = librosa.feature.melspectrogram(
         y=samples,
         sr=sample_rate,
@@ -88,37 +109,42 @@ def _draw_clip(
         hop_length=128,
         n_mels=min(64, len(samples) // 8),
     )
-    # In seconds, and in mels.
-    top = librosa.hz_to_mel(sample_rate / 2)
-    image = spectrogram.imshow(
+    bottom, top = SPECTROGRAM
+    axes.imshow(
         librosa.power_to_db(power, ref=np.max, amin=1e-8, top_db=80),
         origin="lower",
         aspect="auto",
-        cmap="magma",
-        vmin=-80,
-        vmax=0,
-        extent=(0, len(samples) / sample_rate, 0, float(top)),
+        cmap=COLORS.cmap,
+        norm=COLORS.norm,
+        extent=(left, left + CLIP_WIDTH, low + bottom, low + top),
     )
-    ticks = [k for k in (0, 0.5, 1, 2, 4, 8, 16) if 2000 * k <= sample_rate]
-    places = [librosa.hz_to_mel(1000 * k) for k in ticks]
-    spectrogram.set_yticks(places, [f"{k:g}" for k in ticks])
-    return image
 
 
 def _label_axes(
-    spectrogram: matplotlib.axes.Axes, left: bool, below: bool
+    axes: matplotlib.axes.Axes,
+    columns: int,
+    lines: int,
+    secs: float,
+    sample_rate: int,
 ) -> None:
-    """Shows the axis of frequencies, that of time, or both."""
-    spectrogram.set_axis_on()
-    spectrogram.tick_params(
-        labelsize="x-small",
-        left=left,
-        labelleft=left,
-        bottom=below,
-        labelbottom=below,
+    """Labels frequencies at the left of each line, times below each column."""
+    khz = [k for k in (0, 0.5, 1, 2, 4, 8, 16) if 2000 * k <= sample_rate]
+    mels = librosa.hz_to_mel(1000 * np.array(khz))
+    bottom, top = SPECTROGRAM
+    heights = bottom + (top - bottom) * mels / librosa.hz_to_mel(
+        sample_rate / 2
     )
-    spectrogram.locator_params(axis="x", nbins=4)
-    if left:
-        spectrogram.set_ylabel("kHz", fontsize="x-small")
-    if below:
-        spectrogram.set_xlabel("seconds", fontsize="x-small")
+    axes.set_yticks(
+        np.add.outer(np.arange(lines), heights).ravel(),
+        [f"{k:g}" for k in khz] * lines,
+        fontsize="x-small",
+    )
+    times = matplotlib.ticker.MaxNLocator(3).tick_values(0, secs)
+    times = times[times <= secs * (1 + 1e-9)]
+    axes.set_xticks(
+        np.add.outer(np.arange(columns), CLIP_WIDTH * times / secs).ravel(),
+        [f"{t:g}" for t in times] * columns,
+        fontsize="x-small",
+    )
+    axes.set_ylabel("kHz", fontsize="x-small")
+    axes.set_xlabel("seconds", fontsize="x-small")

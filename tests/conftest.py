@@ -24,8 +24,16 @@ pytest.register_assert_rewrite("browser")  # tests take its fixtures
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts slow tests after the others, which keep their order."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
+    """Puts slow tests last, and first of the others those that run commands.
+
+    These take longest: if they were last, one process would be left with them.
+    """
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        is_slow = item.get_closest_marker("slow") is not None
+        return is_slow, not hasattr(item.module, "command_runner")
+
+    items.sort(key=place)
 
 
 @pytest.fixture

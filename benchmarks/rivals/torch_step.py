@@ -103,7 +103,7 @@ def build(dim: int, batch: int) -> Callable[[], float]:
         adam_g.zero_grad()
         loss.backward()
         adam_g.step()
-        return float(loss)
+        return float(loss.detach())
 
     def iterate() -> float:
         critic.requires_grad_(True)
