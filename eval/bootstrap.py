@@ -1,4 +1,4 @@
-"""Bootstrap confidence intervals: how much a score depends on the clips."""
+"""Computes bootstrap confidence intervals of scores."""
 
 from collections.abc import Callable
 

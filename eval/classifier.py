@@ -1,4 +1,4 @@
-"""The word classifier: a convolutional network on log-mel spectrograms.
+"""Classifies words: a convolutional network on log-mel spectrograms.
 
 A classifier on disk is a folder of three files: `classifier.keras`, which has
 only Keras's own layers, so that it loads in safe mode; `card.json`, which holds

@@ -1,4 +1,4 @@
-"""Sets of clips, and the measurements of each that all scores start from."""
+"""Reads sets of clips, and measures what all scores start from."""
 
 import dataclasses
 import pathlib

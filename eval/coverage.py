@@ -1,4 +1,4 @@
-"""Overlap of two sets of features: PRDC and NDB."""
+"""Computes the overlap of two sets of features: PRDC and NDB."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Features of sounds without words, in place of those of the classifier.
+"""Computes features of sounds without words, in place of the classifier's.
 
 Frechet and kernel distance, precision and recall compare sets of points. By
 default a point is what the word classifier computes of a clip, which means

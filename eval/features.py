@@ -1,4 +1,4 @@
-"""Input of the classifier: log-mel spectrograms of one second at 16 kHz."""
+"""Computes the classifier's input: log-mel spectrograms of one second."""
 
 import functools
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Distances between two sets of features: Frechet and kernel."""
+"""Computes distances between two sets of features: Frechet and kernel."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Scores of word probabilities: inception, modified inception and AM score."""
+"""Computes inception, modified inception and AM scores of probabilities."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Labels from names of files: `Seven_004ae714.wav`, `seven/004ae714.wav`."""
+"""Takes labels from names of files: `Seven_004ae714.wav`, `seven/x.wav`."""
 
 import collections
 import dataclasses

@@ -1,4 +1,4 @@
-"""The manifest of a folder of clips: those of one generator and settings.
+"""Lists the clips of a folder that one generator made with one setting.
 
 `clips.json` holds `made_by`, which tells generators and settings apart, and
 `files`, relative to the folder. Scores are of these files alone, since scores

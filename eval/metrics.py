@@ -1,4 +1,4 @@
-"""Defines the metrics: a row of METRICS and a function of a Trial for each."""
+"""Defines the metrics: a row of METRICS and a function of a Trial each."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The noise measure: how strong the tones of transposed convolutions are.
+"""Measures noise: how strong the tones of transposed convolutions are.
 
 A generator with strided layers produces tones at the sampling rate of each of
 its layers and at multiples of these rates, even before training. The mean

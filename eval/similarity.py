@@ -1,4 +1,4 @@
-"""Distances to the nearest neighbour, which measure diversity and copying."""
+"""Computes distances to nearest neighbours: diversity and copying."""
 
 from collections.abc import Iterable
 

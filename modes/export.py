@@ -1,4 +1,4 @@
-"""A trained generator as a file for others: one table of formats.
+"""Writes a trained generator in formats that other software opens.
 
 Each maps latent vectors, and labels if the run has any, to audio, of any number
 of clips at once, and needs nothing of this repository to do so. A card,

@@ -1,4 +1,4 @@
-"""The mode import: makes a train dir of a checkpoint of the authors' code."""
+"""Converts a checkpoint of the original code to a train dir: mode import."""
 
 import shutil
 

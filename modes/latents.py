@@ -1,4 +1,4 @@
-"""Latent vectors: one for each seed, and paths between two."""
+"""Draws latent vectors: one for each seed, and paths between two."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Checkpoints of the authors' own code, in TensorFlow 1, and what fits them.
+"""Reads checkpoints of the original code, in TensorFlow 1, and what fits them.
 
 Their variables are named by scope, layer and kind: `G/z_project/dense/kernel`,
 `G/upconv_0/batch_normalization/gamma`. Behind each that is trained come what

@@ -1,4 +1,4 @@
-"""A generator as an instrument: a web page for whoever sits at this machine.
+"""Serves a generator as an instrument: a web page for this machine alone.
 
 The page in `web/` asks for clips by seed, and plays them. Nothing is fetched
 from elsewhere, and nobody else is served: only this machine can connect, and

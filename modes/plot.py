@@ -1,4 +1,4 @@
-"""The mode plot: draws scores and losses of a run over updates and hours."""
+"""Draws scores and losses of a run over updates and hours: the mode plot."""
 
 import json
 import pathlib
@@ -66,6 +66,8 @@ def plot(directory: train_dir.TrainDir) -> None:
             _draw(axis, place, y, smoothed=key in LOSSES)
             if key == "fid":
                 axis.set_yscale("log")
+                axis.yaxis.set_major_formatter("{x:g}")
+                axis.yaxis.set_minor_formatter("{x:g}")
     axes[-1, 0].set_xlabel("updates of the generator")
     axes[-1, 1].set_xlabel("hours of training")
     path = directory.path / NAME

@@ -1,4 +1,4 @@
-"""The mode preview: audio and a picture of each new checkpoint."""
+"""Writes audio and a picture of each new checkpoint: the mode preview."""
 
 import tensorflow as tf
 

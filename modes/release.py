@@ -1,4 +1,4 @@
-"""The mode release: float16 weights, config and samples of a run."""
+"""Writes float16 weights, config and samples of a run: the mode release."""
 
 import pathlib
 

@@ -1,4 +1,4 @@
-"""The mode train: trains, or continues a run."""
+"""Trains, or continues a run: the mode train."""
 
 import contextlib
 import pathlib

@@ -1,4 +1,4 @@
-"""Strided convolutions that equal Keras's with fewer multiplications.
+"""Computes strided convolutions with fewer multiplications than Keras does.
 
 A strided convolution is first split into its phases: `stride` neighbouring
 steps become one step with `stride` times as many channels, which removes the

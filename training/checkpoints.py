@@ -1,4 +1,4 @@
-"""Checkpoints: written atomically, with checksums, restored newest valid first.
+"""Saves checkpoints whole, with checksums, and restores the newest valid one.
 
 `ckpt-STEP.index`, `ckpt-STEP.data-*` are TensorFlow's; `ckpt-STEP.sha256` is
 what `sha256sum -c` reads.

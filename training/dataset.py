@@ -1,4 +1,4 @@
-"""The audio of a run: found, checked, remembered, streamed."""
+"""Finds, checks, records and streams the audio of a run."""
 
 import collections
 import contextlib

@@ -1,4 +1,4 @@
-"""The devices and machines that train together: found, joined, compared.
+"""Finds, joins and compares the devices and machines that train together.
 
 Several devices of one machine train by `MirroredStrategy`. Several machines do
 by `MultiWorkerMirroredStrategy`: each runs the same command as a worker, with

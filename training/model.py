@@ -1,4 +1,4 @@
-"""A model that the programs train, and the GAN of its networks for a run."""
+"""Describes a model that a program trains, and builds its GAN for a run."""
 
 import dataclasses
 import pathlib

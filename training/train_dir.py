@@ -1,4 +1,4 @@
-"""The train dir: the files of a run, its config and its lock."""
+"""Manages the train dir: the files of a run, its config and its lock."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""float16 weight files of released networks.
+"""Reads and writes float16 weight files of released networks.
 
 All modes that read take a folder of them as they take a train dir; `train
 --pretrained` starts from one.
