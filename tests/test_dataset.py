@@ -260,6 +260,34 @@ def test_float_files_of_16_bit_scale_are_warned_of(
     assert not any("full scale" in line for line in said)
 
 
+@pytest.mark.parametrize(
+    ("settings", "lines"),
+    [
+        ({"sample_rate": 8000}, 0),
+        ({"sample_rate": 16000}, 0),
+        ({"sample_rate": 44100}, 1),
+        ({"sample_rate": 44100, "channels": 2}, 2),
+    ],
+)
+def test_rates_and_channels_that_no_file_has_are_warned_of(
+    tmp_path: pathlib.Path,
+    directory: train_dir.TrainDir,
+    said: list[str],
+    settings: dict[str, int],
+    lines: int,
+) -> None:
+    wavs.write(tmp_path / "in" / "a.wav", wavs.noise(4000), 8000)
+    wavs.write(tmp_path / "in" / "b.wav", wavs.noise(4000), 16000)
+    dataset.find(config_of(tmp_path / "in", **settings), directory)
+    warned = [line for line in said if "learns the same" in line]
+    assert len(warned) == lines
+    if lines:
+        assert "no file has more than 16000 Hz" in warned[0]
+        assert "nothing is above 8 kHz" in warned[0]
+    if lines == 2:
+        assert "all files are mono" in warned[1]
+
+
 def test_a_memory_of_another_version_is_none(
     tmp_path: pathlib.Path, directory: train_dir.TrainDir
 ) -> None:

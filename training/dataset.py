@@ -100,9 +100,29 @@ def find(config: config_lib.RunConfig, directory: train_dir.TrainDir) -> Corpus:
     if loud:
         text = "%s; what exceeds it is clipped: --data_normalize scales files"
         logging.warning(text, loud)
+    _warn_of_padding(infos, config)
     if not data.labels:
         return Corpus(infos, skipped)
     return Corpus(infos, skipped, *_label(infos, data))
+
+
+def _warn_of_padding(
+    infos: list[loader.AudioInfo], config: config_lib.RunConfig
+) -> None:
+    """Warns of frequencies and channels that the settings add to all files."""
+    rate, channels = config.data.sample_rate, config.model.channels
+    highest = max(info.sample_rate for info in infos)
+    if highest < rate:
+        logging.warning(
+            "no file has more than %d Hz, so nothing is above %g kHz at %d Hz: "
+            "--data_sample_rate=%d learns the same from fewer samples",
+            *(highest, highest / 2000, rate, highest),
+        )
+    if max(info.channels for info in infos) < channels:
+        logging.warning(
+            "all files are mono, so both channels are alike: "
+            "--data_num_channels=1 learns the same"
+        )
 
 
 def _label(
