@@ -143,7 +143,7 @@ COMMAND_LINE = flags.CommandLine(
             ("moments", "train", "import"),
         ),
     ),
-    without=("spectral_critics", "spectral_dim"),  # they need waveforms
+    without=("spectral_critics", "spectral_dim", "conv"),  # they need waveforms
 )
 
 if __name__ == "__main__":

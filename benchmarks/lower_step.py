@@ -29,12 +29,7 @@ import numpy as np
 import tensorflow as tf
 
 import gan as gan_lib
-from networks import fast_conv
 from training import dataset, model, train_dir
-
-# GPUs get the convolution of the library: `fast_conv` is made for CPUs.
-fast_conv.MIN_CHANNELS = sys.maxsize
-fast_conv.BIG = sys.maxsize
 
 
 def lower(
@@ -101,7 +96,8 @@ def main(args: argparse.Namespace) -> None:
     """Writes the step of a run, or reads its state back."""
     wanted: model.Model = importlib.import_module(f"train_{args.model}").MODEL
     directory = train_dir.TrainDir(args.run)
-    config = directory.read_config(wanted.config)
+    # GPUs get the convolution of the library: `fast_conv` is made for CPUs.
+    config = directory.read_config(wanted.config).replace(conv="stock")
     found = dataset.find(config, directory)
 
     def refuse(path: str, reason: str) -> None:
@@ -114,7 +110,7 @@ def main(args: argparse.Namespace) -> None:
         if not config.data.first_slice:
             sys.exit("clips with labels need --data_first_slice")
         labels = np.array(found.labels, np.int32)
-    gan = wanted.build(directory)
+    gan = wanted.build(directory, config)
     model.compile_gan(gan, config.train)
     directory.checkpoints.restore(gan)
     module, variables = lower(gan, audio, labels, config.train.batch_size)

@@ -15,7 +15,7 @@ import gan
 import losses
 import phaseshuffle
 import wavegan
-from networks import fast_conv, precision
+from networks import fast_conv, leaky_relu, precision
 
 
 class PlainPhaseShuffle(phaseshuffle.PhaseShuffle):
@@ -36,7 +36,7 @@ class PlainPhaseShuffle(phaseshuffle.PhaseShuffle):
 STOCK = {
     fast_conv.StridedConv1D: keras.layers.Conv1D,
     fast_conv.StridedConv1DTranspose: keras.layers.Conv1DTranspose,
-    fast_conv.LeakyReLU: keras.layers.LeakyReLU,
+    leaky_relu.LeakyReLU: keras.layers.LeakyReLU,
     phaseshuffle.PhaseShuffle: PlainPhaseShuffle,
 }
 

@@ -39,6 +39,11 @@ WORKER = pathlib.Path(__file__).parent / "rivals" / "worker.py"
 # Name -> what it is, module in rivals/, and options.
 RIVALS = {
     "plain": ("Keras's own layers", "keras_step", ["plain"]),
+    "stock": (
+        "ours, --train_conv stock",
+        "keras_step",
+        ["ours", "fp32", "stock"],
+    ),
     "tf1": ("graph of TensorFlow 1", "tf1_step", []),
     "torch": ("PyTorch, conv1d, eager", "torch_step", []),
     "jax": ("JAX, im2col, jit", "jax_step", []),
@@ -173,7 +178,7 @@ def main() -> None:
     """Prints the table."""
     args = parse()
     pythons = dict(pair.split("=", 1) for pair in args.python)
-    ours = ["ours", args.precision] + ["jit"] * args.jit
+    ours = ["ours", args.precision, "auto"] + ["jit"] * args.jit
     variants = {name: RIVALS[name] for name in args.rivals}
     variants["ours"] = ("this project", "keras_step", ours)
     workers = {}
@@ -196,7 +201,7 @@ def main() -> None:
     )
     critic, generator = count_flops(wavegan.WaveGANConfig(dim=args.dim))
     flops = args.batch * (CRITIC_STEPS * critic + generator)
-    row = "{:23} {:>9} {:>11} {:>8} {:>8} {:>6} {:>8} {:>7}"
+    row = "{:24} {:>9} {:>11} {:>8} {:>8} {:>6} {:>8} {:>7}"
     print(
         row.format(
             "", "seconds", "processor s", "clips/s", "of peak", "GiB",

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from networks import fast_conv, replicas, upsampling
+from networks import leaky_relu, replicas, upsampling
 from system import settings
 from system.settings import setting
 
@@ -186,7 +186,7 @@ def discriminate(
         x = downconv(x, width, i)
         if i > 0:
             x = norms(x)
-        x = fast_conv.LeakyReLU(negative_slope=0.2)(x)
+        x = leaky_relu.LeakyReLU(negative_slope=0.2)(x)
         if config.dropout:
             x = MapDropout(config.dropout)(x)
         if config.phaseshuffle and i < len(config.widths) - 1:

@@ -24,7 +24,28 @@ MIN_CHANNELS = 64  # input (after the split into phases) and output channels
 MIN_ROWS = 16  # rows of a matrix product: segments of the whole batch
 BIG = 2**21  # elements of tensors that should not be in memory together
 
+FORMS = ("auto", "fast", "stock")
+_chosen = "auto"
+
 Gradient = Callable[..., Any]
+
+
+def choose_form(form: str) -> None:
+    """Chooses how this process evaluates strided convolutions.
+
+    Args:
+      form: "fast", as this module does, for CPUs; "stock", as TensorFlow does,
+        for GPUs; or "auto": stock where a GPU is visible.
+    """
+    global _chosen
+    _chosen = form
+
+
+def _is_stock() -> bool:
+    """Whether TensorFlow's own strided convolutions are used."""
+    if _chosen == "auto":
+        return bool(tf.config.get_visible_devices("GPU"))
+    return _chosen == "stock"
 
 
 def strided_conv(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
@@ -50,6 +71,8 @@ def strided_conv(x: tf.Tensor, kernel: tf.Tensor, stride: int) -> tf.Tensor:
         raise ValueError(
             f"the signal has {time} steps: expected a multiple of {stride}"
         )
+    if _is_stock():
+        return tf.nn.conv1d(x, tf.cast(kernel, x.dtype), stride, "SAME")
     form = _filter(steps, stride, kernel.shape[0])
     x = tf.reshape(x, [-1, steps, stride * channels])
     if form.pays(x.shape[0], kernel):
@@ -73,6 +96,10 @@ def strided_conv_transpose(
     """
     steps = y.shape[1]
     channels = kernel.shape[1]
+    if _is_stock():
+        shape = [tf.shape(y)[0], stride * steps, channels]
+        kernel = tf.cast(kernel, y.dtype)
+        return tf.nn.conv1d_transpose(y, kernel, shape, stride, "SAME")
     form = _filter(steps, stride, kernel.shape[0])
     if form.pays(y.shape[0], kernel):
         x = form.adjoint(y, kernel)
@@ -83,40 +110,12 @@ def strided_conv_transpose(
     return tf.reshape(x, [-1, stride * steps, channels])
 
 
-def leaky_relu(x: tf.Tensor, slope: float) -> tf.Tensor:
-    """Computes a leaky ReLU whose derivative counts as a constant.
-
-    TensorFlow's own second derivative would send zeros back through the whole
-    network that the derivative's sign was computed from.
-
-    Args:
-      x: Tensor of any shape.
-      slope: Slope for negative values, 0 or more.
-
-    Returns:
-      Tensor of the shape of `x`.
-    """
-
-    @tf.custom_gradient
-    def forward(x: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-        y = tf.nn.leaky_relu(x, slope)
-        # y has the sign of x.
-        return y, lambda dy: backward(dy, y)
-
-    @tf.custom_gradient
-    def backward(dy: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, Gradient]:
-        dx = tf.raw_ops.LeakyReluGrad(gradients=dy, features=y, alpha=slope)
-        return dx, lambda ddx: (backward(ddx, y), None)
-
-    return forward(x)
-
-
 def with_dependency(first: list[tf.Tensor], x: tf.Tensor) -> tf.Tensor:
     """Returns x, to be used only after the tensors in `first` are computed.
 
-    It saves memory if tensors are big, and returns x as it is if not.
+    It saves memory on a CPU if tensors are big, and returns x as it is if not.
     """
-    if max(_size(tensor) for tensor in [*first, x]) < BIG:
+    if _is_stock() or max(_size(tensor) for tensor in [*first, x]) < BIG:
         return x
     with tf.control_dependencies(first):
         return tf.identity(x)
@@ -386,12 +385,3 @@ class StridedConv1DTranspose(_Strided, keras.layers.Conv1DTranspose):
     """`keras.layers.Conv1DTranspose`, evaluated by `strided_conv_transpose`."""
 
     evaluate = staticmethod(strided_conv_transpose)
-
-
-@keras.saving.register_keras_serializable("wavegan")
-class LeakyReLU(keras.layers.LeakyReLU):
-    """`keras.layers.LeakyReLU`, evaluated by `leaky_relu`."""
-
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """Applies the leaky ReLU to a tensor of any shape."""
-        return leaky_relu(x, self.negative_slope)

@@ -12,7 +12,7 @@ discriminators of several resolutions.
 import keras
 import tensorflow as tf
 
-from networks import dcgan, fast_conv
+from networks import dcgan, leaky_relu
 from system import settings
 
 FLOOR = 1e-2  # floor of the magnitudes: about that of noise at -60 dB
@@ -128,7 +128,7 @@ def build(
         x = keras.layers.Conv2D(
             dim * 2**i, KERNEL_SIZE, strides=2, padding="same", name=f"conv_{i}"
         )(x)
-        x = fast_conv.LeakyReLU(negative_slope=0.2)(x)
+        x = leaky_relu.LeakyReLU(negative_slope=0.2)(x)
     x = keras.layers.Flatten()(x)
     label = dcgan.label_input() if num_labels else None
     score = dcgan.score(x, label, num_labels)

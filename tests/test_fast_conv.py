@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import gan
 import wavegan
-from networks import fast_conv, precision
+from networks import fast_conv, leaky_relu, precision
 
 Random = np.random.Generator
 
@@ -205,6 +205,71 @@ def test_big_tensors_wait_for_each_other_and_stay_the_same(
         assert names, "nothing waits"
 
 
+@pytest.mark.parametrize("case", [SPECTRAL[0], SPECTRAL[5], *DIRECT])
+@pytest.mark.parametrize(
+    "convolve", [fast_conv.strided_conv, fast_conv.strided_conv_transpose]
+)
+def test_stock_and_fast_convolutions_agree(
+    case: tuple[int, ...],
+    convolve: Callable[..., tf.Tensor],
+    rng: Random,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x, kernel, y = map(tf.constant, random_case(rng, case))
+    if convolve is fast_conv.strided_conv_transpose:
+        x, y = y, x
+
+    @tf.function
+    def differentiate() -> list[tf.Tensor]:
+        with tf.GradientTape() as outer:
+            outer.watch([x, kernel])
+            with tf.GradientTape() as inner:
+                inner.watch([x, kernel])
+                result = convolve(x, kernel, case[-1])
+            first = inner.gradient(result, [x, kernel], output_gradients=y)
+            norm = tf.reduce_sum(first[0] ** 2)
+        return [result, *first, outer.gradient(norm, kernel)]
+
+    found = {}
+    for form in ("fast", "stock"):
+        monkeypatch.setattr(fast_conv, "_chosen", form)
+        graph = differentiate.get_concrete_function().graph
+        strides = {
+            tuple(op.get_attr("strides"))[2]
+            for op in graph.get_operations()
+            if op.type.startswith("Conv2D")
+        }
+        assert (case[-1] in strides) == (form == "stock")
+        found[form] = [part.numpy() for part in differentiate()]
+        differentiate = tf.function(differentiate.python_function)
+    for fast, stock in zip(*found.values(), strict=True):
+        np.testing.assert_allclose(fast, stock, atol=1e-4 * np.abs(stock).max())
+
+
+def test_gpus_get_stock_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = wavegan.WaveGANConfig(dim=4)
+    for form, gpus, stock in [
+        ("auto", [], False),
+        ("auto", ["GPU"], True),
+        ("fast", ["GPU"], False),
+        ("stock", [], True),
+    ]:
+        monkeypatch.setattr(
+            tf.config, "get_visible_devices", lambda _, gpus=gpus: gpus
+        )
+        monkeypatch.setattr(fast_conv, "_chosen", "auto")
+        fast_conv.choose_form(form)
+        network = tf.function(wavegan.build_discriminator(config))
+        spec = tf.TensorSpec([2, config.slice_len, 1])
+        graph = network.get_concrete_function(spec).graph
+        strides = [
+            op.get_attr("strides")[2]
+            for op in graph.get_operations()
+            if op.type == "Conv2D"
+        ]
+        assert (max(strides) == 4) == stock
+
+
 def test_leaky_relu_is_kinked_at_zero_and_straight_elsewhere(
     rng: Random,
 ) -> None:
@@ -213,7 +278,7 @@ def test_leaky_relu_is_kinked_at_zero_and_straight_elsewhere(
         outer.watch(x)
         with tf.GradientTape() as inner:
             inner.watch(x)
-            y = fast_conv.leaky_relu(x, 0.2)
+            y = leaky_relu.leaky_relu(x, 0.2)
             loss = tf.reduce_sum(y**3)
         slope = inner.gradient(loss, x)
     second = outer.gradient(slope, x)
@@ -228,7 +293,7 @@ def test_layers_round_trip_through_their_configs(rng: Random) -> None:
         [
             keras.Input((64, 3)),
             fast_conv.StridedConv1D(8, 25, strides=4, padding="same"),
-            fast_conv.LeakyReLU(negative_slope=0.2),
+            leaky_relu.LeakyReLU(negative_slope=0.2),
             fast_conv.StridedConv1DTranspose(2, 25, strides=4, padding="same"),
         ]
     )

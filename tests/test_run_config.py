@@ -199,7 +199,7 @@ NAMES = {
         incept_classifier incept_k incept_n interpolate interpolation kit label
         loudness n normalize num_gpus once out_dir port precision pretrained
         preview_n rate say seed step steps subtype train_augment
-        train_batch_size train_decay_steps train_disc_learning_rate
+        train_batch_size train_conv train_decay_steps train_disc_learning_rate
         train_ema_decay train_jit train_keep train_keep_every_secs
         train_learning_rate train_max_steps train_penalty_interval
         train_penalty_weight train_save_secs train_summary_secs trim truncation

@@ -6,7 +6,13 @@ from typing import Any
 import loader
 import losses
 from eval import labels
-from networks import augmentation, dcgan, precision, spectral_critic
+from networks import (
+    augmentation,
+    dcgan,
+    fast_conv,
+    precision,
+    spectral_critic,
+)
 from system import settings
 from system.settings import setting
 
@@ -212,6 +218,15 @@ class TrainConfig:
         "bfloat16 (bf16); weights and losses are float32 in both.",
         flag="precision",
         choices=tuple(precision.POLICIES),
+    )
+    conv: str = setting(
+        "auto",
+        "How strided convolutions of audio are evaluated: fast, with fewer "
+        "multiplications, for CPUs; stock, by TensorFlow's own operation, for "
+        "GPUs; auto: stock on a GPU. Results agree up to rounding.",
+        flag="train_conv",
+        choices=fast_conv.FORMS,
+        resumable=True,
     )
     decay_steps: int = setting(
         0,

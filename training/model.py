@@ -9,7 +9,13 @@ import keras
 import tensorflow as tf
 
 import gan as gan_lib
-from networks import augmentation, dcgan, precision, spectral_critic
+from networks import (
+    augmentation,
+    dcgan,
+    fast_conv,
+    precision,
+    spectral_critic,
+)
 from training import config as config_lib
 from training import dataset, train_dir
 
@@ -87,6 +93,7 @@ def build_gan(
     keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
+    fast_conv.choose_form(settings.conv)
     with precision.of_layers(settings.precision):
         generator, discriminator = build_networks()
         spectral_critics = spectral_critic.build_beside(

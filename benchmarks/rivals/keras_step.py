@@ -14,12 +14,18 @@ import tensorflow as tf
 
 import wavegan
 from benchmarks import plain
+from networks import fast_conv
 
 CRITIC_STEPS = 5
 
 
 def build(
-    dim: int, batch: int, kind: str, precision: str = "fp32", jit: str = ""
+    dim: int,
+    batch: int,
+    kind: str,
+    precision: str = "fp32",
+    conv: str = "auto",
+    jit: str = "",
 ) -> Callable[[], float]:
     """Returns a function that makes an iteration, all of it one graph.
 
@@ -28,8 +34,10 @@ def build(
       batch: Number of examples in a batch.
       kind: "ours" or "plain".
       precision: Precision, a key of `precision.POLICIES`.
+      conv: How ours evaluates strided convolutions, one of `fast_conv.FORMS`.
       jit: "jit" lets XLA compile the step.
     """
+    fast_conv.choose_form(conv)
     model = plain.build(kind, wavegan.WaveGANConfig(dim=dim), precision)
     step = tf.function(model.train_step, autograph=False, jit_compile=bool(jit))
     shape = [CRITIC_STEPS, batch, 16384, 1]

@@ -10,7 +10,7 @@ import tensorflow as tf
 import gan
 import wavegan
 from benchmarks import plain
-from networks import fast_conv
+from networks import fast_conv, leaky_relu
 
 
 def assert_close(ours: np.ndarray, stock: np.ndarray, share: float) -> None:
@@ -24,7 +24,7 @@ def test_plain_networks_have_keras_layers_and_the_same_output() -> None:
         [
             keras.Input((64, 3)),
             fast_conv.StridedConv1D(8, 25, strides=4, padding="same"),
-            fast_conv.LeakyReLU(negative_slope=0.2),
+            leaky_relu.LeakyReLU(negative_slope=0.2),
             fast_conv.StridedConv1DTranspose(2, 25, strides=4, padding="same"),
         ]
     )
