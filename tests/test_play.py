@@ -18,7 +18,9 @@ from http_client import PORT, RATE, URL, Client, assert_refused, clip_of, get
 import gan as gan_lib
 import wavegan
 from audio import write
-from modes import latents, play
+from modes import latents, play, recipes
+
+ABOUT = {"name": "x", "model": "wavegan", "step": 7}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def model() -> gan_lib.GAN:
 @pytest.fixture(scope="module")
 def client(model: gan_lib.GAN) -> Client:
     """What asks as a browser does."""
-    app = play.make_app(play.Instrument(model, RATE), {"name": "x"}, PORT)
+    app = play.make_app(play.Instrument(model, RATE), ABOUT, PORT)
     return app.test_client()
 
 
@@ -56,7 +58,7 @@ def test_a_clips_bytes_are_a_written_files(
     model: gan_lib.GAN, tmp_path: pathlib.Path
 ) -> None:
     instrument = play.Instrument(model, RATE)
-    recipe = play.Recipe(5)
+    recipe = recipes.Recipe(5)
     write.write(tmp_path / "a.wav", instrument.audio(recipe), RATE)
     assert instrument.wav(recipe) == (tmp_path / "a.wav").read_bytes()
 
@@ -79,10 +81,10 @@ def test_a_morph_goes_from_one_clip_to_the_other(
 @pytest.mark.parametrize("mix", [0.0, 0.3, 0.5, 1.0])
 def test_lines_are_straight_and_arcs_turn_evenly(mix: float) -> None:
     a, b = (latents.sample_z(1, 100, seed)[0].astype(float) for seed in (1, 2))
-    z = play.Recipe(1, 2, mix, "straight").z(100)
+    z = recipes.Recipe(1, 2, mix, "straight").z(100)
     assert z.shape == (1, 100) and z.dtype == np.float32
     np.testing.assert_allclose(z[0], a + mix * (b - a), atol=1e-6)
-    z = play.Recipe(1, 2, mix, "slerp").z(100)[0].astype(float)
+    z = recipes.Recipe(1, 2, mix, "slerp").z(100)[0].astype(float)
 
     def angle(u: np.ndarray, v: np.ndarray) -> float:
         u, v = u / np.linalg.norm(u), v / np.linalg.norm(v)
@@ -122,7 +124,7 @@ def test_the_generator_makes_one_clip_at_a_time() -> None:
     model: Any = SimpleNamespace(latent_dim=2, generate=generate)
     instrument = play.Instrument(model, RATE)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        wavs = list(pool.map(instrument.wav, map(play.Recipe, range(8))))
+        wavs = list(pool.map(instrument.wav, map(recipes.Recipe, range(8))))
     assert len(wavs) == 8 and most == 1
 
 
@@ -180,7 +182,7 @@ def test_both_names_of_this_machine_are_served(client: Client) -> None:
         host = f"{name}:{PORT}"
         answer = get(client, "/about", Host=host, Origin=f"http://{host}")
         assert answer.status_code == 200
-        assert answer.json == {"name": "x"}
+        assert answer.json == ABOUT
 
 
 @pytest.mark.parametrize(
@@ -282,7 +284,7 @@ def test_ports_that_cannot_be_had_are_named_before_anything_is_loaded() -> None:
         host, port = taken.getsockname()
         assert host == "127.0.0.1"
         with pytest.raises(ValueError, match=f"port is {port}: .*another"):
-            play.play(nothing, nothing, nothing, port=port)
+            play.play(nothing, nothing, nothing, model="", port=port)
     for port in (-1, 65536):
         with pytest.raises(ValueError, match=f"port is {port}: expected 0"):
-            play.play(nothing, nothing, nothing, port=port)
+            play.play(nothing, nothing, nothing, model="", port=port)

@@ -12,7 +12,7 @@ import small_gan
 from http_client import PORT, RATE, Client, assert_refused, clip_of, get
 
 import gan as gan_lib
-from modes import latents, play
+from modes import latents, play, recipes
 
 WORDS = ("nine", "Señor & co", "zero")
 SAID = [urllib.parse.quote(word) for word in WORDS]
@@ -63,7 +63,7 @@ def test_a_morph_goes_from_word_to_word(word_client: Client) -> None:
 def test_between_two_words_their_vectors_are_mixed(
     speaker: gan_lib.GAN,
 ) -> None:
-    recipe = play.Recipe(3, 3, 0.25, "straight", "zero", "nine")
+    recipe = recipes.Recipe(3, 3, 0.25, "straight", "zero", "nine")
     np.testing.assert_array_equal(recipe.shares(WORDS), [[0.25, 0, 0.75]])
     audio = play.Instrument(speaker, RATE, WORDS).audio(recipe)
     embedding = speaker.ema_generator.get_layer("label_project")
@@ -77,7 +77,7 @@ def test_between_two_words_their_vectors_are_mixed(
 
 
 def test_a_way_between_seeds_of_one_word_keeps_it() -> None:
-    recipe = play.Recipe(3, 4, 0.3, "slerp", "zero", "zero")
+    recipe = recipes.Recipe(3, 4, 0.3, "slerp", "zero", "zero")
     np.testing.assert_allclose(recipe.shares(WORDS), [[0, 0, 1]])
 
 
