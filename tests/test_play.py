@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import concurrent.futures
+import io
+import json
 import pathlib
 import re
 import time
+import zipfile
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import small_gan
+import soundfile
 import tensorflow as tf
 from http_client import PORT, RATE, URL, Client, assert_refused, clip_of, get
 
 import gan as gan_lib
 import wavegan
 from audio import write
-from modes import latents, play, recipes
+from modes import kit, latents, play, recipes
 
 ABOUT = {"name": "x", "model": "wavegan", "step": 7}
 
@@ -107,6 +111,35 @@ def test_arcs_that_have_no_plane_are_lines() -> None:
         np.testing.assert_allclose(mixed, (a + b) / 2, atol=1e-6)
 
 
+def test_a_kit_holds_the_clips_of_its_seeds(client: Client) -> None:
+    answer = get(client, "/kit?seed=5&seed=0&seed=5")
+    assert answer.status_code == 200 and answer.mimetype == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as content:
+        names = content.namelist()
+        assert names == [
+            "01_wavegan_00005.wav",
+            "02_wavegan_00000.wav",
+            "03_wavegan_00005.wav",
+            kit.SFZ,
+            kit.JSON,
+        ]
+        for name, seed in zip(names, (5, 0, 5), strict=False):
+            audio, rate = soundfile.read(io.BytesIO(content.read(name)))
+            assert rate == RATE
+            np.testing.assert_array_equal(
+                audio, clip_of(client, f"seed={seed}")
+            )
+        card = json.loads(content.read(kit.JSON))
+        assert card["model"] == "wavegan" and card["step"] == 7
+        assert card["clips"][1] == {
+            "note": 37,
+            "file": names[1],
+            "seed": 0,
+            "word": "",
+        }
+        assert b"key=38 sample=03_wavegan_00005.wav\n" in content.read(kit.SFZ)
+
+
 def test_the_generator_makes_one_clip_at_a_time() -> None:
     busy, most = 0, 0
 
@@ -157,6 +190,26 @@ def test_the_generator_makes_one_clip_at_a_time() -> None:
 )
 def test_odd_queries_are_refused(client: Client, query: str) -> None:
     assert_refused(get(client, f"/clip?{query}"), 400)
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("", "Expected 1 to 92 seeds"),
+        ("seed=", "whole number"),
+        ("seed=1&seed=x", "whole number"),
+        ("seed=1&seed=-1", "whole number"),
+        ("seed=1&seed=2147483648", "whole number"),
+        ("seed=1&to=2&mix=0.5&path=slerp", "Expected 1 to 92 seeds"),
+        ("seed=1&word=zero", "Expected 1 to 92 seeds"),  # it knows none
+        ("seed=1&name=../x", "Expected 1 to 92 seeds"),
+        ("&".join(["seed=1"] * 93), "Expected 1 to 92 seeds"),
+    ],
+)
+def test_odd_kits_are_refused(client: Client, query: str, words: str) -> None:
+    answer = get(client, f"/kit?{query}")
+    assert_refused(answer, 400)
+    assert words in answer.text
 
 
 @pytest.mark.parametrize("path", ["/", "/about", "/clip?seed=1", "/play.js"])
@@ -239,7 +292,16 @@ def test_nothing_but_the_page_is_there(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/play.css", "/play.js", "/about", "/clip?seed=1", "/x"]
+    "path",
+    [
+        "/",
+        "/play.css",
+        "/play.js",
+        "/about",
+        "/clip?seed=1",
+        "/kit?seed=1",
+        "/x",
+    ],
 )
 def test_every_answer_is_strict(client: Client, path: str) -> None:
     headers = get(client, path).headers
