@@ -202,7 +202,7 @@ def play(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
 def export(
     command_line: CommandLine, directory: train_dir.TrainDir, form: str = ""
 ) -> None:
-    """Writes the generator in SavedModel, Keras, TFLite or ONNX format."""
+    """Writes the generator for other programs, or for a model hub."""
     form = form or FLAGS.format or next(iter(export_lib.FORMATS))
     export_lib.check(form)
     export_lib.export(

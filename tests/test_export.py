@@ -74,9 +74,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         inputs = untrained_gans.inputs_of(model)
         named = dict(zip(NAMES, inputs, strict=False))
         np.savez(folder / "inputs.npz", **named)
-        for subfolder, write in export.FORMATS.values():
-            with atomic.folder(folder / subfolder) as draft:
-                write(model, draft)
+        for form in export.FORMATS.values():
+            with atomic.folder(folder / form.folder) as draft:
+                form.write(model, draft)
         made[name] = folder, model.generate(*inputs).numpy()
     return made
 
