@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import axe_playwright_python.sync_playwright as axe
@@ -72,7 +73,7 @@ def test_notes_of_a_device_play_the_pads_as_loud_as_they_are_struck(
             message = ["Pads 16", NOTE_ON | channel, note, velocity]
             before = browser_lib.count(page)
             audio = browser_lib.struck(
-                page, lambda message=message: page.evaluate("send", message)
+                page, functools.partial(page.evaluate, "send", message)
             )
             assert browser_lib.count(page) == before + 1
             pad = note - 36
