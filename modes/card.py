@@ -31,6 +31,8 @@ def write(
 
     Source: huggingface.co/docs/hub/model-cards for the header.
     """
+    if (folder / FILE).exists():
+        return
     networks, rate = config.model, config.data.sample_rate
     seconds = networks.slice_len / rate
     rows = {
@@ -46,8 +48,6 @@ def write(
             "may bind these weights)",
         ),
     }
-    if (folder / FILE).exists():
-        return
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     text = f"""---
 library_name: keras

@@ -1,8 +1,8 @@
 """A trained generator as a file for others: one table of formats.
 
 Each maps latent vectors, and labels if the run has any, to audio, of any number
-of clips at once, and needs nothing of this repository to do so. A card,
-`generator.json`, lies beside it.
+of clips at once, and needs nothing of this repository to do so. Its
+description, `generator.json`, lies beside it.
 """
 
 import contextlib
@@ -19,15 +19,14 @@ import keras
 import tensorflow as tf
 
 import gan as gan_lib
-from modes import card as card_lib
-from modes import keras_twin, render
+from modes import card, keras_twin, render
 from system import atomic, console, settings
 from training import config as config_lib
 from training import train_dir
 
 INPUT, OUTPUT = "z", "G_z"  # names of the original
 LABEL = "label"
-CARD = "generator.json"
+DESCRIPTION = "generator.json"
 OPSET = 15  # of ONNX; runtimes of 2021 know it
 MAX_BYTES = 2**31 - 2**24  # of weights, where a file ends at 2 GiB
 
@@ -142,13 +141,13 @@ def export(
     form: str,
     out_dir: pathlib.Path,
 ) -> None:
-    """Writes the generator and its card, or nothing.
+    """Writes the generator and its description, or nothing.
 
     Args:
       gan: Built as the config says.
       directory: A train dir; it may be training.
       config: Of its run.
-      model: Its name, for the card.
+      model: Its name, for the description.
       form: A key of `FORMATS`.
       out_dir: Gets the format's folder; made if missing.
 
@@ -162,13 +161,14 @@ def export(
     target = out_dir / chosen.folder
     with atomic.folder(target) as draft:
         chosen.write(gan, draft)
-        card = make_card(config, model, form, step)
-        (draft / CARD).write_text(json.dumps(card, indent=2) + "\n")
+        description = describe(config, model, form, step)
+        text = json.dumps(description, indent=2) + "\n"
+        (draft / DESCRIPTION).write_text(text)
         if chosen.for_hub:
             with contextlib.suppress(FileNotFoundError):
-                shutil.copy(target / card_lib.FILE, draft)
-            known, usage = card_lib.read(directory.path), _usage(config)
-            card_lib.write(draft, config, model, step, known, usage)
+                shutil.copy(target / card.FILE, draft)
+            known, usage = card.read(directory.path), _usage(config)
+            card.write(draft, config, model, step, known, usage)
             render.write_samples(gan, config, step, draft)
     print(f"step {step}: {target}")
 
@@ -199,10 +199,10 @@ z = rng.uniform(-1, 1, (1, {sizes.latent_dim})).astype("float32")
 ```"""
 
 
-def make_card(
+def describe(
     config: config_lib.RunConfig, model: str, form: str, step: int
 ) -> dict[str, Any]:
-    """Makes the card of an export: inputs, outputs, rate, words, origin.
+    """Describes an export: inputs, outputs, rate, words, origin.
 
     Args:
       config: Of the run.

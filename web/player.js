@@ -5,7 +5,7 @@ const FADE = 0.008; // seconds; shorter ones click
 export class Player {
   #context;
   #master;
-  #voices = new Map(); // voice -> {source, gain, clip, start}
+  #voices = new Map(); // voice -> {source, gain, level, clip, start}
 
   /**
    * @param {BaseAudioContext} context

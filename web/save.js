@@ -20,7 +20,7 @@ export async function saveKit(state) {
 
 /** Saves the sequencer's loop; returns the name of the file. */
 export async function saveLoop(state, clips, volume) {
-  const { steps, tempo } = state;
+  const { steps, tempo } = structuredClone(state); // it may change meanwhile
   const sounds = new Map();
   for (let voice = 0; voice <= PADS; voice += 1) {
     if (steps[voice]) sounds.set(voice, await clips.get(query(state, voice)));
