@@ -5,7 +5,7 @@ import pathlib
 
 GENERATED = "generated clips"
 # A folder with all files and folders of a row is of that kind. Generated clips
-# and exports are recognised by the list, or the card, beside them.
+# and exports are recognised by the list, or the description, beside them.
 KINDS: dict[tuple[str, ...], str] = {
     ("config.json", "checkpoints"): "a train dir",
     ("config.json", "generator.npz"): "released weights",

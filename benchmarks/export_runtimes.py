@@ -10,7 +10,9 @@ vectors at once, and of the first alone.
 import importlib.util
 import pathlib
 import sys
+import types
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -36,15 +38,31 @@ def open_saved_model(folder: pathlib.Path) -> Generate:
     return generate
 
 
+def call_keras(model: Any) -> Generate:
+    """Calls a Keras model with arrays."""
+    return lambda *inputs: np.asarray(
+        model(inputs[0] if len(inputs) == 1 else list(inputs))
+    )
+
+
 def open_keras(folder: pathlib.Path) -> Generate:
     """By Keras, in its safe mode."""
     import keras
 
     path = folder / "keras" / "generator.keras"
-    model = keras.models.load_model(path, safe_mode=True)
-    return lambda *inputs: np.asarray(
-        model(inputs[0] if len(inputs) == 1 else list(inputs))
+    return call_keras(keras.models.load_model(path, safe_mode=True))
+
+
+def open_hub(folder: pathlib.Path) -> Generate:
+    """By Keras, as from a model hub that serves the folder."""
+    # In place of the package that downloads.
+    hub: Any = sys.modules.setdefault(
+        "huggingface_hub", types.ModuleType("huggingface_hub")
     )
+    hub.snapshot_download = lambda **_: str(folder / "hf")
+    import keras
+
+    return call_keras(keras.saving.load_model("hf://user/model"))
 
 
 def open_tflite(folder: pathlib.Path) -> Generate:
@@ -73,6 +91,7 @@ OPENERS = {
     "keras": open_keras,
     "tflite": open_tflite,
     "onnx": open_onnx,
+    "hf": open_hub,
 }
 
 

@@ -62,13 +62,12 @@ def open_all(
             0.0,
         )
     }
-    for form, (name, write) in export.FORMATS.items():
-        (folder / name).mkdir()
-        write(model, folder / name)
+    for form, chosen in export.FORMATS.items():
+        target = folder / chosen.folder
+        target.mkdir()
+        chosen.write(model, target)
         size = sum(
-            path.stat().st_size
-            for path in (folder / name).rglob("*")
-            if path.is_file()
+            path.stat().st_size for path in target.rglob("*") if path.is_file()
         )
         ways[f"`{form}`"] = export_runtimes.OPENERS[form](folder), size / 1e6
     return ways

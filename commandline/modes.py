@@ -192,13 +192,17 @@ def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
 
 def play(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Serves a web page of pads that play clips, to this machine only."""
-    play_lib.play(*_open(command_line, directory), port=FLAGS.port)
+    play_lib.play(
+        *_open(command_line, directory),
+        model=command_line.model.name,
+        port=FLAGS.port,
+    )
 
 
 def export(
     command_line: CommandLine, directory: train_dir.TrainDir, form: str = ""
 ) -> None:
-    """Writes the generator in SavedModel, Keras, TFLite or ONNX format."""
+    """Writes the generator for other programs, or for a model hub."""
     form = form or FLAGS.format or next(iter(export_lib.FORMATS))
     export_lib.check(form)
     export_lib.export(

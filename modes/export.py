@@ -1,30 +1,32 @@
 """Writes a trained generator in formats that other software opens.
 
 Each maps latent vectors, and labels if the run has any, to audio, of any number
-of clips at once, and needs nothing of this repository to do so. A card,
-`generator.json`, lies beside it.
+of clips at once, and needs nothing of this repository to do so. Its
+description, `generator.json`, lies beside it.
 """
 
+import contextlib
 import importlib
 import json
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
 import gan as gan_lib
-from modes import keras_twin
+from modes import card, keras_twin, render
 from system import atomic, console, settings
 from training import config as config_lib
 from training import train_dir
 
 INPUT, OUTPUT = "z", "G_z"  # names of the original
 LABEL = "label"
-CARD = "generator.json"
+DESCRIPTION = "generator.json"
 OPSET = 15  # of ONNX; runtimes of 2021 know it
 MAX_BYTES = 2**31 - 2**24  # of weights, where a file ends at 2 GiB
 
@@ -62,6 +64,15 @@ def write_keras(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
     keras_twin.build(gan).save(folder / "generator.keras")
 
 
+def write_hub(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
+    """Writes the files that Keras loads from a model hub, by an address hf://.
+
+    Raises:
+      ValueError: A layer has no stock twin.
+    """
+    keras_twin.build(gan).save(folder, zipped=False)
+
+
 def write_tflite(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
     """Writes `generator.tflite`, also called LiteRT.
 
@@ -92,12 +103,27 @@ def write_onnx(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
     (folder / "generator.onnx").write_bytes(model.SerializeToString())
 
 
-# What --format may be: the folder that it makes, and how.
-FORMATS: dict[str, tuple[str, Callable[[gan_lib.GAN, pathlib.Path], None]]] = {
-    "savedmodel": ("saved_model", write_saved_model),
-    "keras": ("keras", write_keras),
-    "tflite": ("tflite", write_tflite),
-    "onnx": ("onnx", write_onnx),
+class Format(NamedTuple):
+    """A format of exports.
+
+    Attributes:
+      folder: Name of the folder that it is written to.
+      write: Writes a generator to a folder.
+      for_hub: Whether `README.md` and samples, which model hubs show, are
+        written too.
+    """
+
+    folder: str
+    write: Callable[[gan_lib.GAN, pathlib.Path], None]
+    for_hub: bool = False
+
+
+FORMATS = {  # by the value of --format
+    "savedmodel": Format("saved_model", write_saved_model),
+    "keras": Format("keras", write_keras),
+    "tflite": Format("tflite", write_tflite),
+    "onnx": Format("onnx", write_onnx),
+    "hf": Format("hf", write_hub, for_hub=True),
 }
 
 
@@ -115,13 +141,13 @@ def export(
     form: str,
     out_dir: pathlib.Path,
 ) -> None:
-    """Writes the generator and its card, or nothing.
+    """Writes the generator and its description, or nothing.
 
     Args:
       gan: Built as the config says.
       directory: A train dir; it may be training.
       config: Of its run.
-      model: Its name, for the card.
+      model: Its name, for the description.
       form: A key of `FORMATS`.
       out_dir: Gets the format's folder; made if missing.
 
@@ -130,20 +156,53 @@ def export(
       ValueError: There is no such format, or it cannot hold this generator.
     """
     check(form)
-    name, write = FORMATS[form]
+    chosen = FORMATS[form]
     step = train_dir.restore(gan, directory)
-    target = out_dir / name
+    target = out_dir / chosen.folder
     with atomic.folder(target) as draft:
-        write(gan, draft)
-        card = make_card(config, model, form, step)
-        (draft / CARD).write_text(json.dumps(card, indent=2) + "\n")
+        chosen.write(gan, draft)
+        description = describe(config, model, form, step)
+        text = json.dumps(description, indent=2) + "\n"
+        (draft / DESCRIPTION).write_text(text)
+        if chosen.for_hub:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(target / card.FILE, draft)
+            known, usage = card.read(directory.path), _usage(config)
+            card.write(draft, config, model, step, known, usage)
+            render.write_samples(gan, config, step, draft)
     print(f"step {step}: {target}")
 
 
-def make_card(
+def _usage(config: config_lib.RunConfig) -> str:
+    """Describes how Keras loads a generator from a model hub, in Markdown."""
+    sizes, words = config.model, config.data.words
+    inputs, label = "z", ""
+    if words:
+        inputs = "[z, label]"
+        label = f'label = np.array([0], "int32")  # says "{words[0]}"\n'
+    shape = f"[1, {sizes.slice_len}, {sizes.channels}]"
+    return f"""The generator consists of stock Keras layers and needs no other
+code. `generator.json` has its settings.
+
+```
+pip install keras tensorflow huggingface_hub
+```
+
+```python
+import keras
+import numpy as np
+
+generator = keras.saving.load_model("hf://USER/MODEL")
+rng = np.random.default_rng(0)
+z = rng.uniform(-1, 1, (1, {sizes.latent_dim})).astype("float32")
+{label}audio = generator({inputs})  # {shape}, float32 in [-1, 1]
+```"""
+
+
+def describe(
     config: config_lib.RunConfig, model: str, form: str, step: int
 ) -> dict[str, Any]:
-    """Makes the card of an export: inputs, outputs, rate, words, origin.
+    """Describes an export: inputs, outputs, rate, words, origin.
 
     Args:
       config: Of the run.

@@ -13,7 +13,7 @@ from audio import write
 from eval import classifier, features, manifest
 from modes import incept, kit, phrase, render
 from modes import request as request_lib
-from system import settings
+from system import atomic, settings
 from training import config as config_lib
 from training import train_dir
 
@@ -91,7 +91,7 @@ def generate(
         pads = kit.choose(features.fit(everything, rate), request.kit)
         clips, audio = [clips[i] for i in pads], iter(everything[pads])
         names = [
-            f"{i:02d}_{model}_{clip.name.replace('/', '_')}"
+            kit.name(i, model, clip.name)
             for i, clip in enumerate(clips, start=1)
         ]
     files = [f"{name}.{writing.format}" for name in names]
@@ -102,15 +102,12 @@ def generate(
         write.write(path, samples, rate, writing, title)
     if request.kit:
         seeds = [request.seed + clip.point for clip in clips]
-        kit.write_maps(
-            out_dir / kind,
-            model,
-            step,
-            [
-                {"file": file, "seed": seed, "word": clip.word}
-                for file, seed, clip in zip(files, seeds, clips, strict=True)
-            ],
-        )
+        rows = [
+            {"file": file, "seed": seed, "word": clip.word}
+            for file, seed, clip in zip(files, seeds, clips, strict=True)
+        ]
+        for file, content in kit.maps(model, step, rows).items():
+            atomic.write(out_dir / kind / file, content)
     kept = 0
     if not kind:
         kept = manifest.add(out_dir, files, _made_by(gan, request, writing))

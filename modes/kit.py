@@ -1,14 +1,12 @@
-"""Chooses clips that differ as much as possible, as a kit for a sampler."""
+"""Makes a kit for a sampler: which clips, their names and their MIDI notes."""
 
 import json
-import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from eval import features
-from system import atomic
 
 FIRST_NOTE = 36  # MIDI note of the first pad of most drum samplers, C1 or C2
 MAX_CLIPS = 128 - FIRST_NOTE  # the MIDI notes from there on
@@ -42,16 +40,29 @@ def choose(audio: np.ndarray, num_clips: int) -> list[int]:
     return chosen
 
 
-def write_maps(
-    folder: pathlib.Path, model: str, step: int, clips: Sequence[dict[str, Any]]
-) -> None:
-    """Writes which MIDI note plays which file: `kit.sfz` and `kit.json`.
+def name(number: int, model: str, clip: str) -> str:
+    """Names a file of a kit, without suffix.
 
     Args:
-      folder: Folder of the files.
+      number: Place in the kit, from 1 on.
+      model: Name of the model.
+      clip: Name of the clip, as `generate` names it.
+    """
+    return f"{number:02d}_{model}_{clip.replace('/', '_')}"
+
+
+def maps(
+    model: str, step: int, clips: Sequence[dict[str, Any]]
+) -> dict[str, bytes]:
+    """Makes the files that say which MIDI note plays which clip.
+
+    Args:
       model: Name of the model.
       step: Step of its weights.
       clips: What is known of each clip: its "file", "seed" and "word".
+
+    Returns:
+      Contents of `kit.sfz` and `kit.json`, by name.
 
     Source: the opcodes of https://sfzformat.com.
     """
@@ -67,6 +78,8 @@ def write_maps(
             "",
         ]
     )
-    atomic.write(folder / SFZ, text.encode())
     card = {"model": model, "step": step, "clips": rows}
-    atomic.write(folder / JSON, (json.dumps(card, indent=2) + "\n").encode())
+    return {
+        SFZ: text.encode(),
+        JSON: (json.dumps(card, indent=2) + "\n").encode(),
+    }

@@ -5,15 +5,15 @@ from elsewhere, and nobody else is served: only this machine can connect, and
 pages of other sites are refused.
 """
 
-import dataclasses
 import errno
+import io
 import pathlib
-import re
 import signal
 import socket
 import threading
+import zipfile
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import flask
 import numpy as np
@@ -23,7 +23,8 @@ import werkzeug.exceptions
 
 import gan as gan_lib
 from audio import write
-from modes import latents
+from modes import kit, recipes
+from modes import request as request_lib
 from networks import dcgan
 from system import settings
 from training import config as config_lib
@@ -31,7 +32,6 @@ from training import train_dir
 
 WEB = pathlib.Path(__file__).resolve().parents[1] / "web"
 HOST = "127.0.0.1"
-MAX_SEED = 2**31 - 1  # as in training
 MAX_HEADER_BYTES = 16384
 # Connections that send nothing, or half a request, keep no other one waiting.
 MAX_CONNECTIONS = 800
@@ -48,103 +48,12 @@ HEADERS = {
     # Another generator may be behind the same address tomorrow.
     "Cache-Control": "no-store",
 }
+Recipes = TypeVar("Recipes")  # one recipe, or those of a kit
 SENTENCES = {
     404: "There is nothing at this address.",
     405: "Only GET works here.",
     413: "A request has no body here.",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-    """What a clip is made of: a seed, or a place on the way to another.
-
-    Attributes:
-      seed: Of the latent vector, as in `latents.sample_z`.
-      to: Seed at the other end; None: there is none.
-      mix: How far to go, 0 to 1.
-      path: A key of `latents.INTERPOLATIONS`.
-      word: What the clip is to say; "" if the generator knows no words.
-      to_word: Word at the other end.
-    """
-
-    seed: int
-    to: int | None = None
-    mix: float = 0.0
-    path: str = "straight"
-    word: str = ""
-    to_word: str = ""
-
-    def z(self, latent_dim: int) -> np.ndarray:
-        """The latent vector, float32, `[1, latent_dim]`."""
-        start = latents.sample_z(1, latent_dim, self.seed)
-        if self.to is None:
-            return start
-        end = latents.sample_z(1, latent_dim, self.to)
-        mixed = latents.INTERPOLATIONS[self.path](start[0], end[0], self.mix)
-        return mixed[np.newaxis].astype(np.float32)
-
-    def shares(self, words: Sequence[str]) -> np.ndarray:
-        """Returns the share of each word, float32, `[1, num_words]`.
-
-        From one word to another the way is straight, whatever z's is.
-        """
-        shares = np.zeros((1, len(words)), np.float32)
-        share = 0.0 if self.to is None else self.mix
-        for word, part in ((self.word, 1 - share), (self.to_word, share)):
-            if part:
-                shares[0, words.index(word)] += part
-        return shares
-
-
-def read_recipe(
-    query: dict[str, list[str]], words: Sequence[str] = ()
-) -> Recipe:
-    """Reads a recipe from the query of a URL, each name with its values.
-
-    Args:
-      query: Values by name.
-      words: That the generator knows; if any, each end of a recipe says one.
-
-    Raises:
-      ValueError: It is odd.
-    """
-    clip, morph = ["seed"], ["seed", "to", "mix", "path"]
-    if words:
-        clip, morph = [*clip, "word"], [*morph, "word", "to_word"]
-    if set(query) not in (set(clip), set(morph)) or any(
-        len(values) != 1 for values in query.values()
-    ):
-        raise ValueError(
-            f"Expected {' and '.join(clip)}, or {', '.join(morph[:-1])} and "
-            f"{morph[-1]}, each once."
-        )
-    values = {name: given[0] for name, given in query.items()}
-    for name in {"word", "to_word"} & {*values}:
-        if values[name] not in words:
-            raise ValueError(f"Expected one of {', '.join(words)} as {name}.")
-    word = values.get("word", "")
-    if len(values) == len(clip):
-        return Recipe(_read_seed("seed", values["seed"]), word=word)
-    if not re.fullmatch(r"0(\.\d{1,6})?|1(\.0{1,6})?", values["mix"], re.ASCII):
-        raise ValueError("Expected a mix of 0 to 1, with up to six decimals.")
-    if values["path"] not in latents.INTERPOLATIONS:
-        ways = " or ".join(latents.INTERPOLATIONS)
-        raise ValueError(f"Expected a path of {ways}.")
-    return Recipe(
-        _read_seed("seed", values["seed"]),
-        _read_seed("to", values["to"]),
-        float(values["mix"]),
-        values["path"],
-        word,
-        values.get("to_word", ""),
-    )
-
-
-def _read_seed(name: str, text: str) -> int:
-    if re.fullmatch(r"\d{1,10}", text, re.ASCII) and int(text) <= MAX_SEED:
-        return int(text)
-    raise ValueError(f"Expected a whole number from 0 to {MAX_SEED} as {name}.")
 
 
 class Instrument:
@@ -178,9 +87,10 @@ class Instrument:
 
             inputs.append(tf.TensorSpec([1, len(words)], tf.float32))
         self._generate = tf.function(generate, input_signature=inputs)
-        self.shape = self.audio(Recipe(0, word=[*words, ""][0])).shape
+        first = recipes.Recipe(0, word=[*words, ""][0])
+        self.shape = self.audio(first).shape
 
-    def audio(self, recipe: Recipe) -> np.ndarray:
+    def audio(self, recipe: recipes.Recipe) -> np.ndarray:
         """Makes a clip, float32 in [-1, 1], `[slice_len, channels]`."""
         inputs = [recipe.z(self._latent_dim)]
         if self.words:
@@ -188,15 +98,43 @@ class Instrument:
         with self._lock:
             return self._generate(*inputs)[0].numpy()
 
-    def wav(self, recipe: Recipe) -> bytes:
+    def wav(self, recipe: recipes.Recipe, title: str = "") -> bytes:
         """Makes a clip, as the 16-bit WAV file that `generate` writes."""
-        return write.encode(self.audio(recipe), self.sample_rate)
+        audio = self.audio(recipe)
+        return write.encode(audio, self.sample_rate, title=title)
+
+    def kit(
+        self, pads: Sequence[recipes.Recipe], model: str, step: int
+    ) -> bytes:
+        """Makes a zip file of the kit that `generate --kit` writes.
+
+        Args:
+          pads: Recipes of its clips, in order.
+          model: Name of the model.
+          step: Step of its weights.
+        """
+        files = {}
+        rows = []
+        for number, pad in enumerate(pads, start=1):
+            clip = request_lib.name_clip(pad.word, f"{pad.seed:05d}")
+            name = kit.name(number, model, clip)
+            file = f"{name}.wav"
+            files[file] = self.wav(pad, f"{model}, step {step}: {name}")
+            rows.append({"file": file, "seed": pad.seed, "word": pad.word})
+        files |= kit.maps(model, step, rows)
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file, data in files.items():
+                archive.writestr(file, data)
+        return content.getvalue()
 
 
 def make_app(
     instrument: Instrument, about: dict[str, Any], port: int
 ) -> flask.Flask:
-    """Makes the web application: the page, `/about`, `/clip?seed=0`.
+    """Makes the web application: the page and what it asks for.
+
+    That is `/about`, `/clip?seed=0` and `/kit?seed=0&seed=1`.
 
     Args:
       instrument: Makes the clips.
@@ -249,14 +187,23 @@ def make_app(
     def tell() -> flask.Response:
         return flask.jsonify(about)
 
-    @app.get("/clip")
-    def clip() -> flask.Response:
+    def read(reader: Callable[..., Recipes]) -> Recipes:
+        query = flask.request.args.to_dict(flat=False)
         try:
-            query = flask.request.args.to_dict(flat=False)
-            recipe = read_recipe(query, instrument.words)
+            return reader(query, instrument.words)
         except ValueError as error:
             flask.abort(400, str(error))
-        return flask.Response(instrument.wav(recipe), mimetype="audio/wav")
+
+    @app.get("/clip")
+    def clip() -> flask.Response:
+        wav = instrument.wav(read(recipes.read_recipe))
+        return flask.Response(wav, mimetype="audio/wav")
+
+    @app.get("/kit")
+    def make_kit() -> flask.Response:
+        pads = read(recipes.read_kit)
+        packed = instrument.kit(pads, about["model"], about["step"])
+        return flask.Response(packed, mimetype="application/zip")
 
     return app
 
@@ -266,6 +213,7 @@ def play(
     directory: train_dir.TrainDir,
     config: config_lib.RunConfig,
     *,
+    model: str,
     port: int = 0,
 ) -> NoReturn:
     """Serves the page by the newest checkpoint, until SIGINT or SIGTERM.
@@ -276,6 +224,7 @@ def play(
       gan: Built as the config says.
       directory: A train dir; it may be training.
       config: Of its run.
+      model: Name of the model, for the files of a kit.
       port: Of this machine, where to serve; 0: any free one.
 
     Raises:
@@ -291,6 +240,7 @@ def play(
         slice_len, channels = instrument.shape
         about = {
             "name": directory.path.resolve().name,
+            "model": model,
             "step": step,
             "sample_rate": rate,
             "slice_len": slice_len,

@@ -3,12 +3,9 @@
 import pathlib
 
 import gan as gan_lib
-from modes import latents, render
-from system import atomic
+from modes import card, render
 from training import config as config_lib
 from training import train_dir, weights
-
-NAMES = {"wavegan": "WaveGAN", "specgan": "SpecGAN"}
 
 
 def release(
@@ -39,72 +36,27 @@ def release(
       FileNotFoundError: There is no checkpoint.
     """
     step = train_dir.restore(gan, directory)
-    words = config.data.words
-    num_z = render.num_vectors(num_clips, words)
-    z = latents.sample_z(num_z, gan.latent_dim, seed=0)
     out_dir.mkdir(parents=True, exist_ok=True)
     weights.save(gan, out_dir, step)
-    real = render.real_clips(config, num_z)
     directory.copy_settings(out_dir)
     # The folder of the data means nothing on another machine.
     train_dir.TrainDir(out_dir).write_config(config.replace(dir=""))
-    card = out_dir / "README.md"
-    if not card.exists():  # its author may have added to it
-        atomic.write(card, make_card(config, model, step).encode())
+    known, usage = card.read(directory.path), _usage(config, model)
+    card.write(out_dir, config, model, step, known, usage)
     # As whoever unpacks them will hear them.
     weights.load(gan, out_dir)
-    clips = render.generate_rows(gan, z, words)
-    rate = config.data.sample_rate
-    render.write_clips(clips, real, step, rate, out_dir / "samples.wav", words)
+    render.write_samples(gan, config, step, out_dir, num_clips)
     print(f"step {step}: {out_dir}")
 
 
-def make_card(config: config_lib.RunConfig, model: str, step: int) -> str:
-    """Makes the card of released weights, with the header of model hubs.
-
-    Args:
-      config: Config of the run.
-      model: Name of the model, wavegan or specgan.
-      step: Number of generator updates.
-
-    Source: huggingface.co/docs/hub/model-cards for the header.
-    """
-    networks, rate = config.model, config.data.sample_rate
-    seconds = networks.slice_len / rate
-    words = config.data.words
-    rows = {
-        "clips": f"{networks.slice_len} samples at {rate} Hz: {seconds:.2f} s",
-        "words": ", ".join(words) or "none: clips are not labelled",
-        "networks": f"dim {networks.dim}, {networks.channels} channel(s)",
-        "training": f"loss {config.train.loss}, {step:,} generator updates of "
-        f"{config.train.batch_size} clips",
-        "data": "(name the recordings here)",
-        "licence": "(name it here, and in the header above: that of the "
-        "recordings may bind these weights)",
-    }
-    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+def _usage(config: config_lib.RunConfig, model: str) -> str:
+    """Describes the use of a release, in Markdown."""
     program = f"python train_{model}.py"
+    words = config.data.words
     say = f" --word={words[0]}" if words else ""
-    return f"""---
-library_name: keras
-license: unknown
-tags:
-- audio
-- audio-generation
-- gan
-- {model}
----
-# {NAMES.get(model, model)} after {step:,} updates
-
-| | |
-|---|---|
-{table}
-
-`config.json` has all settings; `samples.wav` and `samples.png` show the clips
-of the first seeds, unchosen. In the repository of the program:
+    return f"""`config.json` has all settings. In the repository of the program:
 
 ```
 {program} generate THIS_FOLDER --n 20{say}
 {program} train NEW_RUN --pretrained=THIS_FOLDER --data_dir YOUR_AUDIO
-```
-"""
+```"""

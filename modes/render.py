@@ -64,6 +64,31 @@ def write_clips(
     atomic.write(wav.with_suffix(".png"), picture)
 
 
+def write_samples(
+    gan: gan_lib.GAN,
+    config: config_lib.RunConfig,
+    step: int,
+    folder: pathlib.Path,
+    num_clips: int = 32,
+) -> None:
+    """Writes `samples.wav` and `samples.png`: clips of the first seeds.
+
+    Args:
+      gan: Generator with the weights of the step.
+      config: Config of the run.
+      step: Number of generator updates.
+      folder: Folder of the two files.
+      num_clips: Number of clips, as in a preview.
+    """
+    words = config.data.words
+    num_z = num_vectors(num_clips, words)
+    z = latents.sample_z(num_z, gan.latent_dim, seed=0)
+    real = real_clips(config, num_z)
+    clips = generate_rows(gan, z, words)
+    rate = config.data.sample_rate
+    write_clips(clips, real, step, rate, folder / "samples.wav", words)
+
+
 def num_vectors(num_clips: int, words: Sequence[str]) -> int:
     """Returns how many latent vectors make so many clips of all words."""
     return max(1, num_clips // len(words)) if words else num_clips

@@ -158,7 +158,7 @@ class Request:
         _check_words("say", self.say, vocabulary)
         points = list(enumerate(self.points))
         if not vocabulary:
-            return [Clip(i, name) for i, name in points]
+            return [Clip(i, name_clip("", point)) for i, point in points]
         words = self.words or tuple(vocabulary)
         if self.say:
             pairs = [
@@ -173,7 +173,9 @@ class Request:
                 (i, point, words[(self.seed + i) % len(words)])
                 for i, point in points
             ]
-        return [Clip(i, _name(word, point), word) for i, point, word in pairs]
+        return [
+            Clip(i, name_clip(word, point), word) for i, point, word in pairs
+        ]
 
 
 def split_words(text: str) -> tuple[str, ...]:
@@ -202,8 +204,15 @@ def _check_words(
         )
 
 
-def _name(word: str, point: str) -> str:
-    """Names a file so that `eval.labels` reads the word from it."""
+def name_clip(word: str, point: str) -> str:
+    """Names a file so that `eval.labels` reads the word from it.
+
+    Args:
+      word: Word that the clip says; "" if the model knows no words.
+      point: Name of its latent vector, such as 00007 for seed 7.
+    """
+    if not word:
+        return point
     if "_" in word or word.title().lower() != word:
         return f"{word}/{point}"
     return f"{word.title()}_{point}"

@@ -62,11 +62,20 @@ def page(browser: sync_api.Browser, url: str) -> Iterator[sync_api.Page]:
 
 
 @contextlib.contextmanager
-def watch(browser: sync_api.Browser, url: str) -> Iterator[sync_api.Page]:
-    """Opens a page that must log nothing and ask nobody else."""
+def watch(
+    browser: sync_api.Browser, url: str, script: str = ""
+) -> Iterator[sync_api.Page]:
+    """Opens a page that must log nothing and ask nobody else.
+
+    Args:
+      browser: A headless Chromium.
+      url: Of the page.
+      script: Runs before the scripts of the page.
+    """
     said: list[str] = []
     asked: list[str] = []
     context = browser.new_context(viewport=browser_lib.VIEW)
+    context.add_init_script(script)
     context.on("console", lambda message: said.append(message.text))
     context.on("weberror", lambda error: said.append(str(error.error)))
     context.on("request", lambda request: asked.append(request.url))
@@ -89,6 +98,7 @@ def serve(
         port = listener.getsockname()[1]
         about = {
             "name": "x",
+            "model": "wavegan",
             "step": 1,
             "sample_rate": sample_rate,
             "channels": model.generator.output_shape[-1],

@@ -74,9 +74,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         inputs = untrained_gans.inputs_of(model)
         named = dict(zip(NAMES, inputs, strict=False))
         np.savez(folder / "inputs.npz", **named)
-        for subfolder, write in export.FORMATS.values():
-            with atomic.folder(folder / subfolder) as draft:
-                write(model, draft)
+        for form in export.FORMATS.values():
+            with atomic.folder(folder / form.folder) as draft:
+                form.write(model, draft)
         made[name] = folder, model.generate(*inputs).numpy()
     return made
 
@@ -153,7 +153,7 @@ def config_of(*words: str) -> config_lib.RunConfig:
 
 
 @pytest.mark.parametrize("form", ["tflite", "onnx"])
-def test_a_file_comes_with_its_card_to_where_one_is(
+def test_a_file_comes_with_its_description_to_where_one_is(
     form: str, tmp_path: pathlib.Path
 ) -> None:
     done = command_runner.run(
@@ -165,8 +165,8 @@ def test_a_file_comes_with_its_card_to_where_one_is(
     folder = tmp_path / "export" / form
     names = {path.name for path in folder.iterdir()}
     assert names == {f"generator.{form}", "generator.json"}
-    card = json.loads((folder / "generator.json").read_text())
-    assert card["format"] == form and card["step"] > 0
+    description = json.loads((folder / "generator.json").read_text())
+    assert description["format"] == form and description["step"] > 0
     assert not (weights.FOLDER / "export").exists()
 
 
@@ -180,13 +180,13 @@ def test_unknown_formats_are_refused_with_the_choices(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_card_says_what_one_must_know_and_no_path() -> None:
+def test_the_description_says_what_one_must_know_and_no_path() -> None:
     config = config_of()
-    card = export.make_card(config, "wavegan", "onnx", 7)
+    description = export.describe(config, "wavegan", "onnx", 7)
     saved = config_lib.to_json(config)
-    assert card["data"] == {**saved["data"], "dir": "drums"}
-    assert card["config"] == saved["model"]
-    assert card["versions"]["tensorflow"] == tf.__version__
+    assert description["data"] == {**saved["data"], "dir": "drums"}
+    assert description["config"] == saved["model"]
+    assert description["versions"]["tensorflow"] == tf.__version__
     expected = {
         "model": "wavegan",
         "format": "onnx",
@@ -199,15 +199,17 @@ def test_the_card_says_what_one_must_know_and_no_path() -> None:
         "input": {"name": "z", "shape": [None, 50]},
         "output": {"name": "G_z", "shape": [None, 4096, 2]},
     }
-    assert {name: card[name] for name in expected} == expected
-    assert "words" not in card
-    assert "ada" not in json.dumps(card)
+    assert {name: description[name] for name in expected} == expected
+    assert "words" not in description
+    assert "ada" not in json.dumps(description)
 
 
-def test_the_card_of_a_labelled_generator_lists_its_words_by_label() -> None:
-    card = export.make_card(config_of("nine", "zero"), "wavegan", "onnx", 7)
-    assert card["words"] == ["nine", "zero"]
-    assert card["input"] == [
+def test_the_description_lists_words_in_the_order_of_labels() -> None:
+    description = export.describe(
+        config_of("nine", "zero"), "wavegan", "onnx", 7
+    )
+    assert description["words"] == ["nine", "zero"]
+    assert description["input"] == [
         {"name": "z", "shape": [None, 50], "dtype": "float32"},
         {"name": "label", "shape": [None], "dtype": "int32"},
     ]

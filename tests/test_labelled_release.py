@@ -122,8 +122,11 @@ def test_an_export_of_a_release_names_the_same_words(
         form="keras",
         out_dir=tmp_path,
     )
-    card = json.loads((tmp_path / "keras" / export.CARD).read_text())
-    assert card["words"] == list(WORDS) and card["step"] == 3
+    description = json.loads(
+        (tmp_path / "keras" / export.DESCRIPTION).read_text()
+    )
+    assert description["words"] == list(WORDS)
+    assert description["step"] == 3
 
 
 def damage(

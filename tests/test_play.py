@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import concurrent.futures
+import io
+import json
 import pathlib
 import re
 import time
+import zipfile
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import small_gan
+import soundfile
 import tensorflow as tf
 from http_client import PORT, RATE, URL, Client, assert_refused, clip_of, get
 
 import gan as gan_lib
 import wavegan
 from audio import write
-from modes import latents, play
+from modes import kit, latents, play, recipes
+
+ABOUT = {"name": "x", "model": "wavegan", "step": 7}
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +39,7 @@ def model() -> gan_lib.GAN:
 @pytest.fixture(scope="module")
 def client(model: gan_lib.GAN) -> Client:
     """What asks as a browser does."""
-    app = play.make_app(play.Instrument(model, RATE), {"name": "x"}, PORT)
+    app = play.make_app(play.Instrument(model, RATE), ABOUT, PORT)
     return app.test_client()
 
 
@@ -56,7 +62,7 @@ def test_a_clips_bytes_are_a_written_files(
     model: gan_lib.GAN, tmp_path: pathlib.Path
 ) -> None:
     instrument = play.Instrument(model, RATE)
-    recipe = play.Recipe(5)
+    recipe = recipes.Recipe(5)
     write.write(tmp_path / "a.wav", instrument.audio(recipe), RATE)
     assert instrument.wav(recipe) == (tmp_path / "a.wav").read_bytes()
 
@@ -79,10 +85,10 @@ def test_a_morph_goes_from_one_clip_to_the_other(
 @pytest.mark.parametrize("mix", [0.0, 0.3, 0.5, 1.0])
 def test_lines_are_straight_and_arcs_turn_evenly(mix: float) -> None:
     a, b = (latents.sample_z(1, 100, seed)[0].astype(float) for seed in (1, 2))
-    z = play.Recipe(1, 2, mix, "straight").z(100)
+    z = recipes.Recipe(1, 2, mix, "straight").z(100)
     assert z.shape == (1, 100) and z.dtype == np.float32
     np.testing.assert_allclose(z[0], a + mix * (b - a), atol=1e-6)
-    z = play.Recipe(1, 2, mix, "slerp").z(100)[0].astype(float)
+    z = recipes.Recipe(1, 2, mix, "slerp").z(100)[0].astype(float)
 
     def angle(u: np.ndarray, v: np.ndarray) -> float:
         u, v = u / np.linalg.norm(u), v / np.linalg.norm(v)
@@ -105,6 +111,35 @@ def test_arcs_that_have_no_plane_are_lines() -> None:
         np.testing.assert_allclose(mixed, (a + b) / 2, atol=1e-6)
 
 
+def test_a_kit_holds_the_clips_of_its_seeds(client: Client) -> None:
+    answer = get(client, "/kit?seed=5&seed=0&seed=5")
+    assert answer.status_code == 200 and answer.mimetype == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as content:
+        names = content.namelist()
+        assert names == [
+            "01_wavegan_00005.wav",
+            "02_wavegan_00000.wav",
+            "03_wavegan_00005.wav",
+            kit.SFZ,
+            kit.JSON,
+        ]
+        for name, seed in zip(names, (5, 0, 5), strict=False):
+            audio, rate = soundfile.read(io.BytesIO(content.read(name)))
+            assert rate == RATE
+            np.testing.assert_array_equal(
+                audio, clip_of(client, f"seed={seed}")
+            )
+        card = json.loads(content.read(kit.JSON))
+        assert card["model"] == "wavegan" and card["step"] == 7
+        assert card["clips"][1] == {
+            "note": 37,
+            "file": names[1],
+            "seed": 0,
+            "word": "",
+        }
+        assert b"key=38 sample=03_wavegan_00005.wav\n" in content.read(kit.SFZ)
+
+
 def test_the_generator_makes_one_clip_at_a_time() -> None:
     busy, most = 0, 0
 
@@ -122,7 +157,7 @@ def test_the_generator_makes_one_clip_at_a_time() -> None:
     model: Any = SimpleNamespace(latent_dim=2, generate=generate)
     instrument = play.Instrument(model, RATE)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        wavs = list(pool.map(instrument.wav, map(play.Recipe, range(8))))
+        wavs = list(pool.map(instrument.wav, map(recipes.Recipe, range(8))))
     assert len(wavs) == 8 and most == 1
 
 
@@ -157,6 +192,26 @@ def test_odd_queries_are_refused(client: Client, query: str) -> None:
     assert_refused(get(client, f"/clip?{query}"), 400)
 
 
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("", "Expected 1 to 92 seeds"),
+        ("seed=", "whole number"),
+        ("seed=1&seed=x", "whole number"),
+        ("seed=1&seed=-1", "whole number"),
+        ("seed=1&seed=2147483648", "whole number"),
+        ("seed=1&to=2&mix=0.5&path=slerp", "Expected 1 to 92 seeds"),
+        ("seed=1&word=zero", "Expected 1 to 92 seeds"),  # it knows none
+        ("seed=1&name=../x", "Expected 1 to 92 seeds"),
+        ("&".join(["seed=1"] * 93), "Expected 1 to 92 seeds"),
+    ],
+)
+def test_odd_kits_are_refused(client: Client, query: str, words: str) -> None:
+    answer = get(client, f"/kit?{query}")
+    assert_refused(answer, 400)
+    assert words in answer.text
+
+
 @pytest.mark.parametrize("path", ["/", "/about", "/clip?seed=1", "/play.js"])
 @pytest.mark.parametrize(
     "host",
@@ -180,7 +235,7 @@ def test_both_names_of_this_machine_are_served(client: Client) -> None:
         host = f"{name}:{PORT}"
         answer = get(client, "/about", Host=host, Origin=f"http://{host}")
         assert answer.status_code == 200
-        assert answer.json == {"name": "x"}
+        assert answer.json == ABOUT
 
 
 @pytest.mark.parametrize(
@@ -237,7 +292,16 @@ def test_nothing_but_the_page_is_there(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/play.css", "/play.js", "/about", "/clip?seed=1", "/x"]
+    "path",
+    [
+        "/",
+        "/play.css",
+        "/play.js",
+        "/about",
+        "/clip?seed=1",
+        "/kit?seed=1",
+        "/x",
+    ],
 )
 def test_every_answer_is_strict(client: Client, path: str) -> None:
     headers = get(client, path).headers
@@ -282,7 +346,7 @@ def test_ports_that_cannot_be_had_are_named_before_anything_is_loaded() -> None:
         host, port = taken.getsockname()
         assert host == "127.0.0.1"
         with pytest.raises(ValueError, match=f"port is {port}: .*another"):
-            play.play(nothing, nothing, nothing, port=port)
+            play.play(nothing, nothing, nothing, model="", port=port)
     for port in (-1, 65536):
         with pytest.raises(ValueError, match=f"port is {port}: expected 0"):
-            play.play(nothing, nothing, nothing, port=port)
+            play.play(nothing, nothing, nothing, model="", port=port)

@@ -42,9 +42,10 @@ def test_a_keyboard_is_enough(page: sync_api.Page) -> None:
         assert (style, width, visible) == ("solid", "3px", True), name
         seen.append(name)
     assert seen == (
-        ["volume", "keys", "all", "pad", "Word of Pad 1", "seed", "copy"]
-        + ["fresh", "keep", "save", "path", "from", "mix", "to", "morph"]
-        + ["save-morph", "run", "tempo", "voice", "clear", "step"]
+        ["volume", "keys", "save-kit", "all", "pad", "Word of Pad 1"]
+        + ["seed", "copy", "fresh", "keep", "save", "path", "from", "mix"]
+        + ["to", "morph", "save-morph", "midi", "run", "tempo", "voice"]
+        + ["clear", "save-loop", "step"]
     )
     page.locator(".pad").nth(0).focus()
     for key in ("ArrowRight", "ArrowDown"):

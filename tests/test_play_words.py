@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
 import urllib.parse
+import zipfile
 
 import numpy as np
 import pytest
 import small_gan
+import soundfile
 from http_client import PORT, RATE, Client, assert_refused, clip_of, get
 
 import gan as gan_lib
-from modes import latents, play
+from modes import latents, play, recipes
 
 WORDS = ("nine", "Señor & co", "zero")
 SAID = [urllib.parse.quote(word) for word in WORDS]
@@ -29,7 +32,8 @@ def speaker() -> gan_lib.GAN:
 def word_client(speaker: gan_lib.GAN) -> Client:
     """What asks for words."""
     instrument = play.Instrument(speaker, RATE, WORDS)
-    return play.make_app(instrument, {"words": WORDS}, PORT).test_client()
+    about = {"words": WORDS, "model": "wavegan", "step": 7}
+    return play.make_app(instrument, about, PORT).test_client()
 
 
 @pytest.mark.parametrize("label", range(len(WORDS)))
@@ -63,7 +67,7 @@ def test_a_morph_goes_from_word_to_word(word_client: Client) -> None:
 def test_between_two_words_their_vectors_are_mixed(
     speaker: gan_lib.GAN,
 ) -> None:
-    recipe = play.Recipe(3, 3, 0.25, "straight", "zero", "nine")
+    recipe = recipes.Recipe(3, 3, 0.25, "straight", "zero", "nine")
     np.testing.assert_array_equal(recipe.shares(WORDS), [[0.25, 0, 0.75]])
     audio = play.Instrument(speaker, RATE, WORDS).audio(recipe)
     embedding = speaker.ema_generator.get_layer("label_project")
@@ -77,7 +81,7 @@ def test_between_two_words_their_vectors_are_mixed(
 
 
 def test_a_way_between_seeds_of_one_word_keeps_it() -> None:
-    recipe = play.Recipe(3, 4, 0.3, "slerp", "zero", "zero")
+    recipe = recipes.Recipe(3, 4, 0.3, "slerp", "zero", "zero")
     np.testing.assert_allclose(recipe.shares(WORDS), [[0, 0, 1]])
 
 
@@ -105,3 +109,43 @@ def test_odd_words_are_refused(
     answer = get(word_client, f"/clip?{query}")
     assert_refused(answer, 400)
     assert re.search(names, answer.text), answer.text
+
+
+def test_a_kit_says_a_word_for_each_seed(word_client: Client) -> None:
+    answer = get(
+        word_client, f"/kit?seed=1&word={SAID[1]}&seed=2&word={SAID[0]}"
+    )
+    assert answer.status_code == 200
+    with zipfile.ZipFile(io.BytesIO(answer.data)) as content:
+        names = content.namelist()[:2]
+        assert names == [
+            "01_wavegan_Señor & co_00001.wav",
+            "02_wavegan_Nine_00002.wav",
+        ]
+        for name, query in zip(
+            names,
+            (f"seed=1&word={SAID[1]}", f"seed=2&word={SAID[0]}"),
+            strict=True,
+        ):
+            audio, _ = soundfile.read(
+                io.BytesIO(content.read(name)), always_2d=True
+            )
+            np.testing.assert_array_equal(audio, clip_of(word_client, query))
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("seed=1", "seeds, and a word for each"),
+        ("seed=1&seed=2&word=nine", "seeds, and a word for each"),
+        ("seed=1&word=nine&word=zero", "seeds, and a word for each"),
+        ("seed=1&word=two", "one of nine, Señor & co, zero as word"),
+        ("seed=1&word=nine&to=2", "seeds, and a word for each"),
+    ],
+)
+def test_odd_kits_are_refused(
+    word_client: Client, query: str, names: str
+) -> None:
+    answer = get(word_client, f"/kit?{query}")
+    assert_refused(answer, 400)
+    assert names in answer.text

@@ -3,12 +3,14 @@
 import { introduce } from "./about.js";
 import { Clips, Latest } from "./clips.js";
 import { listenToKeys, makePads, makeSteps } from "./controls.js";
+import { offerMidi } from "./midi.js";
 import { drawSpectrogram, drawWave } from "./pictures.js";
 import { Player } from "./player.js";
+import { saveClip, saveKit, saveLoop } from "./save.js";
 import { Sequencer } from "./sequencer.js";
 import {
-  MORPH, PADS, commandOf, contentsOf, fileNameOf, nameOf, query, randomSeed,
-  read, readSeed, readTempo, wayOf, write,
+  MORPH, PADS, commandOf, contentsOf, nameOf, query, randomSeed, read, readSeed,
+  readTempo, wayOf, write,
 } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
@@ -18,7 +20,9 @@ const { words = [] } = await introduce().catch((error) => {
 });
 const state = read(location.hash, words);
 const clips = new Clips();
-const player = new Player();
+const volume = () => $("volume").value / 100;
+// Created early, because it would delay the first pad that is struck.
+const player = Player.live(volume());
 const morphing = new Latest();
 const due = []; // scheduled steps that are to be shown: {time, step, voices}
 let pad = 0; // the selected pad, which the tools act on
@@ -42,17 +46,13 @@ const sequencer = new Sequencer(() => player.now, (step, time) => {
 // Sounding ---------------------------------------------------------------
 
 /** Plays a voice now, or as soon as its clip has loaded. */
-async function strike(struck) {
+async function strike(struck, level = 1) {
   player.wake();
   if (struck < PADS) selectPad(struck);
   else selectVoice(struck);
   const wanted = query(state, struck);
   const clip = clips.ready(wanted) ?? await clips.get(wanted);
-  if (clip) sound(struck, clip);
-}
-
-function sound(struck, clip) {
-  player.play(struck, clip);
+  player.play(struck, clip, 0, level);
   show(struck, clip);
   animate();
 }
@@ -146,16 +146,6 @@ function selectPad(chosen) {
 function selectVoice(chosen) {
   voice = chosen;
   render();
-}
-
-async function save(saved) {
-  const clip = await clips.get(query(state, saved));
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([clip.file], { type: "audio/wav" }));
-  link.download = fileNameOf(state, saved);
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  announce(`Saved ${link.download}.`);
 }
 
 async function copySeed() {
@@ -265,8 +255,8 @@ function frame() {
 
 // Wiring -----------------------------------------------------------------
 
-const { pads, pickers } = makePads(
-  $("pads"), (struck) => strike(struck).catch(announce), words, setWord);
+const hit = (pad, level) => strike(pad, level).catch(announce);
+const { pads, pickers } = makePads($("pads"), hit, words, setWord);
 const steps = makeSteps($("steps"), (step) => {
   state.steps[voice] ^= 1 << step;
   changed();
@@ -279,14 +269,17 @@ for (let i = 0; i <= PADS; i += 1) {
   $("voice").append(new Option(nameOf(i), i));
 }
 
+const saved = (name) => announce(`Saved ${name}.`);
 const onClick = {
   all: randomiseAll,
   copy: copySeed,
   fresh: () => setSeed(randomSeed()),
   keep: toggleKept,
-  save: () => save(pad),
+  save: () => saveClip(state, clips, pad).then(saved),
   morph: () => strike(MORPH),
-  "save-morph": () => save(MORPH),
+  "save-morph": () => saveClip(state, clips, MORPH).then(saved),
+  "save-kit": () => saveKit(state).then(saved),
+  "save-loop": () => saveLoop(state, clips, volume()).then(saved),
   run: toggleRun,
   clear: () => { state.steps.fill(0); changed(); announce("No step is set."); },
   keys: () => {
@@ -321,11 +314,11 @@ $("voice").addEventListener("input", () => {
   selectVoice(Number($("voice").value));
 });
 $("volume").addEventListener("input", () => {
-  player.volume = $("volume").value / 100;
+  player.volume = volume();
 });
 listenToKeys(
   () => $("keys").getAttribute("aria-pressed") === "true",
-  (struck) => strike(struck).catch(announce),
+  hit,
   {
     KeyN: onClick.fresh,
     KeyK: onClick.keep,
@@ -333,6 +326,7 @@ listenToKeys(
     KeyP: onClick.run,
   },
 );
+offerMidi(hit);
 addEventListener("pagehide", keep);
 addEventListener("hashchange", () => {
   Object.assign(state, read(location.hash, words));

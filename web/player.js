@@ -3,17 +3,30 @@
 const FADE = 0.008; // seconds; shorter ones click
 
 export class Player {
-  // Created early, because it would delay the first pad that is struck.
-  #context = new AudioContext({ latencyHint: "interactive" });
-  #master = new GainNode(this.#context, { gain: 0.8 });
-  #voices = new Map(); // voice -> {source, gain, clip, start}
+  #context;
+  #master;
+  #voices = new Map(); // voice -> {source, gain, level, clip, start}
 
-  constructor() {
+  /**
+   * @param {BaseAudioContext} context
+   * @param {AudioNode} output node of the context that gets all sounds
+   * @param {number} volume factor of all samples
+   */
+  constructor(context, output, volume) {
+    this.#context = context;
+    this.#master = new GainNode(context, { gain: volume });
+    this.#master.connect(output);
+  }
+
+  /** Returns a player for the loudspeakers. */
+  static live(volume) {
+    const context = new AudioContext({ latencyHint: "interactive" });
     // Keeps sixteen pads at the same time from clipping.
-    const limiter = new DynamicsCompressorNode(this.#context, {
+    const limiter = new DynamicsCompressorNode(context, {
       threshold: -3, knee: 0, ratio: 20, attack: 0.002, release: 0.1,
     });
-    this.#master.connect(limiter).connect(this.#context.destination);
+    limiter.connect(context.destination);
+    return new Player(context, limiter, volume);
   }
 
   /** Starts audio; browsers allow it only in handlers of keys and clicks. */
@@ -44,20 +57,21 @@ export class Player {
    * @param {number} voice
    * @param {import("./clips.js").Clip} clip
    * @param {number} when on the clock; 0: now
+   * @param {number} level factor of its samples
    * @param {number} offset seconds into the clip
    */
-  play(voice, clip, when = 0, offset = 0) {
+  play(voice, clip, when = 0, level = 1, offset = 0) {
     const context = this.#context;
     const start = Math.max(when, context.currentTime);
     const source = new AudioBufferSourceNode(context, {
       buffer: clip.buffer, playbackRate: clip.speed,
     });
-    const gain = new GainNode(context, { gain: offset ? 0 : 1 });
-    if (offset) gain.gain.linearRampToValueAtTime(1, start + FADE);
+    const gain = new GainNode(context, { gain: offset ? 0 : level });
+    if (offset) gain.gain.linearRampToValueAtTime(level, start + FADE);
     source.connect(gain).connect(this.#master);
     source.start(when, offset * clip.speed);
     this.#fade(voice, start);
-    const sound = { source, gain, clip, start: start - offset };
+    const sound = { source, gain, level, clip, start: start - offset };
     this.#voices.set(voice, sound);
     source.onended = () => {
       if (this.#voices.get(voice) === sound) this.#voices.delete(voice);
@@ -68,7 +82,7 @@ export class Player {
   slide(voice, clip) {
     const sound = this.#voices.get(voice);
     const offset = sound ? this.now - sound.start : 0;
-    this.play(voice, clip, 0, offset < clip.seconds - 0.05 ? offset : 0);
+    this.play(voice, clip, 0, 1, offset < clip.seconds - 0.05 ? offset : 0);
   }
 
   /** Stops all current and scheduled clips. */
@@ -82,7 +96,7 @@ export class Player {
   #fade(voice, when) {
     const sound = this.#voices.get(voice);
     if (!sound) return;
-    sound.gain.gain.setValueAtTime(1, when);
+    sound.gain.gain.setValueAtTime(sound.level, when);
     sound.gain.gain.linearRampToValueAtTime(0, when + FADE);
     sound.source.stop(when + FADE);
   }

@@ -5,6 +5,11 @@ const AHEAD = 0.15; // seconds that are scheduled in advance
 const TICK = 25; // milliseconds between two checks of the clock
 const LEAD = 0.06; // seconds from start to the first step
 
+/** Returns the duration of a step: a quarter of a beat. */
+export function secondsOfStep(tempo) {
+  return 60 / tempo / 4;
+}
+
 export class Sequencer {
   #timer = 0;
   #step = 0;
@@ -19,7 +24,7 @@ export class Sequencer {
   constructor(now, trigger) {
     this.#now = now;
     this.#trigger = trigger;
-    this.tempo = 120; // beats a minute, of four steps each
+    this.tempo = 120; // beats a minute
   }
 
   get running() {
@@ -43,7 +48,7 @@ export class Sequencer {
     while (this.#next < now + AHEAD) {
       // Steps that a sleeping tab missed are skipped, not played all at once.
       if (this.#next >= now) this.#trigger(this.#step, this.#next);
-      this.#next += 60 / this.tempo / 4;
+      this.#next += secondsOfStep(this.tempo);
       this.#step = (this.#step + 1) % STEPS;
     }
   }

@@ -1,7 +1,10 @@
 // 16-bit WAV files of any rate and number of channels, as the server makes.
 
+const RIFF = 0x52494646; // "RIFF"
+const WAVE = 0x57415645; // "WAVE"
 const FMT = 0x666d7420; // "fmt "
 const DATA = 0x64617461; // "data"
+const HEADER = 44; // bytes
 
 /**
  * Decodes a file. The browser's own decoder would resample it.
@@ -26,6 +29,40 @@ export function decode(file) {
     at += size + (size % 2);
   }
   throw new Error("That is no WAV file.");
+}
+
+/**
+ * Encodes a file.
+ * @param {number} rate sampling rate in Hz
+ * @param {Float32Array[]} channels samples; those beyond [-1, 1] are clipped
+ * @returns {ArrayBuffer}
+ */
+export function encode(rate, channels) {
+  const frame = 2 * channels.length; // bytes
+  const size = frame * channels[0].length;
+  const view = new DataView(new ArrayBuffer(HEADER + size));
+  view.setUint32(0, RIFF);
+  view.setUint32(4, HEADER - 8 + size, true);
+  view.setUint32(8, WAVE);
+  view.setUint32(12, FMT);
+  view.setUint32(16, 16, true); // bytes of the format
+  view.setUint16(20, 1, true); // PCM
+  view.setUint16(22, channels.length, true);
+  view.setUint32(24, rate, true);
+  view.setUint32(28, rate * frame, true);
+  view.setUint16(32, frame, true);
+  view.setUint16(34, 16, true); // bits a sample
+  view.setUint32(36, DATA);
+  view.setUint32(40, size, true);
+  let at = HEADER;
+  for (let i = 0; i < channels[0].length; i += 1) {
+    for (const channel of channels) {
+      const sample = Math.round(channel[i] * 32768);
+      view.setInt16(at, Math.min(Math.max(sample, -32768), 32767), true);
+      at += 2;
+    }
+  }
+  return view.buffer;
 }
 
 function split(view, start, size, count) {
