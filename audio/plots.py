@@ -129,17 +129,15 @@ def _label_axes(
 ) -> None:
     """Labels frequencies at the left of each line, times below each column."""
     khz = [k for k in (0, 0.5, 1, 2, 4, 8, 16) if 2000 * k <= sample_rate]
-    mels = librosa.hz_to_mel(1000 * np.array(khz))
+    mels = librosa.hz_to_mel(1000 * np.array([*khz, sample_rate / 2000]))
     bottom, top = SPECTROGRAM
-    heights = bottom + (top - bottom) * mels / librosa.hz_to_mel(
-        sample_rate / 2
-    )
+    heights = bottom + (top - bottom) * mels[:-1] / mels[-1]
     axes.set_yticks(
         np.add.outer(np.arange(lines), heights).ravel(),
         [f"{k:g}" for k in khz] * lines,
         fontsize="x-small",
     )
-    times = matplotlib.ticker.MaxNLocator(3).tick_values(0, secs)
+    times = np.array(matplotlib.ticker.MaxNLocator(3).tick_values(0, secs))
     times = times[times <= secs * (1 + 1e-9)]
     axes.set_xticks(
         np.add.outer(np.arange(columns), CLIP_WIDTH * times / secs).ravel(),

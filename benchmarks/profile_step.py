@@ -126,7 +126,7 @@ def profile(step: Callable[[], float], repeats: int) -> dict[str, float]:
         tf.profiler.experimental.stop()
         (path,) = pathlib.Path(folder).rglob("*.xplane.pb")
         space = xplane_pb2.XSpace.FromString(path.read_bytes())
-    found: dict[str, float] = collections.Counter()
+    found: dict[str, float] = collections.defaultdict(float)
     for plane in space.planes:
         for line in plane.lines:
             for event in line.events:

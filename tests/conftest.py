@@ -31,7 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     def place(item: pytest.Item) -> tuple[bool, bool]:
         is_slow = item.get_closest_marker("slow") is not None
-        return is_slow, not hasattr(item.module, "command_runner")
+        return is_slow, not hasattr(
+            getattr(item, "module", None), "command_runner"
+        )
 
     items.sort(key=place)
 
