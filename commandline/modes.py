@@ -192,7 +192,11 @@ def generate(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
 
 def play(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Serves a web page of pads that play clips, to this machine only."""
-    play_lib.play(*_open(command_line, directory), port=FLAGS.port)
+    play_lib.play(
+        *_open(command_line, directory),
+        port=FLAGS.port,
+        proxy_url=FLAGS.proxy_url,
+    )
 
 
 def export(
