@@ -2,7 +2,8 @@
 
   python benchmarks/loader.py [--while_training] [--without_tensorflow_io]
 
-Writes clips of one second, mono, 16 kHz, into a temporary folder, and batches of them from `loader.make_dataset`: with no cache, where each clip is
+Writes clips of one second, mono, 16 kHz, into a temporary folder, and pulls
+batches of them from `loader.make_dataset`: with no cache, where each clip is
 decoded each time, and with every clip in a cache already. Files are new to the
 process but not to the system, which has just written them, so that the disk is
 not measured. Takes a few minutes.

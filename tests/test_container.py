@@ -146,6 +146,6 @@ def test_its_steps_install_and_run_the_programs(tmp_path: pathlib.Path) -> None:
     clips = tmp_path / "clips"
     program = ["python", "train_wavegan.py", "generate", "--pretrained"]
     run([*program, "--n=1", f"--out_dir={clips}"])
-    assert (clips / "00000.wav").exists()
+    assert len([*clips.glob("*.wav")]) == 1
     run(["python", "train_specgan.py", "--help"])
     run(["python", "-m", "eval.score", "--help"])

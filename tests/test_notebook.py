@@ -110,7 +110,7 @@ def test_it_trains_a_run_and_serves_its_page(
 ) -> None:
     text = text_of(executed)
     assert "installed: nothing" in text
-    assert re.search(r"^step 20: ", text, re.MULTILINE)
+    assert "20/20" in text
     frames = [x for x in shown(executed, "text/html") if "tensorboard" in x]
     assert len(frames) == 1 and "<iframe" in frames[0]
     match = re.search(r"http://127\.0\.0\.1:(\d+)/ \(Ctrl-C stops\)", text)
