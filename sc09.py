@@ -14,6 +14,11 @@ Source: the paper, section 5; Warden, arXiv:1804.03209.
 
 import pathlib
 
+from system import platforms
+
+PROGRAM = "sc09.py"
+platforms.check(PROGRAM)  # before packages are loaded
+
 from absl import app, flags
 
 from digits import speech_commands, synthesizer
@@ -67,7 +72,6 @@ def report(data_dir: pathlib.Path) -> None:
     print(f"{data_dir} holds spoken digits: {', '.join(counts)}")
 
 
-PROGRAM = "sc09.py"
 MODES = {"download": download, "synthesize": synthesize}
 
 

@@ -1,12 +1,12 @@
 """Measures how fast the loader makes batches, alone or while a GAN trains.
 
-  python benchmarks/loader.py [--while_training]
+  python benchmarks/loader.py [--while_training] [--without_tensorflow_io]
 
-Writes clips of one second, 16-bit, mono, 16 kHz, into a temporary folder, and
-pulls batches of them from `loader.make_dataset`: with no cache, where each clip
-is decoded each time, and with every clip in a cache already. Files are new to
-the process but not to the system, which has just written them, so that the disk
-is not measured. Takes a few minutes.
+Writes clips of one second, mono, 16 kHz, into a temporary folder, and pulls
+batches of them from `loader.make_dataset`: with no cache, where each clip is
+decoded each time, and with every clip in a cache already. Files are new to the
+process but not to the system, which has just written them, so that the disk is
+not measured. Takes a few minutes.
 """
 
 import argparse
@@ -41,6 +41,8 @@ from benchmarks import machine, plain
 RATE = 16000
 CODECS: dict[str, dict[str, Any]] = {
     "wav": {"subtype": "PCM_16"},
+    "wav-24": {"subtype": "PCM_24"},
+    "wav-float": {"subtype": "FLOAT"},
     "flac": {"subtype": "PCM_16"},
     "mp3": {  # 128 kbit/s
         "subtype": "MPEG_LAYER_III",
@@ -55,6 +57,7 @@ IN_FLIGHT = 16  # batches; more than the stream prefetches
 
 def write_clips(folder: pathlib.Path, kind: str, count: int) -> list[str]:
     """Writes copies of 64 different clips and returns their paths."""
+    ending = kind.partition("-")[0]
     rng = np.random.default_rng(0)
     seconds = np.arange(RATE) / RATE
     contents = []
@@ -62,9 +65,10 @@ def write_clips(folder: pathlib.Path, kind: str, count: int) -> list[str]:
         tone = np.sin(2 * np.pi * rng.uniform(100, 4000) * seconds)
         audio = 0.3 * tone + rng.normal(0, 0.05, RATE)
         file = io.BytesIO()
-        soundfile.write(file, audio, RATE, format=kind.upper(), **CODECS[kind])
+        codec = {"format": ending.upper(), **CODECS[kind]}
+        soundfile.write(file, audio, RATE, **codec)
         contents.append(file.getvalue())
-    paths = [folder / f"{i:05}.{kind}" for i in range(count)]
+    paths = [folder / f"{i:05}.{ending}" for i in range(count)]
     for path, content in zip(paths, itertools.cycle(contents), strict=False):
         path.write_bytes(content)
     return [str(path) for path in paths]
@@ -151,9 +155,11 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--slice_len", type=int, default=16384)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--while_training", action="store_true")
-    parser.add_argument(
-        "--formats", nargs="+", choices=CODECS, default=list(CODECS)
-    )
+    parser.add_argument("--without_tensorflow_io", action="store_true")
+    for name, choices in ("formats", CODECS), ("caches", CACHES):
+        parser.add_argument(
+            f"--{name}", nargs="+", choices=choices, default=list(choices)
+        )
     return parser.parse_args()
 
 
@@ -161,6 +167,8 @@ def main() -> None:
     """Measures every format with every cache and prints the medians."""
     args = read_arguments()
     rows = []
+    if args.without_tensorflow_io:  # its import fails
+        sys.modules["tensorflow_io"] = None  # type: ignore[assignment]
     with contextlib.ExitStack() as stack:
         step_secs = None
         if args.while_training:
@@ -170,16 +178,16 @@ def main() -> None:
         for kind in args.formats:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             paths = write_clips(pathlib.Path(folder), kind, args.clips)
-            for cache in CACHES:
+            for cache in args.caches:
                 runs = [
                     measure(paths, cache, args.batch, args.slice_len)
                     for _ in range(args.repeats)
                 ]
                 rate, secs = map(statistics.median, zip(*runs, strict=True))
                 rows.append((kind, cache, rate, secs))
-    print(f"{'format':8}{'cache':8}{'clips/s':>9}{'first batch, s':>16}")
+    print(f"{'format':10}{'cache':8}{'clips/s':>9}{'first batch, s':>16}")
     for kind, cache, rate, secs in rows:
-        print(f"{kind:8}{cache:8}{rate:9,.0f}{secs:16.2f}")
+        print(f"{kind:10}{cache:8}{rate:9,.0f}{secs:16.2f}")
     if step_secs:
         alone, *meanwhile = step_secs
         print(

@@ -277,6 +277,14 @@ OPTIONS = (
         "Port of this machine at which the page is served; 0: any free port.",
         ("play",),
     ),
+    Option(
+        "proxy_url",
+        "",
+        "Address at which a proxy or an ssh tunnel shows the page, such as "
+        "http://localhost:9000/. Without it, only the address of this machine "
+        "is answered.",
+        ("play",),
+    ),
 )
 
 

@@ -196,6 +196,7 @@ def play(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
         *_open(command_line, directory),
         model=command_line.model.name,
         port=FLAGS.port,
+        proxy_url=FLAGS.proxy_url,
     )
 
 

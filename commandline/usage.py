@@ -2,7 +2,7 @@
 
 TensorFlow takes seconds to import. So what flags and modes mean is read from
 usage.json, which `python docs/write_flags.py` writes from their declarations.
-This module imports nothing but Python's standard library.
+This module needs nothing but Python's standard library.
 """
 
 import json
@@ -11,6 +11,8 @@ import sys
 import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+from system import platforms
 
 TEXTS = pathlib.Path(__file__).with_name("usage.json")
 HELP = {"--help", "-help", "-h", "-?", "--helpfull", "--helpshort"}
@@ -40,13 +42,14 @@ def check_mode(modes: Iterable[str], argv: Sequence[str]) -> None:
 
 
 def answer(program: str, summary: str, argv: list[str]) -> None:
-    """Ends the program if all that it is asked for is help, or a wrong mode.
+    """Ends the program if it is asked for help or a wrong mode, or cannot run.
 
     Args:
       program: Name of the program's file.
       summary: Docstring of the program: what it does, and examples.
       argv: Command line, the program first.
     """
+    platforms.check(program)
     texts = json.loads(TEXTS.read_text(encoding="utf-8"))[program]
     words = argv[1:2] if not argv[1:2] or argv[1][:1] != "-" else []
     if HELP.intersection(argv):

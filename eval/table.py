@@ -12,6 +12,10 @@ import sys
 if not __package__:  # started as a script: the package is one folder up
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
+from system import platforms
+
+platforms.check("eval.table")
+
 import argparse
 import json
 from typing import Any

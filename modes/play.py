@@ -1,8 +1,8 @@
 """Serves a generator as an instrument: a web page for this machine alone.
 
 The page in `web/` asks for clips by seed, and plays them. Nothing is fetched
-from elsewhere, and nobody else is served: only this machine can connect, and
-pages of other sites are refused.
+from elsewhere, and nobody else is served: only this machine can connect, maybe
+for a proxy that the user names, and pages of other sites are refused.
 """
 
 import errno
@@ -11,6 +11,7 @@ import pathlib
 import signal
 import socket
 import threading
+import urllib.parse
 import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar
@@ -129,8 +130,38 @@ class Instrument:
         return content.getvalue()
 
 
+def read_origin(url: str) -> str:
+    """Returns the origin of a web address, as browsers send it.
+
+    Args:
+      url: The address, such as `https://name:8000/page`; "": there is none.
+
+    Raises:
+      SettingError: It is no address of a web page.
+    """
+    if not url:
+        return ""
+    ports = {"http": 80, "https": 443}  # which browsers leave out
+    try:
+        parts = urllib.parse.urlsplit(url)
+        name, port = parts.hostname or "", parts.port
+        if not name or parts.scheme not in ports or "@" in parts.netloc:
+            raise ValueError
+    except ValueError:
+        raise settings.SettingError(
+            "proxy_url", url, "an address such as https://name:8000/"
+        ) from None
+    host = f"[{name}]" if ":" in name else name
+    if port not in (None, ports[parts.scheme]):
+        host += f":{port}"
+    return f"{parts.scheme}://{host}"
+
+
 def make_app(
-    instrument: Instrument, about: dict[str, Any], port: int
+    instrument: Instrument,
+    about: dict[str, Any],
+    port: int,
+    proxy: str = "",
 ) -> flask.Flask:
     """Makes the web application: the page and what it asks for.
 
@@ -140,10 +171,16 @@ def make_app(
       instrument: Makes the clips.
       about: What the page tells of the generator.
       port: Where it will be served; requests for others are refused.
+      proxy: Origin of a proxy or tunnel to that port, such as
+        `https://name:8000`, which is served as well; "": there is none.
     """
     app = flask.Flask(__name__, static_folder=str(WEB), static_url_path="")
     names = [f"{name}:{port}" for name in (HOST, "localhost")]
     names += [HOST, "localhost"] if port == 80 else []
+    origins = [f"http://{name}" for name in names]
+    if proxy:
+        names.append(proxy.partition("//")[2])
+        origins.append(proxy)
 
     @app.before_request
     def check() -> None:
@@ -152,9 +189,7 @@ def make_app(
         if asked.get("Host") not in names:
             flask.abort(403, f"This is {names[0]}, and no other host.")
         origin = asked.get("Origin")
-        foreign = origin is not None and origin not in [
-            f"http://{name}" for name in names
-        ]
+        foreign = origin is not None and origin not in origins
         # Whoever follows a link may come; what a page fetches may not.
         site = asked.get("Sec-Fetch-Site", "none")
         followed = asked.get("Sec-Fetch-Mode") == "navigate"
@@ -215,6 +250,7 @@ def play(
     *,
     model: str,
     port: int = 0,
+    proxy_url: str = "",
 ) -> NoReturn:
     """Serves the page by the newest checkpoint, until SIGINT or SIGTERM.
 
@@ -226,12 +262,14 @@ def play(
       config: Of its run.
       model: Name of the model, for the files of a kit.
       port: Of this machine, where to serve; 0: any free one.
+      proxy_url: Address of a proxy or tunnel to that port; "": none.
 
     Raises:
       FileNotFoundError: There is no checkpoint.
       SystemExit: A signal came; its code is 128 + the signal's number.
-      ValueError: The port cannot be had.
+      SettingError: The port cannot be had, or the proxy's address is none.
     """
+    proxy = read_origin(proxy_url)
     with _listen(port) as listener:
         port = listener.getsockname()[1]
         step = train_dir.restore(gan, directory)
@@ -248,7 +286,7 @@ def play(
             "words": list(words),
         }
         server = waitress.create_server(
-            make_app(instrument, about, port),
+            make_app(instrument, about, port, proxy),
             sockets=[listener],
             threads=THREADS,
             ident=None,
@@ -259,7 +297,10 @@ def play(
             cleanup_interval=1,
             asyncore_use_poll=True,  # select cannot watch so many
         )
-        print(f"step {step}: http://{HOST}:{port}/ (Ctrl-C stops)", flush=True)
+        address = f"http://{HOST}:{port}/"
+        if proxy_url:
+            address += f" or {proxy_url}"
+        print(f"step {step}: {address} (Ctrl-C stops)", flush=True)
         _serve(server)
 
 

@@ -258,6 +258,37 @@ def test_pages_of_other_sites_are_refused(
     assert_refused(posted, 403)
 
 
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://8000-xyz.example.org/?a=b", "https://8000-xyz.example.org"),
+        ("https://Hub.example.org:443/user/proxy/", "https://hub.example.org"),
+        ("http://localhost:9000", "http://localhost:9000"),
+        ("http://[::1]:80/", "http://[::1]"),
+    ],
+)
+def test_a_proxy_is_served_beside_this_machine(
+    model: gan_lib.GAN, url: str, origin: str
+) -> None:
+    proxy = play.read_origin(url)
+    assert proxy == origin
+    instrument = play.Instrument(model, RATE)
+    client = play.make_app(instrument, {}, PORT, proxy).test_client()
+    host, here = origin.partition("//")[2], f"127.0.0.1:{PORT}"
+    # Some proxies hand on the host that they were asked for, others ours.
+    for name in (host, here):
+        for origin_sent in (origin, f"http://{here}"):
+            answer = get(client, "/about", Host=name, Origin=origin_sent)
+            assert answer.status_code == 200
+    for name in ("evil.example", f"{host}.evil.example", f"{host}:81"):
+        assert_refused(get(client, "/about", Host=name), 403)
+        for scheme in ("http", "https"):
+            evil = f"{scheme}://{name}"
+            assert_refused(get(client, "/about", Host=host, Origin=evil), 403)
+    site = {"Sec_Fetch_Site": "cross-site"}
+    assert_refused(get(client, "/clip?seed=1", Host=host, **site), 403)
+
+
 def test_links_and_bookmarks_are_followed(client: Client) -> None:
     for site in ("cross-site", "none"):
         answer = get(
@@ -350,3 +381,14 @@ def test_ports_that_cannot_be_had_are_named_before_anything_is_loaded() -> None:
     for port in (-1, 65536):
         with pytest.raises(ValueError, match=f"port is {port}: expected 0"):
             play.play(nothing, nothing, nothing, model="", port=port)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["example.org", "ftp://example.org/", "https://", "http://a:b/"]
+    + ["http://me@example.org/", "http://a:99999/", "http://[::1/", "9000"],
+)
+def test_proxies_without_an_address_are_named_at_once(url: str) -> None:
+    nothing: Any = None
+    with pytest.raises(ValueError, match="proxy_url is .*: expected an addr"):
+        play.play(nothing, nothing, nothing, model="", proxy_url=url)

@@ -70,6 +70,18 @@ def test_it_listens_on_this_machine_alone_until_a_signal_comes(
             ask(port, get)
 
 
+def test_a_proxy_is_answered() -> None:
+    proxy = "https://8000.proxy.example/"
+    flag = f"--proxy_url={proxy}"
+    with command_runner.play("--pretrained", flag) as (_, url):
+        port = int(url.rstrip("/").rpartition(":")[2])
+        get = b"GET /about HTTP/1.1\r\nHost: "
+        assert b" 200 " in ask(port, get + b"8000.proxy.example\r\n\r\n")
+        assert b" 403 " in ask(port, get + b"proxy.example\r\n\r\n")
+    refused = command_runner.run("play", "--pretrained", "--proxy_url=8000")
+    command_runner.assert_one_line(refused, "--proxy_url is '8000'", "https://")
+
+
 def test_idle_and_half_sent_requests_keep_nobody_waiting() -> None:
     with command_runner.play("--pretrained") as (_, url):
         port = int(url.rstrip("/").rpartition(":")[2])
