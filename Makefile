@@ -27,7 +27,7 @@ speak: $(VENV)/runtime
 
 demo: $(VENV)/runtime
 	$(RUN) train_wavegan.py train ./demo --flagfile=flagfiles/demo.cfg
-	$(RUN) train_wavegan.py preview ./demo --once --preview_n=16
+	$(RUN) train_wavegan.py preview ./demo --once --preview_n=40
 
 test: $(VENV)/develop
 	$(RUN) -m ruff check
