@@ -198,7 +198,7 @@ NAMES = {
         data_sample_rate data_slice_len deterministic fade force_bf16 format
         incept_classifier incept_k incept_n interpolate interpolation kit label
         loudness n normalize num_gpus once out_dir port precision pretrained
-        preview_n rate say seed step steps subtype train_augment
+        preview_n proxy_url rate say seed step steps subtype train_augment
         train_batch_size train_conv train_decay_steps train_disc_learning_rate
         train_ema_decay train_jit train_keep train_keep_every_secs
         train_learning_rate train_max_steps train_penalty_interval
@@ -215,7 +215,7 @@ NAMES = {
         data_overlap_ratio data_pad_end data_prefetch_gpu_num data_sample_rate
         deterministic fade force_bf16 format incept_classifier incept_k incept_n
         interpolate interpolation kit label loudness n normalize num_gpus once
-        out_dir port precision pretrained preview_n rate say seed
+        out_dir port precision pretrained preview_n proxy_url rate say seed
         specgan_batchnorm specgan_dim specgan_disc_dropout specgan_disc_nupdates
         specgan_disc_phaseshuffle specgan_genr_upsample specgan_kernel_len
         specgan_latent_dim specgan_loss specgan_ngl step steps subtype
@@ -246,7 +246,7 @@ USES = {
         *("format", "rate", "normalize", "out_dir", "pretrained", "step"),
         *("kit", "loudness", "subtype", "trim", "fade"),
     },
-    "play": {"port", "pretrained", "step"},
+    "play": {"port", "pretrained", "proxy_url", "step"},
     "export": {"format", "out_dir", "pretrained", "step"},
     "infer": {"out_dir", "pretrained", "step"},
     "release": {"preview_n", "out_dir", "step"},

@@ -14,7 +14,7 @@ import wavs
 
 import train_wavegan
 import wavegan
-from audio import edges
+from audio import edges, plots
 from eval import classifier, features, labels
 from modes import generate as generate_lib
 from modes import latents, phrase, render
@@ -353,7 +353,11 @@ def test_pictures_and_samples_have_a_row_for_each_word(
             )
     picture = matplotlib.image.imread(trained.path / f"{name}.png")
     # Three rows, and two groups of two columns.
-    assert picture.shape[:2] == (720, 940)
+    height = plots.BELOW + 3 * plots.HEIGHT + plots.ABOVE
+    width = 2 * (plots.LEFT + 2 * plots.WIDTH + plots.RIGHT) + plots.COLOR_BAR
+    np.testing.assert_allclose(
+        picture.shape[:2], [100 * height, 100 * width], atol=1
+    )
 
 
 def test_few_clips_are_one_of_each_word() -> None:
