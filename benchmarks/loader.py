@@ -156,10 +156,10 @@ def read_arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--while_training", action="store_true")
     parser.add_argument("--without_tensorflow_io", action="store_true")
-    for flag, choices in ("--formats", CODECS), ("--caches", CACHES):
-        parser.add_argument(
-            flag, nargs="+", choices=choices, default=list(choices)
-        )
+    parser.add_argument(
+        "--formats", nargs="+", choices=CODECS, default=list(CODECS)
+    )
+    parser.add_argument("--caches", nargs="+", choices=CACHES, default=CACHES)
     return parser.parse_args()
 
 
