@@ -21,7 +21,7 @@ NAMES = "z", "label"  # of the inputs, in order
 
 
 def open_saved_model(folder: pathlib.Path) -> Generate:
-    """By TensorFlow; the samples of 16 bits must be those of the audio."""
+    """Opens a SavedModel by TensorFlow; checks its samples of 16 bits."""
     import tensorflow as tf
 
     model = tf.saved_model.load(str(folder / "saved_model"))
@@ -46,7 +46,7 @@ def call_keras(model: Any) -> Generate:
 
 
 def open_keras(folder: pathlib.Path) -> Generate:
-    """By Keras, in its safe mode."""
+    """Opens a `.keras` file by Keras, in its safe mode."""
     import keras
 
     path = folder / "keras" / "generator.keras"
@@ -54,7 +54,7 @@ def open_keras(folder: pathlib.Path) -> Generate:
 
 
 def open_hub(folder: pathlib.Path) -> Generate:
-    """By Keras, as from a model hub that serves the folder."""
+    """Opens the folder `hf` by Keras, as if a model hub served it."""
     # In place of the package that downloads.
     hub: Any = sys.modules.setdefault(
         "huggingface_hub", types.ModuleType("huggingface_hub")
@@ -66,7 +66,7 @@ def open_hub(folder: pathlib.Path) -> Generate:
 
 
 def open_tflite(folder: pathlib.Path) -> Generate:
-    """By LiteRT, which is not TensorFlow."""
+    """Opens a TFLite file by LiteRT, which is not TensorFlow."""
     from ai_edge_litert import interpreter
 
     path = str(folder / "tflite" / "generator.tflite")
@@ -77,7 +77,7 @@ def open_tflite(folder: pathlib.Path) -> Generate:
 
 
 def open_onnx(folder: pathlib.Path) -> Generate:
-    """By ONNX Runtime."""
+    """Opens an ONNX file by ONNX Runtime."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(folder / "onnx" / "generator.onnx")

@@ -33,7 +33,6 @@ from tensorflow.tsl.profiler.protobuf import xplane_pb2
 import wavegan
 from benchmarks import machine, plain, train_step
 
-CRITIC_STEPS = 5
 CALLS = {"PartitionedCall", "StatefulPartitionedCall"}
 # They move no data: views, constants, variables, control flow.
 FREE = {
@@ -140,14 +139,8 @@ def profile(step: Callable[[], float], repeats: int) -> dict[str, float]:
 def measure_bandwidth(size: int = 2**26, repeats: int = 9) -> float:
     """Returns the bytes per second that are read and written in a copy."""
     x = tf.zeros([size])
-    copy = tf.function(lambda x: x + 1.0)
-    copy(x)
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        copy(x)
-        times.append(time.perf_counter() - start)
-    return 2 * 4 * size / min(times)
+    copy = tf.function(lambda: x + 1.0)
+    return 2 * 4 * size / train_step.measure_secs(copy, repeats)
 
 
 def main() -> None:
@@ -161,7 +154,7 @@ def main() -> None:
     args = parser.parse_args()
     model = plain.build("ours", wavegan.WaveGANConfig(dim=args.dim))
     function = tf.function(model.train_step, autograph=False)
-    shape = [CRITIC_STEPS, args.batch, 16384, 1]
+    shape = [train_step.CRITIC_STEPS, args.batch, 16384, 1]
     real = tf.random.stateless_uniform(shape, [0, 0], -1, 1)
     work = count(function.get_concrete_function(real).graph)
 

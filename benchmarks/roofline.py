@@ -23,7 +23,6 @@ console.import_tensorflow()
 import wavegan
 from benchmarks import train_step
 
-CRITIC_STEPS = 5
 # Passes of an update through each network, as `train_step.count_flops` counts
 # them: critic, generator.
 PASSES = ((1, 10), (3, 2))  # (through G, through D)
@@ -58,8 +57,7 @@ CARDS = {
 
 def count_operations(config: wavegan.WaveGANConfig, batch: int) -> float:
     """Counts the floating-point operations of an iteration."""
-    critic, generator = train_step.count_flops(config)
-    return batch * (CRITIC_STEPS * critic + generator)
+    return batch * train_step.operations_per_clip(config)
 
 
 def count_bytes(
@@ -84,7 +82,7 @@ def count_bytes(
         layers += steps * channels  # written by D, read by G
     total = 0
     for passes, repeats, trained in zip(
-        PASSES, (CRITIC_STEPS, 1), reversed(weights), strict=True
+        PASSES, (train_step.CRITIC_STEPS, 1), reversed(weights), strict=True
     ):
         moved = sum(
             number * (batch * layers + count)
@@ -105,7 +103,7 @@ def main() -> None:
     args = parser.parse_args()
     config = wavegan.WaveGANConfig(dim=args.dim)
     flops = count_operations(config, args.batch)
-    clips = CRITIC_STEPS * args.batch
+    clips = train_step.CRITIC_STEPS * args.batch
     print(f"an iteration: {flops / 1e12:.2f} TFLOP, {clips} clips of data")
     print(f"{'card':10}{'products':>10}{'GB':>7}{'compute, ms':>13}", end="")
     print(f"{'memory, ms':>12}{'clips/s':>9}")

@@ -63,12 +63,6 @@ def bytes_per_step(config: wavegan.WaveGANConfig) -> int:
     return train_step.CRITIC_STEPS * critic + generator
 
 
-def operations_per_clip(config: wavegan.WaveGANConfig) -> int:
-    """Returns the number of operations of a step for each clip."""
-    critic, generator = train_step.count_flops(config)
-    return train_step.CRITIC_STEPS * critic + generator
-
-
 def communication(num_gpus: int, num_bytes: float, link: float) -> float:
     """Returns the seconds of a ring all-reduce of `num_bytes` on each GPU."""
     return 2 * (num_gpus - 1) / num_gpus * num_bytes / link
@@ -77,7 +71,7 @@ def communication(num_gpus: int, num_bytes: float, link: float) -> float:
 def rows(config: wavegan.WaveGANConfig, tflops: float) -> list[tuple[str, ...]]:
     """Returns the rows of the table, by batch, number of GPUs and link."""
     num_bytes = bytes_per_step(config)
-    clip_seconds = operations_per_clip(config) / (tflops * 1e12)
+    clip_seconds = train_step.operations_per_clip(config) / (tflops * 1e12)
     table: list[tuple[str, ...]] = []
     for grows in (False, True):
         for num_gpus, links in RINGS.items():
@@ -106,7 +100,7 @@ def rows(config: wavegan.WaveGANConfig, tflops: float) -> list[tuple[str, ...]]:
 def markdown(config: wavegan.WaveGANConfig, tflops: float) -> str:
     """Formats the table and its assumptions in Markdown."""
     num_bytes = bytes_per_step(config)
-    operations = operations_per_clip(config)
+    operations = train_step.operations_per_clip(config)
     lines = [
         f"Calculated, not measured: dim {config.dim}, "
         f"{train_step.CRITIC_STEPS} critic updates a step, float32, "

@@ -22,6 +22,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
@@ -128,17 +129,28 @@ def count_flops(config: wavegan.WaveGANConfig) -> tuple[int, int]:
     return critic, generator
 
 
+def operations_per_clip(config: wavegan.WaveGANConfig) -> int:
+    """Returns the number of operations of an iteration for each clip."""
+    critic, generator = count_flops(config)
+    return CRITIC_STEPS * critic + generator
+
+
+def measure_secs(function: Callable[[], object], repeats: int) -> float:
+    """Returns the seconds of the fastest call, after one that warms up."""
+    function()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
 def measure_peak(size: int = 2048, repeats: int = 15) -> float:
     """Returns operations per second of the fastest float32 matrix product."""
     a = tf.random.normal([size, size])
     product = tf.function(lambda: tf.linalg.trace(tf.matmul(a, a)))
-    product()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        float(product())
-        times.append(time.perf_counter() - start)
-    return 2 * size**3 / min(times)
+    return 2 * size**3 / measure_secs(lambda: float(product()), repeats)
 
 
 def parse() -> argparse.Namespace:
@@ -199,8 +211,9 @@ def main() -> None:
         + f", medians of {args.repeats}; matrix products: "
         f"{peak / 1e9:.0f} GFLOP/s"
     )
-    critic, generator = count_flops(wavegan.WaveGANConfig(dim=args.dim))
-    flops = args.batch * (CRITIC_STEPS * critic + generator)
+    flops = args.batch * operations_per_clip(
+        wavegan.WaveGANConfig(dim=args.dim)
+    )
     row = "{:24} {:>9} {:>11} {:>8} {:>8} {:>6} {:>8} {:>7}"
     print(
         row.format(

@@ -348,16 +348,14 @@ def test_pictures_and_samples_have_a_row_for_each_word(
                 seed=seed,
                 words=(word,),
             ).values()
-            np.testing.assert_allclose(
-                audio[2 * row + seed, :256], clip, atol=1
-            )
+            spoken = audio[2 * row + seed, :256]
+            np.testing.assert_allclose(spoken, clip, atol=1)
     picture = matplotlib.image.imread(trained.path / f"{name}.png")
     # Three rows, and two groups of two columns.
     height = plots.BELOW + 3 * plots.HEIGHT + plots.ABOVE
     width = 2 * (plots.LEFT + 2 * plots.WIDTH + plots.RIGHT) + plots.COLOR_BAR
-    np.testing.assert_allclose(
-        picture.shape[:2], [100 * height, 100 * width], atol=1
-    )
+    sizes = [100 * height, 100 * width]
+    np.testing.assert_allclose(picture.shape[:2], sizes, atol=1)
 
 
 def test_few_clips_are_one_of_each_word() -> None:

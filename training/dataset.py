@@ -100,13 +100,13 @@ def find(config: config_lib.RunConfig, directory: train_dir.TrainDir) -> Corpus:
     if loud:
         text = "%s; what exceeds it is clipped: --data_normalize scales files"
         logging.warning(text, loud)
-    _warn_of_padding(infos, config)
+    _warn_of_surplus(infos, config)
     if not data.labels:
         return Corpus(infos, skipped)
     return Corpus(infos, skipped, *_label(infos, data))
 
 
-def _warn_of_padding(
+def _warn_of_surplus(
     infos: list[loader.AudioInfo], config: config_lib.RunConfig
 ) -> None:
     """Warns of frequencies and channels that the settings add to all files."""
