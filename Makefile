@@ -4,6 +4,8 @@
 #   make demo   trains a small WaveGAN on spoken digits and lets you hear it
 #   make test   lint, format, types, imports, tests
 #   make test-slow  tests that take longer: long runs, simulations, browsers
+#   make test-distributed  runs of several devices and workers, some of them lost
+#   make test-install  the container's steps, in an environment of their own; the notebook
 # Another Python: make demo PYTHON=python3.12
 # With an NVIDIA GPU: make demo GPU=1
 
@@ -16,7 +18,7 @@ JOBS = $(shell $(RUN) -c "import os; print(min(1 + (os.cpu_count() or 1), 4))")
 # A file's tests share what they make; files keep the order of tests/conftest.py.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 
-.PHONY: speak demo test test-slow clean
+.PHONY: speak demo test test-slow test-distributed test-install clean
 
 speak: $(VENV)/runtime
 	$(RUN) train_wavegan.py generate --pretrained --n 20
@@ -34,10 +36,16 @@ test: $(VENV)/develop
 	$(RUN) -m ruff format --check
 	$(RUN) -m mypy .
 	$(VENV)/bin/lint-imports --no-cache
-	$(RUN) -m pytest -n $(JOBS) $(BY_FILE) -m "not slow"
+	$(RUN) -m pytest -n $(JOBS) $(BY_FILE) -m "not slow and not distributed and not install"
 
 test-slow: $(VENV)/develop
-	$(RUN) -m pytest -n auto --maxprocesses 2 $(BY_FILE) -m slow
+	$(RUN) -m pytest -n $(JOBS) $(BY_FILE) -m slow
+
+test-distributed: $(VENV)/develop
+	$(RUN) -m pytest -n $(JOBS) $(BY_FILE) -m distributed
+
+test-install: $(VENV)/develop
+	$(RUN) -m pytest -m install
 
 clean:
 	rm -rf $(VENV) demo

@@ -9,12 +9,12 @@ import keras
 import tensorflow as tf
 
 import losses
-from networks import augmentation, critics, dcgan, replicas
+from networks import audio_model, augmentation, critics, dcgan, replicas
 from networks import random as random_lib
 from system import settings
 
 
-class GAN(keras.Model):
+class GAN(audio_model.AudioModel):
     """A generator and a discriminator that train each other.
 
     A step is `critic_steps` discriminator updates, then one generator update.
@@ -51,8 +51,6 @@ class GAN(keras.Model):
     Attributes:
       num_labels: Number of labels that the networks know; 0: no labels.
       step: Number of generator updates so far, an int64 variable, `[]`.
-      first_nonfinite_step: The first step with a non-finite loss or gradient,
-        an int64 variable, `[]`; the largest int64 while there is none.
       generator_optimizer: Optimizer of the generator, made by `compile`.
       discriminator_optimizer: Optimizer of all critics, made likewise.
 
@@ -76,53 +74,58 @@ class GAN(keras.Model):
         augment: tuple[str, ...] = (),
         spectral_critics: Sequence[keras.Model] = (),
     ) -> None:
-        super().__init__()
+        super().__init__(
+            latent_dim=latent_dim,
+            num_labels=dcgan.num_labels(generator),
+            seed=seed,
+        )
         settings.check_value("critic_steps", critic_steps, low=1)
         settings.check_value("ema_decay", ema_decay, low=0, below=1)
         settings.check_value("penalty_interval", penalty_interval, low=1)
         self.generator = generator
         self.discriminator = discriminator
-        self.latent_dim = latent_dim
         self.critic_steps = critic_steps
         self.ema_decay = ema_decay
         self.penalty_interval = penalty_interval
         self.augment = augment
         self.spectral_critics = list(spectral_critics)
         self.critics = critics.Critics(discriminator, spectral_critics)
-        self.num_labels = dcgan.num_labels(generator)
-        self.step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
-        self.seed = tf.Variable(
-            seed, trainable=False, dtype=tf.int64, name="seed"
-        )
-        self.first_nonfinite_step = tf.Variable(
-            tf.int64.max, trainable=False, name="first_nonfinite_step"
-        )
         self._average = None
         if ema_decay:
-            self._average = keras.models.clone_model(generator)
-            self._average.set_weights(generator.get_weights())
-            self._average.trainable = False
+            self._average = audio_model.average_of(generator)
         self._draws = random_lib.Draws(
             self.seed, generator, discriminator, *spectral_critics
         )
-        self.built = True  # otherwise `fit` tries to build it by calling it
+
+    @property
+    def networks(self) -> dict[str, keras.Model]:
+        """Generator, discriminator and spectral critics, by name."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            **{critic.name: critic for critic in self.spectral_critics},
+        }
+
+    @property
+    def averages(self) -> dict[str, keras.Model]:
+        """The averaged generator, if there is one."""
+        return {} if self._average is None else {"generator": self._average}
+
+    @property
+    def optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
+        """Both optimizers, by name."""
+        names = "generator_optimizer", "discriminator_optimizer"
+        return {name: getattr(self, name) for name in names}
+
+    @property
+    def has_bounded_loss(self) -> bool:
+        """Whether `d_loss` of a perfect discriminator is 0."""
+        return self.objective.bounded
 
     @property
     def ema_generator(self) -> keras.Model:
         """The averaged generator; without averaging, the generator itself."""
         return self.generator if self._average is None else self._average
-
-    def from_audio(self, audio: tf.Tensor) -> tf.Tensor:
-        """Converts audio to the networks' representation: here, audio.
-
-        Args:
-          audio: Clips, `[batch, slice_len, channels]`.
-        """
-        return audio
-
-    def to_audio(self, examples: tf.Tensor) -> tf.Tensor:
-        """Converts the networks' representation to audio."""
-        return examples
 
     def augment_examples(
         self, examples: tf.Tensor, seed: tf.Tensor
@@ -134,20 +137,6 @@ class GAN(keras.Model):
           seed: Seed of the changes, int64, `[2]`.
         """
         return augmentation.augment(examples, self.augment, seed)
-
-    def generate(
-        self, z: tf.Tensor, label: tf.Tensor | None = None
-    ) -> tf.Tensor:
-        """Generates audio by the averaged weights.
-
-        Args:
-          z: Latent vectors, `[batch, latent_dim]`.
-          label: Label of each clip, int32, `[batch]`; None without labels.
-        """
-        examples = self.ema_generator(
-            critics.with_label(z, label), training=False
-        )
-        return self.to_audio(examples)
 
     def compile(
         self,
@@ -199,16 +188,18 @@ class GAN(keras.Model):
             )
         self._critic_gradients = self._critic_loss_and_gradients
         self._generator_gradients = self._generator_loss_and_gradients
-        # A function of its own is traced once, however often a step calls it.
-        # But synchronised batch norm cannot run inside a nested function.
-        # AutoGraph takes seconds, and no Python `if` depends on a tensor.
+        # A function of its own is traced once, however often a step calls it,
+        # and, if it is not inlined, optimised once; AutoGraph takes seconds,
+        # and no Python `if` depends on a tensor. But synchronised batch norm
+        # cannot run inside a nested function.
         if not syncs_batch_norm:
-            self._critic_gradients = tf.function(
-                self._critic_gradients, autograph=False
+            as_function = functools.partial(
+                tf.function,
+                autograph=False,
+                experimental_attributes={"_noinline": True},
             )
-            self._generator_gradients = tf.function(
-                self._generator_gradients, autograph=False
-            )
+            self._critic_gradients = as_function(self._critic_gradients)
+            self._generator_gradients = as_function(self._generator_gradients)
         # Keras wants one optimizer, and would create a default one.
         super().compile(
             optimizer=self.generator_optimizer, jit_compile=jit_compile
@@ -239,23 +230,47 @@ class GAN(keras.Model):
                 ", batch, slice_len, channels], as after "
                 f"dataset.batch(batch_size).batch({self.critic_steps})"
             )
+        count = self.critic_steps
+        reals = [self.from_audio(x) for x in tf.unstack(audio, count)]
+        labels = [None] * count if labels is None else tf.unstack(labels, count)
+        fakes = self._fakes_of_updates(reals, labels, update)
         d_losses = []
-        for i, clips in enumerate(tf.unstack(audio, self.critic_steps)):
-            real = self.from_audio(clips)
-            label = None if labels is None else labels[i]
-            d_losses.append(self._update_discriminator(real, label, update))
+        for real, fake, label in zip(reals, fakes, labels, strict=True):
+            loss = self._update_discriminator(real, fake, label, update)
+            d_losses.append(loss)
             update += 1
         g_loss = self._update_generator(real, label, update)
         d_loss, g_loss = replicas.mean([tf.reduce_mean(d_losses), g_loss])
-        self._note_nonfinite(d_loss + g_loss)
+        self.note_nonfinite(d_loss + g_loss)
         self.step.assign_add(1)
         return {"d_loss": d_loss, "g_loss": g_loss}
 
+    def _fakes_of_updates(
+        self,
+        reals: list[tf.Tensor],
+        labels: list[tf.Tensor | None],
+        update: tf.Tensor,
+    ) -> list[tf.Tensor]:
+        """Generates the examples of all discriminator updates of a step.
+
+        The generator does not change in between, so that one pass makes them
+        all, unless batch norm couples the examples of a batch.
+        """
+        draws = [self._draw_z(real, update + i) for i, real in enumerate(reals)]
+        if critics.has_batch_norm(self.generator):
+            return [*map(self._generate, draws, labels)]
+        label = None if labels[0] is None else tf.concat(labels, 0)
+        return tf.split(self._generate(tf.concat(draws, 0), label), len(reals))
+
     def _update_discriminator(
-        self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
+        self,
+        real: tf.Tensor,
+        fake: tf.Tensor,
+        label: tf.Tensor | None,
+        update: tf.Tensor,
     ) -> tf.Tensor:
         """Updates all critics by one batch of real and generated examples."""
-        loss, gradients = self._critic_gradients(real, label, update)
+        loss, gradients = self._critic_gradients(real, fake, label, update)
         variables = self.critics.variables
         loss = replicas.apply_gradients(
             self.discriminator_optimizer, loss, gradients, variables
@@ -266,11 +281,14 @@ class GAN(keras.Model):
         return loss
 
     def _critic_loss_and_gradients(
-        self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
+        self,
+        real: tf.Tensor,
+        fake: tf.Tensor,
+        label: tf.Tensor | None,
+        update: tf.Tensor,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Returns the loss of the critics, `[]`, and its gradients."""
         self._draws.reseed_layers(update)
-        fake = self._make_fakes(real, label, update)
         reals = self._augment_and_view(real, update, random_lib.AUGMENT_REAL)
         fakes = self._augment_and_view(fake, update, random_lib.AUGMENT_FAKE)
         with tf.GradientTape() as tape:
@@ -319,13 +337,9 @@ class GAN(keras.Model):
             self.generator_optimizer, loss, gradients, variables
         )
         if self._average is not None:
-            # Warm-up: the decay is smaller in the first steps.
-            age = tf.cast(self.step, tf.float32)
-            decay = tf.minimum(self.ema_decay, (1 + age) / (10 + age))
-            for average, variable in zip(
-                self._average.weights, self.generator.weights, strict=True
-            ):
-                average.assign(decay * average + (1 - decay) * variable)
+            audio_model.update_average(
+                self._average, self.generator, self.ema_decay, self.step
+            )
         return loss
 
     def _generator_loss_and_gradients(
@@ -340,7 +354,7 @@ class GAN(keras.Model):
             )
             real_scores = [self.critics.score(reals, label)]
         with tf.GradientTape() as tape:
-            fake = self._make_fakes(real, label, update)
+            fake = self._generate(self._draw_z(real, update), label)
             fakes = self._augment_and_view(
                 fake, update, random_lib.AUGMENT_FAKE
             )
@@ -350,12 +364,13 @@ class GAN(keras.Model):
             )
         return loss, tape.gradient(loss, self.generator.trainable_variables)
 
-    def _make_fakes(
-        self, real: tf.Tensor, label: tf.Tensor | None, update: tf.Tensor
-    ) -> tf.Tensor:
-        """Generates as many examples as there are real ones, in training."""
-        z = self._draws.z(critics.num_rows(real), self.latent_dim, update)
-        return self.generator(critics.with_label(z, label), training=True)
+    def _draw_z(self, real: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
+        """Draws as many latent vectors as there are real examples."""
+        return self._draws.z(critics.num_rows(real), self.latent_dim, update)
+
+    def _generate(self, z: tf.Tensor, label: tf.Tensor | None) -> tf.Tensor:
+        """Generates examples, in training."""
+        return self.generator(audio_model.with_label(z, label), training=True)
 
     def _augment_and_view(
         self, examples: tf.Tensor, update: tf.Tensor, purpose: int
@@ -371,30 +386,3 @@ class GAN(keras.Model):
             seed = self._draws.augmentation(update, purpose)
             examples = self.augment_examples(examples, seed)
         return self.critics.view(examples)
-
-    def save_own_variables(self, store: Any) -> None:
-        """Adds what `save_weights` needs to continue with the same draws."""
-        store["step"], store["seed"] = self.step.numpy(), self.seed.numpy()
-
-    def load_own_variables(self, store: Any) -> None:
-        """Restores what `save_own_variables` saved."""
-        self.step.assign(store["step"][()])
-        self.seed.assign(store["seed"][()])
-
-    def get_config(self) -> Any:
-        """Raises a NotImplementedError: Keras cannot save a GAN as a whole."""
-        raise NotImplementedError(
-            "Keras cannot save a GAN as a whole: use gan.save_weights(path), "
-            "ModelCheckpoint(save_weights_only=True), or gan.generator.save"
-        )
-
-    def _note_nonfinite(self, number: tf.Tensor) -> None:
-        """Records the first step with a non-finite loss or gradient.
-
-        A loss is NaN if a gradient was not finite (`replicas.apply_gradients`).
-        Training does not wait for the result, which is read before each save.
-        """
-        finite = tf.math.is_finite(number)
-        step = tf.where(finite, tf.int64.max, self.step + 1)
-        first = tf.minimum(self.first_nonfinite_step, step)
-        self.first_nonfinite_step.assign(first)

@@ -89,7 +89,7 @@ def build_generator(config: SpecGANConfig) -> keras.Model:
     inputs, x = dcgan.generate(
         config,
         (FIRST_SIZE, FIRST_SIZE),
-        lambda x, width, i: _upconv(x, width, i, config),
+        lambda x, width, i: upconv(x, width, i, config),
     )
     return keras.Model(inputs, x, name="generator")
 
@@ -118,13 +118,7 @@ def build_discriminator(config: SpecGANConfig) -> keras.Model:
     inputs, score = dcgan.discriminate(
         config,
         spectrogram,
-        lambda x, width, i: keras.layers.Conv2D(
-            width,
-            config.kernel_len,
-            strides=2,
-            padding="same",
-            name=f"downconv_{i}",
-        )(x),
+        lambda x, width, i: downconv(x, width, i, config),
         lambda x: _shuffle(x, config.phaseshuffle),
     )
     return keras.Model(inputs, score, name="discriminator")
@@ -138,7 +132,18 @@ def _shuffle(x: Any, radius: int) -> Any:
     return keras.layers.Reshape((time, *rest))(x)
 
 
-def _upconv(x: Any, width: int, i: int, config: SpecGANConfig) -> Any:
+def downconv(x: Any, width: int, i: int, config: dcgan.Config) -> Any:
+    """Applies layer i of the discriminator, which halves both axes."""
+    return keras.layers.Conv2D(
+        width,
+        config.kernel_len,
+        strides=2,
+        padding="same",
+        name=f"downconv_{i}",
+    )(x)
+
+
+def upconv(x: Any, width: int, i: int, config: dcgan.Config) -> Any:
     """Applies layer i of the generator, which upsamples by 2.
 
     Args:

@@ -32,7 +32,7 @@ from commandline import flags, modes, program, run_config
 from modes import train
 from networks import spectrogram
 from training import config as config_lib
-from training import dataset, model, train_dir, weights
+from training import dataset, gan_model, train_dir, weights
 
 
 def measure(
@@ -113,8 +113,9 @@ def gan_of(
     )
 
 
-MODEL = model.Model(
+MODEL = gan_model.GANModel(
     name="specgan",
+    title="SpecGAN",
     config=specgan.SpecGANConfig,
     build_generator=specgan.build_generator,
     build_discriminator=specgan.build_discriminator,

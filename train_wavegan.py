@@ -21,10 +21,11 @@ console.import_tensorflow()  # before any other module does
 
 import wavegan
 from commandline import flags, modes, program
-from training import model, weights
+from training import gan_model, weights
 
-MODEL = model.Model(
+MODEL = gan_model.GANModel(
     name="wavegan",
+    title="WaveGAN",
     config=wavegan.WaveGANConfig,
     build_generator=wavegan.build_generator,
     build_discriminator=wavegan.build_discriminator,

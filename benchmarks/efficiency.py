@@ -44,10 +44,10 @@ import wavegan
 from eval import classifier
 from eval import labels as labels_lib
 from modes import incept, latents
-from networks import critics
+from networks import audio_model
 from training import config as config_lib
 from training import dataset
-from training import model as model_lib
+from training import gan_model as model_lib
 
 SHAPE: dict[str, Any] = {"slice_len": 8192, "dim": 16, "fade_len": 256}
 DATA: dict[str, Any] = {
@@ -221,7 +221,7 @@ def _generate(
     """Generates audio, with labels if the network takes labels."""
     if len(network.inputs) == 1:
         label = None
-    return network(critics.with_label(z, label), training=False)
+    return network(audio_model.with_label(z, label), training=False)
 
 
 COLUMNS = {  # key of the scores at the end: heading, digits

@@ -10,7 +10,6 @@ vectors at once, and of the first alone.
 import importlib.util
 import pathlib
 import sys
-import types
 from collections.abc import Callable
 from typing import Any
 
@@ -54,15 +53,10 @@ def open_keras(folder: pathlib.Path) -> Generate:
 
 
 def open_hub(folder: pathlib.Path) -> Generate:
-    """Opens the folder `hf` by Keras, as if a model hub served it."""
-    # In place of the package that downloads.
-    hub: Any = sys.modules.setdefault(
-        "huggingface_hub", types.ModuleType("huggingface_hub")
-    )
-    hub.snapshot_download = lambda **_: str(folder / "hf")
+    """Opens the folder `hf` by Keras, as it does after a download."""
     import keras
 
-    return call_keras(keras.saving.load_model("hf://user/model"))
+    return call_keras(keras.saving.load_model(folder / "hf"))
 
 
 def open_tflite(folder: pathlib.Path) -> Generate:

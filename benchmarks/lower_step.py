@@ -111,7 +111,7 @@ def main(args: argparse.Namespace) -> None:
             sys.exit("clips with labels need --data_first_slice")
         labels = np.array(found.labels, np.int32)
     gan = wanted.build(directory, config)
-    model.compile_gan(gan, config.train)
+    wanted.compile(gan, config.train)
     directory.checkpoints.restore(gan)
     module, variables = lower(gan, audio, labels, config.train.batch_size)
     if args.back:

@@ -118,7 +118,9 @@ def main(args: argparse.Namespace) -> None:
             start, since = now, update
     for i, rate in rates.items():
         state[i] = rate
-    arrays = {str(i): np.asarray(value) for i, value in enumerate(state)}
+    arrays: dict[str, Any] = {
+        str(i): np.asarray(value) for i, value in enumerate(state)
+    }
     np.savez_compressed(args.step / "state.npz", **arrays)
 
 

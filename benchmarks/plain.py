@@ -67,15 +67,23 @@ def plain_objective(name: str) -> losses.Objective:
 class PlainGAN(gan.GAN):
     """A GAN that trains as `gan.GAN` does, with plain TensorFlow code."""
 
+    def _fakes_of_updates(
+        self, reals: list[tf.Tensor], labels: list[None], update: tf.Tensor
+    ) -> list[tf.Tensor]:
+        return [
+            self.generator(
+                self._draws.z(tf.shape(real)[0], self.latent_dim, update + i),
+                training=True,
+            )
+            for i, real in enumerate(reals)
+        ]
+
     def _update_discriminator(
-        self, real: tf.Tensor, label: None, update: tf.Tensor
+        self, real: tf.Tensor, fake: tf.Tensor, label: None, update: tf.Tensor
     ) -> tf.Tensor:
         assert label is None
         self._draws.reseed_layers(update)
-        batch = tf.shape(real)[0]
-        z = self._draws.z(batch, self.latent_dim, update)
-        fake = self.generator(z, training=True)
-        alpha = self._draws.alpha(batch, update)
+        alpha = self._draws.alpha(tf.shape(real)[0], update)
 
         def critic(x: tf.Tensor) -> tf.Tensor:
             return self.discriminator(x, training=True)

@@ -83,7 +83,8 @@ OPTIONS = (
     Option(
         "pretrained",
         "",
-        "Use the weights that come with this program (--pretrained) or those "
+        "Use the weights that come with this program (--pretrained, or "
+        "--pretrained=NAME for a folder beside them, such as drums) or those "
         "of a release or run (--pretrained=FOLDER). train starts a new run "
         "from them, with their settings where no flags are given, but "
         "with words only if --data_labels=words is given.",
@@ -327,8 +328,8 @@ class CommandLine:
 
     @property
     def program(self) -> str:
-        """Name of the program's file."""
-        return f"train_{self.model.name}.py"
+        """The program, as it is called on a command line."""
+        return self.model.program
 
     @property
     def config_flags(self) -> dict[str, ConfigFlag]:

@@ -1,10 +1,10 @@
 """Calls each mode with what the flags say."""
 
 import pathlib
+from typing import Any
 
 from absl import flags, logging
 
-import gan as gan_lib
 from audio import write
 from commandline import flags as flags_lib
 from commandline import run_config
@@ -19,6 +19,7 @@ from modes import preview as preview_lib
 from modes import release as release_lib
 from modes import request as request_lib
 from modes import train as train_lib
+from networks import audio_model as audio_model_lib
 from system import device, settings
 from training import config as config_lib
 from training import train_dir
@@ -37,22 +38,33 @@ def released(command_line: CommandLine) -> pathlib.Path | None:
       FileNotFoundError: There is no such folder.
     """
     name = FLAGS.pretrained
-    if not name or name == SHIPPED:
-        return command_line.model.pretrained if name else None
-    if not pathlib.Path(name).is_dir():
-        raise FileNotFoundError(
-            f"--pretrained is {name!r}: expected the folder of a release or "
-            "run, or no value for the weights that come with this program"
-        )
-    return pathlib.Path(name)
+    if not name:
+        return None
+    shipped = command_line.model.pretrained
+    if name == SHIPPED:
+        if not shipped:
+            raise FileNotFoundError(
+                "--pretrained: no weights come with this model; name the "
+                "folder of a release or run, --pretrained=FOLDER"
+            )
+        return shipped
+    for folder in (pathlib.Path(name), shipped and shipped / name):
+        if folder and folder.is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"--pretrained is {name!r}: expected the folder of a release or "
+        "run, or no value for the weights that come with this program"
+    )
 
 
 def _open(
     command_line: CommandLine,
     directory: train_dir.TrainDir,
     names_device: bool = True,
-) -> tuple[gan_lib.GAN, train_dir.TrainDir, config_lib.RunConfig]:
-    """Builds the GAN of a train dir; returns it with train dir and config.
+) -> tuple[
+    audio_model_lib.AudioModel, train_dir.TrainDir, config_lib.RunConfig
+]:
+    """Builds the model of a train dir; returns it with train dir and config.
 
     Args:
       command_line: Command line, which knows the model.
@@ -208,7 +220,7 @@ def export(
     export_lib.check(form)
     export_lib.export(
         *_open(command_line, directory, names_device=False),
-        model=command_line.model.name,
+        model=command_line.model,
         form=form,
         out_dir=_out_dir(command_line, directory, "export"),
     )
@@ -223,7 +235,7 @@ def release(command_line: CommandLine, directory: train_dir.TrainDir) -> None:
     """Writes float16 weights, config and samples of the run, for sharing."""
     release_lib.release(
         *_open(command_line, directory, names_device=False),
-        model=command_line.model.name,
+        model=command_line.model,
         num_clips=FLAGS.preview_n,
         out_dir=_out_dir(command_line, directory, "release"),
     )
@@ -238,7 +250,7 @@ def import_original(
       ValueError: The checkpoint is of other networks, contradicts a flag, or
         leaves a setting open that no flag gives; or TRAIN_DIR holds a run.
     """
-    model = command_line.model
+    model: Any = command_line.model  # a GANModel
     if directory.exists() or directory.checkpoints.steps():
         raise ValueError(f"{directory.path} holds a run: name another folder")
     if not FLAGS.checkpoint:

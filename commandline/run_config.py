@@ -27,7 +27,7 @@ def read_flags(
     Raises:
       ValueError: A value is out of its range, or differs from a fixed one.
     """
-    config = saved or config_lib.RunConfig(command_line.model.config())
+    config = saved or config_lib.default(command_line.model.config)
     given: dict[str, Any] = {}
     for field, flag in command_line.config_flags.items():
         is_given, value = flag.read(values)
@@ -79,5 +79,5 @@ def resolve_ambiguous_settings(
                 f"{' or '.join(map(repr, fitting))}, which is what fits",
             )
         chosen[field] = value if value in fitting else fitting[0]
-    default = config_lib.RunConfig(command_line.model.config())
+    default = config_lib.default(command_line.model.config)
     return default.replace(**chosen)

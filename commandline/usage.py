@@ -63,6 +63,38 @@ def answer(program: str, summary: str, argv: list[str]) -> None:
             sys.exit(1)
 
 
+def answer_with_model(program: str, summary: str, argv: list[str]) -> None:
+    """Does what `answer` does, for a program whose first argument is a model.
+
+    Args:
+      program: Name of the program's file.
+      summary: Docstring of the program: what it does, and examples.
+      argv: Command line, the program first.
+    """
+    texts = json.loads(TEXTS.read_text(encoding="utf-8"))
+    models = [
+        name.split()[1] for name in texts if name.startswith(program + " ")
+    ]
+    model = argv[1] if argv[1:] else ""
+    if model in models:
+        answer(f"{program} {model}", summary, [argv[0], *argv[2:]])
+    elif HELP.intersection(argv):
+        first, _, examples = summary.partition("\n")
+        print(
+            f"{first}\n\nUsage: python {program} MODEL MODE [TRAIN_DIR] "
+            f"[FLAGS]\nMODEL is one of {', '.join(models)}; MODEL --help lists "
+            f"its modes and flags.\n{examples.rstrip()}"
+        )
+        sys.exit(0)
+    else:
+        print(
+            f"{program}: expected MODEL MODE [TRAIN_DIR], MODEL one of "
+            f"{', '.join(models)}; got {model or 'nothing'}",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+
+
 def describe(
     program: str, summary: str, texts: dict[str, Any], mode: str = ""
 ) -> str:

@@ -11,6 +11,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import train_alternative
 import train_specgan
 import train_wavegan
 from commandline import flags, usage
@@ -37,10 +38,30 @@ def table(options: list[flags.Option], with_modes: bool = False) -> str:
     return "\n".join([*lines, *(row(option, with_modes) for option in options)])
 
 
-def for_specgan(option: flags.Option) -> flags.Option:
-    """Returns a flag of WaveGAN as SpecGAN would have it."""
-    name = option.name.replace("wavegan_", "specgan_")
+def renamed(option: flags.Option, model: str) -> flags.Option:
+    """Returns a flag of WaveGAN as another model would have it."""
+    name = option.name.replace("wavegan_", f"{model}_")
     return dataclasses.replace(option, name=name, modes=())
+
+
+def differing(command_line: flags.CommandLine) -> list[flags.Option]:
+    """Returns the flags of a model that are not like those of WaveGAN."""
+    model = command_line.model.name
+    shared = [
+        renamed(option, model) for option in train_wavegan.COMMAND_LINE.options
+    ]
+    return [o for o in command_line.options if renamed(o, model) not in shared]
+
+
+def lacking(command_line: flags.CommandLine) -> str:
+    """Returns the names of WaveGAN's flags that a model does not have."""
+    model = command_line.model.name
+    names = {option.name for option in command_line.options}
+    return ", ".join(
+        f"`--{option.name}`"
+        for option in train_wavegan.COMMAND_LINE.options
+        if renamed(option, model).name not in names
+    )
 
 
 def sections(command_line: flags.CommandLine) -> dict[str, list[flags.Option]]:
@@ -62,8 +83,11 @@ def others(command_line: flags.CommandLine) -> list[flags.Option]:
 def texts() -> str:
     """Returns the contents of commandline/usage.json, which --help prints."""
     found = {}
-    for program in (train_wavegan, train_specgan):
-        command_line = program.COMMAND_LINE
+    for command_line in (
+        train_wavegan.COMMAND_LINE,
+        train_specgan.COMMAND_LINE,
+        *train_alternative.COMMAND_LINES.values(),
+    ):
         groups = {
             f"{title} (settings of a run)": options
             for title, options in sections(command_line).items()
@@ -92,14 +116,12 @@ def page() -> str:
         for title, options in sections(command_line).items()
     )
     own = others(command_line)
-    shared = [for_specgan(option) for option in command_line.options]
-    specgan = train_specgan.COMMAND_LINE.options
-    differing = [o for o in specgan if for_specgan(o) not in shared]
-    names = {option.name for option in specgan}
-    lacking = ", ".join(
-        f"`--{option.name}`"
-        for option in command_line.options
-        if for_specgan(option).name not in names
+    specgan = train_specgan.COMMAND_LINE
+    alternatives = train_alternative.COMMAND_LINES
+    of_alternatives = "\n\n".join(
+        f"### {command_line.model.title}: `{command_line.program}`\n\n"
+        f"{table(differing(command_line), with_modes=True)}"
+        for command_line in alternatives.values()
     )
     return f"""# Flags
 
@@ -123,12 +145,22 @@ are stored in TRAIN_DIR, where the other modes find them. `generate` takes
 ## SpecGAN
 
 `train_specgan.py` has the same flags, with `specgan_` in place of `wavegan_`,
-except for {lacking}.
+except for {lacking(specgan)}.
 
 Its mode `moments` takes the flags of the data that determine the slices. These
 rows differ:
 
-{table(differing, with_modes=True)}
+{table(differing(specgan), with_modes=True)}
+
+## Alternatives
+
+A command is `train_alternative.py MODEL MODE [TRAIN_DIR] [FLAGS]`, MODEL one of
+{", ".join(alternatives)}. A model has the flags of `train_wavegan.py`
+with its name in place of `wavegan`, except for those of losses and networks
+that it does not have; `train_alternative.py MODEL --help` lists all of them.
+There is no mode `import`. These rows differ:
+
+{of_alternatives}
 """
 
 

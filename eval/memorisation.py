@@ -52,7 +52,7 @@ def _plot(path: pathlib.Path, groups: dict[str, np.ndarray]) -> None:
     figure = matplotlib.figure.Figure(figsize=(6, 3.5), layout="constrained")
     axes = figure.subplots()
     farthest = max(distances.max() for distances in groups.values())
-    bins = np.linspace(0, 1.02 * farthest + 1e-9, 60)
+    bins = np.linspace(0, 1.02 * farthest + 1e-9, 60).tolist()
     for label, distances in groups.items():
         weights = np.full(len(distances), 1 / len(distances))
         axes.hist(distances, bins, weights=weights, alpha=0.6, label=label)

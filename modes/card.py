@@ -6,15 +6,15 @@ from collections.abc import Mapping
 
 from system import atomic
 from training import config as config_lib
+from training import model as model_lib
 
 FILE = "README.md"
-NAMES = {"wavegan": "WaveGAN", "specgan": "SpecGAN"}
 
 
 def write(
     folder: pathlib.Path,
     config: config_lib.RunConfig,
-    model: str,
+    model: model_lib.Model,
     step: int,
     known: Mapping[str, str],
     usage: str,
@@ -24,8 +24,8 @@ def write(
     Args:
       folder: Folder of the card.
       config: Config of the run.
-      model: Name of the model, wavegan or specgan.
-      step: Number of generator updates.
+      model: The model.
+      step: Number of training steps.
       known: What is known of data and licence, as `read` returns it.
       usage: How to use the files, in Markdown.
 
@@ -38,9 +38,8 @@ def write(
     rows = {
         "clips": f"{networks.slice_len} samples at {rate} Hz: {seconds:.2f} s",
         "words": ", ".join(config.data.words) or "none: clips are not labelled",
-        "networks": f"dim {networks.dim}, {networks.channels} channel(s)",
-        "training": f"loss {config.train.loss}, {step:,} generator updates of "
-        f"{config.train.batch_size} clips",
+        "networks": f"{networks.size}, {networks.channels} channel(s)",
+        "training": f"{step:,} updates: {config.train.method}",
         "data": known.get("data", "(name the recordings here)"),
         "licence": known.get(
             "licence",
@@ -49,16 +48,16 @@ def write(
         ),
     }
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    tags = "\n".join(f"- {tag}" for tag in model.tags)
     text = f"""---
 library_name: keras
 license: {known.get("license", "unknown")}
 tags:
 - audio
 - audio-generation
-- gan
-- {model}
+{tags}
 ---
-# {NAMES.get(model, model)} after {step:,} updates
+# {model.title} after {step:,} updates
 
 | | |
 |---|---|

@@ -11,17 +11,18 @@ import json
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 
-import gan as gan_lib
 from modes import card, keras_twin, render
+from networks import audio_model as audio_model_lib
 from system import atomic, console, settings
 from training import config as config_lib
+from training import model as model_lib
 from training import train_dir
 
 INPUT, OUTPUT = "z", "G_z"  # names of the original
@@ -31,7 +32,9 @@ OPSET = 15  # of ONNX; runtimes of 2021 know it
 MAX_BYTES = 2**31 - 2**24  # of weights, where a file ends at 2 GiB
 
 
-def write_saved_model(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
+def write_saved_model(
+    audio_model: audio_model_lib.AudioModel, folder: pathlib.Path
+) -> None:
     """Writes a SavedModel, which needs TensorFlow alone.
 
     It is the generator as it is here, fast layers and precision included. Its
@@ -41,55 +44,65 @@ def write_saved_model(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
 
     Source: the mode `infer` of the authors' code.
     """
+    num_labels = audio_model.num_labels
 
     def generate(z: tf.Tensor, *labels: tf.Tensor) -> dict[str, tf.Tensor]:
         for label in labels:
             tf.debugging.Assert(
-                tf.reduce_all((label >= 0) & (label < gan.num_labels)),
-                [f"expected labels of 0 to {gan.num_labels - 1}, got", label],
+                tf.reduce_all((label >= 0) & (label < num_labels)),
+                [f"expected labels of 0 to {num_labels - 1}, got", label],
             )
-        audio = gan.generate(z, *labels)
+        audio = audio_model.generate(z, *labels)
         samples = tf.clip_by_value(tf.round(audio * 32768), -32768, 32767)
         return {OUTPUT: audio, OUTPUT + "_int16": tf.cast(samples, tf.int16)}
 
-    _save(_serve(generate, gan), gan.ema_generator, folder)
+    networks = audio_model.generating_networks.values()
+    _save(_serve(generate, audio_model), networks, folder)
 
 
-def write_keras(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
+def write_keras(
+    audio_model: audio_model_lib.AudioModel, folder: pathlib.Path
+) -> None:
     """Writes `generator.keras`, which Keras opens in its safe mode.
 
     Raises:
       ValueError: A layer has no stock twin.
     """
-    keras_twin.build(gan).save(folder / "generator.keras")
+    keras_twin.build(audio_model).save(folder / "generator.keras")
 
 
-def write_hub(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
+def write_hub(
+    audio_model: audio_model_lib.AudioModel, folder: pathlib.Path
+) -> None:
     """Writes the files that Keras loads from a model hub, by an address hf://.
 
     Raises:
       ValueError: A layer has no stock twin.
     """
-    keras_twin.build(gan).save(folder, zipped=False)
+    keras_twin.build(audio_model).save(folder, zipped=False)
 
 
-def write_tflite(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
+def write_tflite(
+    audio_model: audio_model_lib.AudioModel, folder: pathlib.Path
+) -> None:
     """Writes `generator.tflite`, also called LiteRT.
 
     Raises:
       ValueError: A layer has no stock twin, or the network is too big.
     """
-    generator = _small(keras_twin.build(gan))
-    serve = _serve(_stock_audio(generator), gan)
+    generator = _small(keras_twin.build(audio_model))
+    serve = _serve(_stock_audio(generator), audio_model)
     with tempfile.TemporaryDirectory(dir=folder) as saved:
-        _save(serve, generator, pathlib.Path(saved))
+        _save(serve, [generator], pathlib.Path(saved))
         converter = tf.lite.TFLiteConverter.from_saved_model(saved)
         with console.without_stderr():
             content = converter.convert()
     (folder / "generator.tflite").write_bytes(content)
 
 
-def write_onnx(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
+def write_onnx(
+    audio_model: audio_model_lib.AudioModel, folder: pathlib.Path
+) -> None:
     """Writes `generator.onnx`.
 
     Raises:
@@ -97,7 +110,9 @@ def write_onnx(gan: gan_lib.GAN, folder: pathlib.Path) -> None:
         network is too big.
     """
     converter = _optional("tf2onnx.convert")
-    serve = _serve(_stock_audio(_small(keras_twin.build(gan))), gan)
+    serve = _serve(
+        _stock_audio(_small(keras_twin.build(audio_model))), audio_model
+    )
     with console.without_stderr():
         model, _ = converter.from_function(serve, serve.input_signature, OPSET)
     (folder / "generator.onnx").write_bytes(model.SerializeToString())
@@ -114,7 +129,7 @@ class Format(NamedTuple):
     """
 
     folder: str
-    write: Callable[[gan_lib.GAN, pathlib.Path], None]
+    write: Callable[[audio_model_lib.AudioModel, pathlib.Path], None]
     for_hub: bool = False
 
 
@@ -133,21 +148,21 @@ def check(name: str) -> None:
 
 
 def export(
-    gan: gan_lib.GAN,
+    audio_model: audio_model_lib.AudioModel,
     directory: train_dir.TrainDir,
     config: config_lib.RunConfig,
     *,
-    model: str,
+    model: model_lib.Model,
     form: str,
     out_dir: pathlib.Path,
 ) -> None:
     """Writes the generator and its description, or nothing.
 
     Args:
-      gan: Built as the config says.
+      audio_model: Built as the config says.
       directory: A train dir; it may be training.
       config: Of its run.
-      model: Its name, for the description.
+      model: The model, for the description.
       form: A key of `FORMATS`.
       out_dir: Gets the format's folder; made if missing.
 
@@ -157,11 +172,11 @@ def export(
     """
     check(form)
     chosen = FORMATS[form]
-    step = train_dir.restore(gan, directory)
+    step = train_dir.restore(audio_model, directory)
     target = out_dir / chosen.folder
     with atomic.folder(target) as draft:
-        chosen.write(gan, draft)
-        description = describe(config, model, form, step)
+        chosen.write(audio_model, draft)
+        description = describe(config, model.name, form, step)
         text = json.dumps(description, indent=2) + "\n"
         (draft / DESCRIPTION).write_text(text)
         if chosen.for_hub:
@@ -169,7 +184,7 @@ def export(
                 shutil.copy(target / card.FILE, draft)
             known, usage = card.read(directory.path), _usage(config)
             card.write(draft, config, model, step, known, usage)
-            render.write_samples(gan, config, step, draft)
+            render.write_samples(audio_model, config, step, draft)
     print(f"step {step}: {target}")
 
 
@@ -245,17 +260,18 @@ def describe(
 
 
 def _serve(
-    generate: Callable[..., dict[str, tf.Tensor]], gan: gan_lib.GAN
+    generate: Callable[..., dict[str, tf.Tensor]],
+    audio_model: audio_model_lib.AudioModel,
 ) -> Any:
     """Makes a graph of any number of clips from a function of its inputs.
 
     Args:
       generate: Maps latent vectors, and labels if there are any, to what the
         graph gives, by name.
-      gan: Whose inputs it takes.
+      audio_model: Whose inputs it takes.
     """
-    z = tf.TensorSpec([None, gan.latent_dim], name=INPUT)
-    if not gan.num_labels:
+    z = tf.TensorSpec([None, audio_model.latent_dim], name=INPUT)
+    if not audio_model.num_labels:
         return tf.function(lambda z: generate(z), input_signature=[z])
     label = tf.TensorSpec([None], tf.int32, name=LABEL)
     return tf.function(
@@ -276,12 +292,16 @@ def _stock_audio(
     return generate
 
 
-def _save(serve: Any, network: keras.Model, folder: pathlib.Path) -> None:
-    """Writes a SavedModel of a graph and the network that it calls."""
+def _save(
+    serve: Any, networks: Iterable[keras.Model], folder: pathlib.Path
+) -> None:
+    """Writes a SavedModel of a graph and the networks that it calls."""
     module = tf.Module()
     # Weights that a Keras model owns end the process of TensorFlow Lite's
     # converter, TensorFlow 2.17's (tensorflow/tensorflow issue 63987).
-    module.weights = [variable.value for variable in network.variables]
+    module.weights = [
+        variable.value for network in networks for variable in network.variables
+    ]
     tf.saved_model.save(module, str(folder), serve)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-import gan as gan_lib
 from audio import write
 from eval import classifier, features, manifest
 from modes import incept, kit, phrase, render
 from modes import request as request_lib
+from networks import audio_model as audio_model_lib
 from system import atomic, settings
 from training import config as config_lib
 from training import train_dir
@@ -21,7 +21,7 @@ MAX_PHRASE_NAME = 50  # characters of a phrase that its file's name holds
 
 
 def generate(
-    gan: gan_lib.GAN,
+    audio_model: audio_model_lib.AudioModel,
     directory: train_dir.TrainDir,
     config: config_lib.RunConfig,
     request: request_lib.Request,
@@ -34,7 +34,7 @@ def generate(
     """Generates clips with a checkpoint of the train dir and writes them.
 
     Args:
-      gan: A GAN of the config.
+      audio_model: Built as the config says.
       directory: The train dir, which selects the checkpoint; training may be
         going on in it.
       config: Config of its run.
@@ -57,21 +57,21 @@ def generate(
     if request.best:
         own = directory.path / incept.OWN_CLASSIFIER
         word_classifier = classifier.load(classifier_dir or own)
-    step = train_dir.restore(gan, directory)
+    step = train_dir.restore(audio_model, directory)
     rate = config.data.sample_rate
-    z = request.draw(gan.latent_dim)[[clip.point for clip in clips]]
+    z = request.draw(audio_model.latent_dim)[[clip.point for clip in clips]]
     labels = None
     if vocabulary:
         labels = np.array([vocabulary.index(clip.word) for clip in clips])
     heard = ""
     if word_classifier:
-        audio = render.generate_audio(gan.generate, z, labels)
+        audio = render.generate_audio(audio_model.generate, z, labels)
         chosen, heard = _best(word_classifier, request, clips, audio, rate)
         clips, z = [clips[i] for i in chosen], z[chosen]
         labels = None if labels is None else labels[chosen]
     names = [clip.name for clip in clips]
     kind = ""
-    audio = render.generate_audio(gan.generate, z, labels)
+    audio = render.generate_audio(audio_model.generate, z, labels)
     if request.say:
         kind = "phrases"
         num_words = len(request.say)
@@ -110,7 +110,9 @@ def generate(
             atomic.write(out_dir / kind / file, content)
     kept = 0
     if not kind:
-        kept = manifest.add(out_dir, files, _made_by(gan, request, writing))
+        kept = manifest.add(
+            out_dir, files, _made_by(audio_model, request, writing)
+        )
     if len(files) == 1:
         print(f"step {step}: {path}{heard}")
     else:
@@ -132,10 +134,16 @@ def _joined_name(names: Sequence[str], interpolated: bool) -> str:
 
 
 def _made_by(
-    gan: gan_lib.GAN, request: request_lib.Request, writing: write.Writing
+    audio_model: audio_model_lib.AudioModel,
+    request: request_lib.Request,
+    writing: write.Writing,
 ) -> dict[str, Any]:
     """Describes what clips must have in common to be scored together."""
-    weights = gan.ema_generator.get_weights()
+    weights = [
+        weight
+        for network in audio_model.generating_networks.values()
+        for weight in network.get_weights()
+    ]
     return {
         "weights": classifier.fingerprint(weights)[:16],
         "truncation": request.truncation,

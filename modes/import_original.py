@@ -5,12 +5,11 @@ import shutil
 import gan as gan_lib
 from modes import original_checkpoint
 from training import config as config_lib
-from training import model as model_lib
-from training import train_dir
+from training import gan_model, train_dir
 
 
 def import_original(
-    model: model_lib.Model,
+    model: gan_model.GANModel,
     config: config_lib.RunConfig,
     directory: train_dir.TrainDir,
     checkpoint: original_checkpoint.Checkpoint,
@@ -27,7 +26,7 @@ def import_original(
       ValueError: The checkpoint does not fit.
     """
     gan = model.build(directory, config, gan_lib.GAN)
-    model_lib.compile_gan(gan, config.train)
+    model.compile(gan, config.train)
     missing = original_checkpoint.restore(gan, checkpoint)
     with directory.lock():
         model.prepare(directory, config, None)

@@ -10,7 +10,6 @@ import tensorflow as tf
 from absl import logging
 from tensorboard.plugins.hparams import api as hparams
 
-import gan as gan_lib
 from eval import (
     classifier,
     coverage,
@@ -20,6 +19,7 @@ from eval import (
     recipes,
 )
 from modes import render
+from networks import audio_model as audio_model_lib
 from system import atomic
 from training import config as config_lib
 from training import dataset, train_dir
@@ -74,7 +74,7 @@ class Scorer:
         `accuracy/seven`.
 
         Args:
-          generate: Maps latent vectors to audio; `gan.GAN.generate`.
+          generate: Maps latent vectors to audio; `AudioModel.generate`.
         """
         audio = render.generate_audio(generate, self._z, self._labels)
         heard = []
@@ -109,7 +109,7 @@ class Scorer:
 
 
 def incept(
-    gan: gan_lib.GAN,
+    audio_model: audio_model_lib.AudioModel,
     directory: train_dir.TrainDir,
     config: config_lib.RunConfig,
     *,
@@ -126,7 +126,7 @@ def incept(
     stands beside it while they are there.
 
     Args:
-      gan: Built as the config says.
+      audio_model: Built as the config says.
       directory: A train dir; it may be training.
       config: Of its run.
       classifier_dir: What `eval.train_classifier` made. If left out, it is the
@@ -165,7 +165,7 @@ def incept(
     with writer.as_default():  # TensorBoard's tab HPARAMS compares runs by them
         hparams.hparams(config_lib.flat(config), directory.path.resolve().name)
     scorer = None
-    for step in render.watch(gan, directory, once):
+    for step in render.watch(audio_model, directory, once):
         row = next((row for row in rows if row["step"] == step), None)
         best = max((row["mean"] for row in rows), default=0.0)
         if row is None:
@@ -173,7 +173,9 @@ def incept(
             draft = directory.copy(step, folder / "draft")
             scorer = scorer or Scorer(
                 word_classifier,
-                render.fixed_z(folder / "z.npy", num_clips, gan.latent_dim),
+                render.fixed_z(
+                    folder / "z.npy", num_clips, audio_model.latent_dim
+                ),
                 config.data.sample_rate,
                 dataset.real_clips(config, MAX_REAL_CLIPS),
                 splits,
@@ -185,7 +187,7 @@ def incept(
                 num_clips,
                 word_classifier.name,
             )
-            scores = scorer(gan.generate)
+            scores = scorer(audio_model.generate)
             # Differs from the original: the best is a train dir of its own.
             if scores["mean"] > best:
                 atomic.move_folder(draft, folder / "best")

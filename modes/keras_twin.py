@@ -11,17 +11,17 @@ from typing import Any
 import keras
 import numpy as np
 
-import gan as gan_lib
 import specgan
 import wavegan
-from networks import spectrogram_keras, upsampling
+from networks import audio_model as audio_model_lib
+from networks import dcgan, spectrogram_keras, upsampling
 
 
-def build(gan: gan_lib.GAN) -> keras.Model:
-    """Builds what `gan.GAN.generate` does from stock Keras layers.
+def build(audio_model: audio_model_lib.AudioModel) -> keras.Model:
+    """Builds what `AudioModel.generate` does from stock Keras layers.
 
     Args:
-      gan: Whose averaged weights are copied.
+      audio_model: Whose averaged weights are copied.
 
     Returns:
       A float32 model from z, `[batch, latent_dim]`, to audio, `[batch,
@@ -31,19 +31,49 @@ def build(gan: gan_lib.GAN) -> keras.Model:
     Raises:
       ValueError: A layer has no stock twin.
     """
-    generator = gan.ema_generator
-    twin = keras.models.clone_model(
-        generator, clone_function=_twin, call_function=call
+    # `call` puts the layers of a network into the model, not the network.
+    networks = {
+        name: _copy(network, prefix=_prefix(name)).call
+        for name, network in audio_model.generating_networks.items()
+    }
+    z = keras.Input((audio_model.latent_dim,), name="z")
+    label = dcgan.label_input() if audio_model.num_labels else None
+    examples = audio_model.generate_by(networks, z, label)
+    return keras.Model(
+        audio_model_lib.with_label(z, label),
+        to_audio(audio_model, examples),
+        name="generator",
     )
-    for layer in generator.layers:
+
+
+def _prefix(name: str) -> str:
+    """Returns what the names of a network's layers start with, in the model.
+
+    Layers of different networks may have the same names.
+    """
+    return "" if name == "generator" else f"{name}_"
+
+
+def _copy(network: keras.Model, prefix: str) -> keras.Model:
+    """Copies a network in stock Keras layers, weights included."""
+    twin = keras.models.clone_model(
+        network,
+        clone_function=functools.partial(_twin, prefix=prefix),
+        call_function=call,
+    )
+    for layer in network.layers:
         if layer.weights:
-            twin.get_layer(layer.name).set_weights(layer.get_weights())
-    audio = to_audio(gan, twin.output)
-    return keras.Model(twin.input, audio, name="generator")
+            copied = twin.get_layer(prefix + layer.name)
+            copied.set_weights(layer.get_weights())
+    return twin
 
 
-def _twin(layer: keras.layers.Layer) -> keras.layers.Layer:
+def _twin(layer: keras.layers.Layer, prefix: str) -> keras.layers.Layer:
     """Returns a layer of the nearest Keras class, in float32, without weights.
+
+    Args:
+      layer: The layer.
+      prefix: What is put before its name.
 
     Raises:
       ValueError: There is none, and `call` does not know the layer.
@@ -60,7 +90,8 @@ def _twin(layer: keras.layers.Layer) -> keras.layers.Layer:
             f"{type(layer).__name__} cannot be made of stock Keras layers: "
             "export by --format=savedmodel"
         )
-    return kind.from_config({**layer.get_config(), "dtype": "float32"})
+    changes = {"name": prefix + layer.name, "dtype": "float32"}
+    return kind.from_config({**layer.get_config(), **changes})
 
 
 @functools.singledispatch
@@ -108,11 +139,13 @@ def _(layer: upsampling.Interpolate2D, x: Any) -> Any:
 
 
 @functools.singledispatch
-def to_audio(gan: gan_lib.GAN, examples: Any) -> Any:
-    """Computes `gan.to_audio` of symbolic tensors, by stock layers."""
-    return examples
+def to_audio(audio_model: audio_model_lib.AudioModel, examples: Any) -> Any:
+    """Computes `audio_model.to_audio` of symbolic tensors, by stock layers."""
+    return audio_model.to_audio(examples)
 
 
 @to_audio.register
-def _(gan: specgan.SpecGAN, examples: Any) -> Any:
-    return spectrogram_keras.to_audio(examples, gan.moments, gan.iterations)
+def _(audio_model: specgan.SpecGAN, examples: Any) -> Any:
+    return spectrogram_keras.to_audio(
+        examples, audio_model.moments, audio_model.iterations
+    )

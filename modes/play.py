@@ -22,10 +22,10 @@ import tensorflow as tf
 import waitress
 import werkzeug.exceptions
 
-import gan as gan_lib
 from audio import write
 from modes import kit, recipes
 from modes import request as request_lib
+from networks import audio_model as audio_model_lib
 from networks import dcgan
 from system import settings
 from training import config as config_lib
@@ -61,7 +61,7 @@ class Instrument:
     """Makes clips, one at a time, whoever asks; warm from the start.
 
     Args:
-      gan: With the weights to play.
+      audio_model: With the weights to play.
       sample_rate: Of its audio, in Hz.
       words: That its labels stand for; empty: it takes none.
 
@@ -72,19 +72,26 @@ class Instrument:
     """
 
     def __init__(
-        self, gan: gan_lib.GAN, sample_rate: int, words: Sequence[str] = ()
+        self,
+        audio_model: audio_model_lib.AudioModel,
+        sample_rate: int,
+        words: Sequence[str] = (),
     ) -> None:
         self.sample_rate = sample_rate
         self.words = tuple(words)
-        self._latent_dim = gan.latent_dim
+        self._latent_dim = audio_model.latent_dim
         self._lock = threading.Lock()
-        generate: Callable[..., tf.Tensor] = gan.generate
-        inputs = [tf.TensorSpec([1, gan.latent_dim], tf.float32)]
+        generate: Callable[..., tf.Tensor] = audio_model.generate
+        inputs = [tf.TensorSpec([1, audio_model.latent_dim], tf.float32)]
         if words:
-            mix = dcgan.mix_labels(gan.ema_generator)
+            networks = {
+                name: dcgan.mix_labels(network)
+                for name, network in audio_model.generating_networks.items()
+            }
 
             def generate(z: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
-                return gan.to_audio(mix(z, shares))
+                examples = audio_model.generate_by(networks, z, shares)
+                return audio_model.to_audio(examples)
 
             inputs.append(tf.TensorSpec([1, len(words)], tf.float32))
         self._generate = tf.function(generate, input_signature=inputs)
@@ -244,7 +251,7 @@ def make_app(
 
 
 def play(
-    gan: gan_lib.GAN,
+    audio_model: audio_model_lib.AudioModel,
     directory: train_dir.TrainDir,
     config: config_lib.RunConfig,
     *,
@@ -257,7 +264,7 @@ def play(
     Prints its address once it is ready to sound.
 
     Args:
-      gan: Built as the config says.
+      audio_model: Built as the config says.
       directory: A train dir; it may be training.
       config: Of its run.
       model: Name of the model, for the files of a kit.
@@ -272,9 +279,9 @@ def play(
     proxy = read_origin(proxy_url)
     with _listen(port) as listener:
         port = listener.getsockname()[1]
-        step = train_dir.restore(gan, directory)
+        step = train_dir.restore(audio_model, directory)
         rate, words = config.data.sample_rate, config.data.words
-        instrument = Instrument(gan, rate, words)
+        instrument = Instrument(audio_model, rate, words)
         slice_len, channels = instrument.shape
         about = {
             "name": directory.path.resolve().name,

@@ -11,11 +11,13 @@ import numpy as np
 from system import atomic
 from training import train_dir
 
-# What is drawn, by its name in `metrics.jsonl` or `incept/scores.jsonl`.
+# Names of losses in `metrics.jsonl`; others are shown by their names there.
 LOSSES = {
     "d_loss": "loss of the discriminator",
     "g_loss": "loss of the generator",
 }
+NO_LOSSES = ("step", "seconds", "clips_per_sec", "data_wait")
+# Scores that are drawn, by their names in `incept/scores.jsonl`.
 SCORES = {
     "mean": "inception score",
     "fid": "Fréchet distance",
@@ -44,9 +46,14 @@ def plot(directory: train_dir.TrainDir) -> None:
             f"{directory.metrics} holds no metrics: train first"
         )
     scores = _read(directory.path / "incept/scores.jsonl")
+    losses = {
+        key: LOSSES.get(key, key.replace("_", " "))
+        for key in metrics[0]
+        if key not in NO_LOSSES
+    }
     panels = [
         (key, label, [row for row in rows if key in row])
-        for rows, labels in ((scores, SCORES), (metrics, LOSSES))
+        for rows, labels in ((scores, SCORES), (metrics, losses))
         for key, label in labels.items()
     ]
     panels = [panel for panel in panels if panel[2]]
@@ -63,12 +70,12 @@ def plot(directory: train_dir.TrainDir) -> None:
         y = np.array([row[key] for row in rows], float)
         pair[0].set_ylabel(label)
         for axis, place in zip(pair, (x, hours), strict=True):
-            _draw(axis, place, y, smoothed=key in LOSSES)
+            _draw(axis, place, y, smoothed=key in losses)
             if key == "fid":
                 axis.set_yscale("log")
                 axis.yaxis.set_major_formatter("{x:g}")
                 axis.yaxis.set_minor_formatter("{x:g}")
-    axes[-1, 0].set_xlabel("updates of the generator")
+    axes[-1, 0].set_xlabel("training steps")
     axes[-1, 1].set_xlabel("hours of training")
     path = directory.path / NAME
     with atomic.file(path) as draft:

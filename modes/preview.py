@@ -2,14 +2,14 @@
 
 import tensorflow as tf
 
-import gan as gan_lib
 from modes import render
+from networks import audio_model as audio_model_lib
 from training import config as config_lib
 from training import train_dir
 
 
 def preview(
-    gan: gan_lib.GAN,
+    audio_model: audio_model_lib.AudioModel,
     directory: train_dir.TrainDir,
     config: config_lib.RunConfig,
     *,
@@ -24,7 +24,7 @@ def preview(
     vector in all rows of a column; the WAV holds row after row.
 
     Args:
-      gan: Built as the config says.
+      audio_model: Built as the config says.
       directory: A train dir; it may be training.
       config: Of its run.
       num_clips: Clips in a preview; with words, as many columns as fit in, at
@@ -40,13 +40,13 @@ def preview(
     words = config.data.words
     num_z = render.num_vectors(num_clips, words)
     real = None
-    for step in render.watch(gan, directory, once):
+    for step in render.watch(audio_model, directory, once):
         folder.mkdir(exist_ok=True)
-        z = render.fixed_z(folder / "z.npy", num_z, gan.latent_dim)
+        z = render.fixed_z(folder / "z.npy", num_z, audio_model.latent_dim)
         if real is None:
             real = render.real_clips(config, num_z)
         wav = folder / f"{step:08d}.wav"
-        clips = render.generate_rows(gan, z, words)
+        clips = render.generate_rows(audio_model, z, words)
         rate = config.data.sample_rate
         render.write_clips(clips, real, step, rate, wav, words)
         writer = tf.summary.create_file_writer(str(wav.with_name("logs")))

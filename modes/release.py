@@ -2,18 +2,19 @@
 
 import pathlib
 
-import gan as gan_lib
 from modes import card, render
+from networks import audio_model as audio_model_lib
 from training import config as config_lib
+from training import model as model_lib
 from training import train_dir, weights
 
 
 def release(
-    gan: gan_lib.GAN,
+    audio_model: audio_model_lib.AudioModel,
     directory: train_dir.TrainDir,
     config: config_lib.RunConfig,
     *,
-    model: str,
+    model: model_lib.Model,
     num_clips: int = 32,
     out_dir: pathlib.Path,
 ) -> None:
@@ -25,33 +26,33 @@ def release(
     `README.md`, unless there is one.
 
     Args:
-      gan: Built as the config says.
+      audio_model: Built as the config says.
       directory: A train dir.
       config: Of its run.
-      model: Name of the model.
+      model: The model.
       num_clips: In the samples, as in a preview.
       out_dir: Where to; made if missing. `generate` and `export` take it.
 
     Raises:
       FileNotFoundError: There is no checkpoint.
     """
-    step = train_dir.restore(gan, directory)
+    step = train_dir.restore(audio_model, directory)
     out_dir.mkdir(parents=True, exist_ok=True)
-    weights.save(gan, out_dir, step)
+    weights.save(audio_model, out_dir, step)
     directory.copy_settings(out_dir)
     # The folder of the data means nothing on another machine.
     train_dir.TrainDir(out_dir).write_config(config.replace(dir=""))
     known, usage = card.read(directory.path), _usage(config, model)
     card.write(out_dir, config, model, step, known, usage)
     # As whoever unpacks them will hear them.
-    weights.load(gan, out_dir)
-    render.write_samples(gan, config, step, out_dir, num_clips)
+    weights.load(audio_model, out_dir)
+    render.write_samples(audio_model, config, step, out_dir, num_clips)
     print(f"step {step}: {out_dir}")
 
 
-def _usage(config: config_lib.RunConfig, model: str) -> str:
+def _usage(config: config_lib.RunConfig, model: model_lib.Model) -> str:
     """Describes the use of a release, in Markdown."""
-    program = f"python train_{model}.py"
+    program = f"python {model.program}"
     words = config.data.words
     say = f" --word={words[0]}" if words else ""
     return f"""`config.json` has all settings. In the repository of the program:

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-import gan as gan_lib
 from audio import plots, write
 from modes import latents
+from networks import audio_model as audio_model_lib
 from system import atomic
 from training import config as config_lib
 from training import dataset, train_dir
@@ -32,7 +32,7 @@ def generate_audio(
 
     Args:
       generate: Maps some latent vectors, and their labels if there are any, to
-        audio; `gan.GAN.generate`.
+        audio; `AudioModel.generate`.
       z: Latent vectors, `[num_clips, latent_dim]`.
       labels: Of each clip, int32, `[num_clips]`; None if there are none.
     """
@@ -65,7 +65,7 @@ def write_clips(
 
 
 def write_samples(
-    gan: gan_lib.GAN,
+    audio_model: audio_model_lib.AudioModel,
     config: config_lib.RunConfig,
     step: int,
     folder: pathlib.Path,
@@ -74,7 +74,7 @@ def write_samples(
     """Writes `samples.wav` and `samples.png`: clips of the first seeds.
 
     Args:
-      gan: Generator with the weights of the step.
+      audio_model: Generator with the weights of the step.
       config: Config of the run.
       step: Number of generator updates.
       folder: Folder of the two files.
@@ -82,9 +82,9 @@ def write_samples(
     """
     words = config.data.words
     num_z = num_vectors(num_clips, words)
-    z = latents.sample_z(num_z, gan.latent_dim, seed=0)
+    z = latents.sample_z(num_z, audio_model.latent_dim, seed=0)
     real = real_clips(config, num_z)
-    clips = generate_rows(gan, z, words)
+    clips = generate_rows(audio_model, z, words)
     rate = config.data.sample_rate
     write_clips(clips, real, step, rate, folder / "samples.wav", words)
 
@@ -100,11 +100,11 @@ def _shown_columns(num_columns: int, words: Sequence[str]) -> int:
 
 
 def generate_rows(
-    gan: gan_lib.GAN, z: np.ndarray, words: Sequence[str]
+    audio_model: audio_model_lib.AudioModel, z: np.ndarray, words: Sequence[str]
 ) -> np.ndarray:
     """Clips of all words by all latent vectors, word after word."""
     inputs = latents.rows_of_words(z, len(words)) if words else (z,)
-    return np.stack(list(generate_audio(gan.generate, *inputs)))
+    return np.stack(list(generate_audio(audio_model.generate, *inputs)))
 
 
 def real_clips(
@@ -141,7 +141,9 @@ def fixed_z(path: pathlib.Path, num_clips: int, latent_dim: int) -> np.ndarray:
 
 
 def watch(
-    gan: gan_lib.GAN, directory: train_dir.TrainDir, once: bool
+    audio_model: audio_model_lib.AudioModel,
+    directory: train_dir.TrainDir,
+    once: bool,
 ) -> Iterator[int]:
     """Restores each checkpoint as it comes; yields its step.
 
@@ -149,14 +151,14 @@ def watch(
     released weights.
     """
     if once or directory.step or directory.is_release:
-        yield train_dir.restore(gan, directory)
+        yield train_dir.restore(audio_model, directory)
         return
     seen, tried, waiting = -1, -1, False
     while True:
         newest = directory.checkpoints.latest_step()
         # The newest may be damaged, and restore the one that was seen.
         if newest is not None and newest > tried:
-            tried, step = newest, train_dir.restore(gan, directory)
+            tried, step = newest, train_dir.restore(audio_model, directory)
             if step > seen:
                 seen, waiting = step, False
                 yield step

@@ -6,8 +6,8 @@ import tempfile
 
 from absl import logging
 
-import gan as gan_lib
 from digits import synthesizer
+from networks import audio_model as audio_model_lib
 from system import device, settings
 from training import config as config_lib
 from training import (
@@ -41,19 +41,21 @@ def find_audio(
 def _start_from(
     path: pathlib.Path,
     model: model_lib.Model,
-    gan: gan_lib.GAN,
+    audio_model: audio_model_lib.AudioModel,
     config: config_lib.RunConfig,
 ) -> int:
-    """Gives a GAN the weights of a release or a run; returns their step."""
+    """Gives a model the weights of a release or a run; returns their step."""
     source = train_dir.TrainDir(path)
     released = source.read_config(model.config)
     if source.is_release:
-        return weights.load_shared(gan, path, released, config)
+        return weights.load_shared(audio_model, path, released, config)
     other = model.build(source, released)
     step = train_dir.restore(other, source)
     with tempfile.TemporaryDirectory() as folder:
         weights.save(other, pathlib.Path(folder), step)
-        return weights.load_shared(gan, pathlib.Path(folder), released, config)
+        return weights.load_shared(
+            audio_model, pathlib.Path(folder), released, config
+        )
 
 
 def train(
@@ -103,9 +105,9 @@ def train(
                 model.prepare(directory, config, found)
             distributed.agree(strategy)
             with strategy.scope():
-                gan = model.build(directory, config)
+                audio_model = model.build(directory, config)
                 if released and directory.checkpoints.latest_step() is None:
-                    step = _start_from(released, model, gan, config)
+                    step = _start_from(released, model, audio_model, config)
                     logging.info("starting from %s, step %d", released, step)
-                model_lib.compile_gan(gan, config.train)
-            loop.train(gan, directory, config, found)
+                model.compile(audio_model, config.train)
+            loop.train(audio_model, directory, config, found)

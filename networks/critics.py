@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from networks import fast_conv, replicas, spectral_critic
+from networks import audio_model, fast_conv, replicas, spectral_critic
 
 Views = list[tf.Tensor]  # the same examples as the input of each critic
 
@@ -19,13 +19,6 @@ Views = list[tf.Tensor]  # the same examples as the input of each critic
 def num_rows(examples: tf.Tensor) -> Any:
     """Returns the size of a batch: a number where it is known."""
     return examples.shape[0] or tf.shape(examples)[0]
-
-
-def with_label(x: Any, label: Any) -> Any:
-    """Returns the inputs of a network: x, or x and the labels `[batch]`."""
-    if label is None:
-        return x
-    return [tf.convert_to_tensor(x), tf.cast(label, tf.int32)]
 
 
 def has_batch_norm(*networks: keras.Model) -> bool:
@@ -157,4 +150,4 @@ def _score(
     network: keras.Model, label: tf.Tensor | None, x: tf.Tensor
 ) -> tf.Tensor:
     """Returns a critic's raw scores in training, `[batch]`."""
-    return network(with_label(x, label), training=True)
+    return network(audio_model.with_label(x, label), training=True)

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from networks import leaky_relu, replicas, upsampling
+from networks import audio_model, leaky_relu, replicas, upsampling
 from system import settings
 from system.settings import setting
 
@@ -24,14 +24,9 @@ MAX_WEIGHTS = 2**31  # largest number of weights of a network
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(audio_model.Config):
     """The settings that the networks of WaveGAN and SpecGAN share."""
 
-    slice_len: int = setting(16384, "Number of samples of a clip.")
-    channels: int = setting(1, "Number of audio channels.", low=1)
-    latent_dim: int = setting(
-        100, "Size of the latent vector z.", flag="*_latent_dim", low=1
-    )
     kernel_len: int = setting(25, "Number of taps of a convolution.", low=1)
     dim: int = setting(
         64,
@@ -64,17 +59,21 @@ class Config:
         low=0,
         below=1,
     )
-    num_labels: int = setting(
-        0,
-        "Number of labels; both networks get the label of each clip. 0: no "
-        "labels, as in the paper.",
-        low=0,
-    )
+
+    @property
+    def size(self) -> str:
+        """Describes the size of the networks in a few words."""
+        return f"dim {self.dim}"
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Output channels of the critic's strided layers, in order of use."""
         raise NotImplementedError
+
+    @property
+    def example_channels(self) -> int:
+        """Number of channels of what the generator makes."""
+        return self.channels
 
     def check(self, first_size: int, num_taps: int, shortest: int) -> None:
         """Checks what depends on several fields.
@@ -94,7 +93,7 @@ class Config:
             "phaseshuffle", self.phaseshuffle, low=0, high=shortest - 1
         )
         # An untrusted config must not use up all memory.
-        widths = (self.channels, *self.widths)
+        widths = (self.example_channels, *self.widths)
         num_inputs = self.latent_dim + self.num_labels
         num_weights = first_size * widths[-1] * num_inputs + sum(
             num_taps * first * second
@@ -152,7 +151,7 @@ def generate(
         )
     x = keras.layers.Reshape((*first_shape, widths[0]))(x)
     x = keras.layers.ReLU()(norms(x))
-    outputs = (*widths[1:], config.channels)
+    outputs = (*widths[1:], config.example_channels)
     for i, width in enumerate(outputs):
         x = upconv(x, width, i)
         if i < len(outputs) - 1:
@@ -198,29 +197,28 @@ def discriminate(
     return inputs, score(x, label, config.num_labels)
 
 
-def mix_labels(
-    generator: keras.Model,
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Returns a function that generates from mixtures of labels.
+def mix_labels(network: keras.Model) -> Callable[..., tf.Tensor]:
+    """Returns a network that takes mixtures of labels.
 
-    The vectors that the generator learned for the labels are averaged with the
+    The vectors that the network learned for the labels are averaged with the
     given weights. All weight on one label is the same as that label.
 
     Args:
-      generator: Model from `[z, label]` to examples.
+      network: Model of inputs of which the last is the label.
 
     Returns:
-      Function from z, `[batch, latent_dim]`, and the share of each label,
-      `[batch, num_labels]`, to generated examples, in inference mode.
+      A function of the same inputs, but with the share of each label, `[batch,
+      num_labels]`, in the label's place.
     """
-    embedding = generator.get_layer("label_project")
-    z, _ = generator.inputs
-    rest = keras.Model([z, embedding.output], generator.outputs[0])
+    embedding = network.get_layer("label_project")
+    *others, _ = network.inputs
+    rest = keras.Model([*others, embedding.output], network.output)
 
-    def generate(z: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
-        return rest([z, embedding.mix(shares)], training=False)
+    def call(inputs: list[tf.Tensor], training: bool = False) -> tf.Tensor:
+        *given, shares = inputs
+        return rest([*given, embedding.mix(shares)], training=training)
 
-    return generate
+    return call
 
 
 def label_input() -> Any:

@@ -6,6 +6,7 @@ distributed training, every replica draws for the whole batch and takes its own
 rows.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -16,6 +17,8 @@ from networks import replicas
 # Purposes of draws; those of random layers are numbered from LAYERS on.
 Z, ALPHA, LAYERS = range(3)
 AUGMENT_REAL, AUGMENT_FAKE = -1, -2
+ROWS = -3
+TIME, NOISE, DROP = -4, -5, -6
 
 
 class Draws:
@@ -42,9 +45,40 @@ class Draws:
 
         Gradient penalties are evaluated at these positions, uniform in [0, 1).
         """
+        return self.uniform(batch, update, ALPHA)
+
+    def uniform(self, batch: int, update: tf.Tensor, purpose: int) -> tf.Tensor:
+        """Draws numbers, uniform in [0, 1), `[batch]`."""
         shape = [batch * replicas.count()]
         return replicas.own_rows(
-            tf.random.stateless_uniform(shape, self._key(update, ALPHA))
+            tf.random.stateless_uniform(shape, self._key(update, purpose))
+        )
+
+    def times(self, batch: int, update: tf.Tensor) -> tf.Tensor:
+        """Draws times in [0, 1), `[batch]`: one in each equal part of it."""
+        count = batch * replicas.count()
+        draws = tf.random.stateless_uniform([count], self._key(update, TIME))
+        first = tf.cast(tf.range(count), tf.float32)
+        return replicas.own_rows((first + draws) / tf.cast(count, tf.float32))
+
+    def normal(
+        self, shape: Sequence[int], update: tf.Tensor, purpose: int
+    ) -> tf.Tensor:
+        """Draws normally distributed numbers, of the shape of a batch."""
+        shape = [shape[0] * replicas.count(), *shape[1:]]
+        return replicas.own_rows(
+            tf.random.stateless_normal(shape, self._key(update, purpose))
+        )
+
+    def rows(
+        self, count: int, limit: tf.Tensor, update: tf.Tensor
+    ) -> tf.Tensor:
+        """Draws whole numbers below `limit`, int32, `[count]`.
+
+        They are the same on all replicas.
+        """
+        return tf.random.stateless_uniform(
+            [count], self._key(update, ROWS), 0, limit, tf.int32
         )
 
     def augmentation(self, update: tf.Tensor, purpose: int) -> tf.Tensor:

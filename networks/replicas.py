@@ -63,7 +63,8 @@ def apply_gradients(
     """
     finite = tf.math.is_finite(tf.linalg.global_norm(gradients))
     if count() > 1:  # Keras adds the gradients of all replicas
-        gradients = [gradient / count() for gradient in gradients]
+        # That of an embedding holds the rows of those labels that were seen.
+        gradients = [tf.convert_to_tensor(g) / count() for g in gradients]
     optimizer.apply_gradients(zip(gradients, variables, strict=True))
     return tf.where(finite, loss, math.nan)
 

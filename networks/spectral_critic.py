@@ -17,6 +17,7 @@ from system import settings
 
 FLOOR = 1e-2  # floor of the magnitudes: about that of noise at -60 dB
 FRAME_LENS = (256, 512, 128)  # samples; the first critic has the first length
+NAME = "spectral_critic_{}"  # of a network, by the length of its frames
 KERNEL_SIZE = 4
 NUM_LAYERS = 4
 MAX_CRITICS = len(FRAME_LENS)
@@ -133,4 +134,4 @@ def build(
     label = dcgan.label_input() if num_labels else None
     score = dcgan.score(x, label, num_labels)
     inputs = spectrogram if label is None else [spectrogram, label]
-    return keras.Model(inputs, score, name=f"spectral_critic_{frame_len}")
+    return keras.Model(inputs, score, name=NAME.format(frame_len))

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import reference
 
+from networks import critics
+
 
 @dataclasses.dataclass
 class Call:
@@ -57,7 +59,8 @@ class Call:
 class Recording:
     """Records the calls of a GAN's networks; needs eager execution.
 
-    A pass over several batches at once, real and fake, is as many calls.
+    A pass over several batches at once (real and fake, or the fakes of all
+    updates of a step) is as many calls.
 
     Attributes:
         generator: Calls of the generator.
@@ -68,6 +71,10 @@ class Recording:
         """Starts to record the networks of a `gan.GAN`."""
         self.generator: list[Call] = []
         self.discriminator: list[Call] = []
+        # The first call makes the fakes of all updates of the discriminator,
+        # unless batch norm couples them.
+        couples = critics.has_batch_norm(model.generator)
+        self._batches_at_first = 1 if couples else model.critic_steps
         self._record(model.generator, self.generator)
         self._record(model.discriminator, self.discriminator)
 
@@ -78,7 +85,7 @@ class Recording:
         def call(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             weights = network.get_weights()
             outputs = original(inputs, *args, **kwargs)
-            parts = 1
+            parts = self._batches_at_first
             if self.generator:
                 parts = len(inputs) // len(self.generator[-1].inputs)
             for x, y in zip(

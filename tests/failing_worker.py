@@ -26,9 +26,9 @@ import tensorflow as tf  # noqa: E402
 from training import (  # noqa: E402
     checkpoints,
     distributed,
+    gan_model,
     log,
     loop,
-    model,
     peers,
 )
 
@@ -37,7 +37,7 @@ STDERR = os.dup(2)  # TensorFlow starts without stderr
 MOMENTS: dict[str, tuple[Any, str, bool]] = {
     "met": (peers.Peers, "meet", True),
     "started": (tf.distribute, "MultiWorkerMirroredStrategy", True),
-    "building": (model.Model, "build", False),
+    "building": (gan_model.GANModel, "build", False),
     "restored": (loop, "_restore", True),
     "stepped": (log.NullLog, "record", True),  # of a worker that is not chief
     "saving": (checkpoints.Checkpoints, "_drop", False),

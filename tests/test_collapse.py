@@ -26,7 +26,7 @@ def noise(level: float = 0.1) -> np.ndarray:
 
 def heard(fake: np.ndarray, d_loss: float = 0.5, bounded: bool = True) -> set:
     """Names of the alarms that go off."""
-    signs = collapse.Signs(fake, d_loss, bounded)
+    signs = collapse.Signs(fake, {"d_loss": d_loss}, bounded)
     return {name for name, wrong in collapse.raised(signs).items() if wrong}
 
 

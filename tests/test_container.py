@@ -102,7 +102,7 @@ def test_the_linter_of_dockerfiles_finds_nothing() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_its_steps_install_and_run_the_programs(tmp_path: pathlib.Path) -> None:
     """Runs the steps in a virtual environment instead of the image's Python."""
     venv.create(tmp_path / "python", with_pip=True)

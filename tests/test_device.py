@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import subprocess
 from typing import Any
 
 import command_runner
@@ -103,17 +104,29 @@ def test_bfloat16_is_known_by_the_flags_of_the_processor(
     assert device.has_bfloat16()
 
 
+def train_in_bf16(
+    tmp_path: pathlib.Path, audio: pathlib.Path, *flags: str
+) -> subprocess.CompletedProcess[str]:
+    return command_runner.run(
+        *("train", tmp_path / "t", f"--data_dir={audio}", "--precision=bf16"),
+        *("--wavegan_dim=2", "--data_slice_len=1024", "--train_max_steps=1"),
+        *("--train_batch_size=2", *flags),
+    )
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(device.has_bfloat16(), reason="bfloat16 is fast here")
 def test_bf16_is_refused_where_it_is_emulated(
     tmp_path: pathlib.Path, audio: pathlib.Path
 ) -> None:
-    train = (
-        *("train", tmp_path / "t", f"--data_dir={audio}", "--precision=bf16"),
-        *("--wavegan_dim=2", "--data_slice_len=1024", "--train_max_steps=1"),
-        "--train_batch_size=2",
-    )
-    done = command_runner.run(*train)
+    done = train_in_bf16(tmp_path, audio)
     command_runner.assert_one_line(done, "--precision is 'bf16'", "fp32")
     assert not (tmp_path / "t/config.json").exists()
-    done = command_runner.run(*train, "--force_bf16")
+
+
+@pytest.mark.slow
+def test_bf16_can_be_forced(
+    tmp_path: pathlib.Path, audio: pathlib.Path
+) -> None:
+    done = train_in_bf16(tmp_path, audio, "--force_bf16")
     assert done.returncode == 0, done.stderr

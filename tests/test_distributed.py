@@ -144,7 +144,7 @@ def whole(
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 def test_weights_of_two_workers_equal_those_of_one_process(
     tmp_path: pathlib.Path,
 ) -> None:
@@ -169,7 +169,7 @@ def test_weights_of_two_workers_equal_those_of_one_process(
             )
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 def test_losses_of_two_workers_equal_those_of_one_process(
     whole: pathlib.Path, audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -186,7 +186,7 @@ def test_losses_of_two_workers_equal_those_of_one_process(
     assert train_dir_lib.TrainDir(copy).checkpoints.latest_step() == 201
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 @pytest.mark.parametrize("victim", [0, 1])
 def test_killing_a_worker_ends_the_other_and_both_resume(
     whole: pathlib.Path,
@@ -214,7 +214,7 @@ def test_killing_a_worker_ends_the_other_and_both_resume(
     command_runner.assert_same_run(path, whole)
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 @pytest.mark.parametrize("asked", [(0,), (1,), (0, 1)])
 def test_a_signal_to_any_worker_stops_both_at_one_step(
     audio: pathlib.Path, tmp_path: pathlib.Path, asked: tuple[int, ...]
@@ -231,7 +231,7 @@ def test_a_signal_to_any_worker_stops_both_at_one_step(
     assert steps == {f"stopped by a signal; saved at step {step}"}
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_worker_that_waits_for_others_stops_on_a_signal(
     audio: pathlib.Path, tmp_path: pathlib.Path, number: signal.Signals
@@ -268,7 +268,7 @@ def test_a_port_that_is_taken_is_one_line(
     command_runner.assert_one_line(done, taken, "give it a free port")
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 @pytest.mark.parametrize(
     ("flag", "part"), [("--seed=1", "settings"), ("--data_dir={}", "labels")]
 )

@@ -115,6 +115,7 @@ def test_odd_models_are_named(tmp_path: pathlib.Path) -> None:
         embedding.load(folder, source(audio))(audio)
 
 
+@pytest.mark.slow
 def test_the_command_scores_sounds_without_words(
     tmp_path: pathlib.Path,
 ) -> None:

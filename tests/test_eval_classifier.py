@@ -189,6 +189,7 @@ def test_a_missing_or_damaged_classifier_is_refused(
         classifier.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_training_learns_tones_and_reports_its_accuracy(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +205,7 @@ def test_training_learns_tones_and_reports_its_accuracy(
     )
 
 
+@pytest.mark.slow
 def test_equal_seeds_train_equal_classifiers_and_progress_is_reported(
     tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -164,6 +164,7 @@ def test_all_metrics_separate_real_clips_noise_silence_and_copies(
     assert rate == 16000 and len(samples) == 16384
 
 
+@pytest.mark.slow
 def test_script_and_module_print_the_same_from_any_folder(
     tones: pathlib.Path,
 ) -> None:

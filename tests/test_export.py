@@ -72,7 +72,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         for weight in model.ema_generator.weights:
             weight.assign(weight + rng.normal(0, 0.1, weight.shape))
         inputs = untrained_gans.inputs_of(model)
-        named = dict(zip(NAMES, inputs, strict=False))
+        named: dict[str, Any] = dict(zip(NAMES, inputs, strict=False))
         np.savez(folder / "inputs.npz", **named)
         for form in export.FORMATS.values():
             with atomic.folder(folder / form.folder) as draft:

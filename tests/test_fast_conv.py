@@ -352,6 +352,7 @@ def test_bf16_keeps_weights_and_outputs_in_float32() -> None:
         assert computed == {"bfloat16"}
 
 
+@pytest.mark.slow
 def test_equal_seeds_make_equal_runs_on_spectra_too(rng: Random) -> None:
     config = wavegan.WaveGANConfig(slice_len=1024, dim=16)
     batches = rng.normal(0, 0.3, (2, 16, 1024, 1)).astype(np.float32)

@@ -44,7 +44,9 @@ def weights_after_one_update(
     for update in range(4):
         for variable, value in zip(variables, fresh, strict=True):
             variable.assign(value)
-        model._update_discriminator(batch, None, tf.constant(update, tf.int64))
+        number = tf.constant(update, tf.int64)
+        (fake,) = model._fakes_of_updates([batch], [None], number)
+        model._update_discriminator(batch, fake, None, number)
         results.append(small_gan.flat(model.discriminator))
     return results
 
@@ -74,12 +76,13 @@ def test_lazy_penalties_are_counted_across_steps() -> None:
     updates: list[int] = []
     update_once = model._update_discriminator
 
-    def count(real: tf.Tensor, label: None, update: tf.Tensor) -> tf.Tensor:
+    def count(*batch: Any) -> tf.Tensor:
+        *_, update = batch
         updates.append(int(update))
-        return update_once(real, label, update)
+        return update_once(*batch)
 
     model.objective = dataclasses.replace(model.objective, penalty=note)
-    model._update_discriminator = count  # type: ignore[method-assign]
+    model._update_discriminator = count  # type: ignore[method-assign, assignment]
     tf.config.run_functions_eagerly(True)
     try:
         for i in range(4):

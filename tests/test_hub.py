@@ -113,6 +113,7 @@ def run(
     return path
 
 
+@pytest.mark.slow
 def test_a_run_is_exported_and_its_authors_card_is_kept(
     run: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

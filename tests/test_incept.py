@@ -174,6 +174,7 @@ def test_the_shipped_classifier_is_the_default_for_words_it_knows(
     assert chosen == classifier.SHIPPED
 
 
+@pytest.mark.slow
 def test_a_classifier_of_other_words_is_trained_once(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

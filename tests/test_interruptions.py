@@ -72,6 +72,7 @@ def test_if_all_checkpoints_are_damaged_train_exits_2_and_keeps_them(
     assert store_of(train_dir).steps() == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_train_dir_lock_excludes_others_and_ends_with_its_process(
     train_dir: pathlib.Path,
 ) -> None:
@@ -97,6 +98,7 @@ def test_train_dir_lock_excludes_others_and_ends_with_its_process(
     assert "nothing to do" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_removed_train_dir_ends_the_run_and_stays_removed(
     train_dir: pathlib.Path,
 ) -> None:
@@ -111,6 +113,7 @@ def test_a_removed_train_dir_ends_the_run_and_stays_removed(
     assert not train_dir.exists()
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_training_without_partial_files(
     train_dir: pathlib.Path,
 ) -> None:

@@ -18,7 +18,7 @@ import wavegan
 from modes import export
 from modes import release as release_lib
 from training import config as config_lib
-from training import model as model_lib
+from training import gan_model as model_lib
 from training import train_dir
 from training import weights as weights_lib
 
@@ -65,7 +65,12 @@ def released(
     gan = train_wavegan.MODEL.build(directory)
     config = config_of(directory)
     release_lib.release(
-        gan, directory, config, model="wavegan", num_clips=3, out_dir=folder
+        gan,
+        directory,
+        config,
+        model=train_wavegan.MODEL,
+        num_clips=3,
+        out_dir=folder,
     )
     return train_dir.TrainDir(
         shutil.copytree(folder, folder.with_name("moved"))
@@ -89,7 +94,7 @@ def test_a_release_holds_all_networks_and_the_words(
     assert {path.name for path in released.path.iterdir()} == {
         "config.json",
         weights_lib.GENERATOR,
-        weights_lib.DISCRIMINATOR,
+        "discriminator.npz",
         f"{CRITIC}.npz",
         "samples.wav",
         "samples.png",
@@ -118,7 +123,7 @@ def test_an_export_of_a_release_names_the_same_words(
         gan,
         released,
         config_of(released),
-        model="wavegan",
+        model=train_wavegan.MODEL,
         form="keras",
         out_dir=tmp_path,
     )

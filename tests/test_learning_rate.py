@@ -50,6 +50,7 @@ def test_both_optimizers_get_their_share_of_their_own_rate() -> None:
     assert float(gan.generator_optimizer.learning_rate) == pytest.approx(1e-3)
 
 
+@pytest.mark.slow
 def test_a_resumed_decay_ends_with_the_same_weights(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

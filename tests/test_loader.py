@@ -353,6 +353,7 @@ def test_long_files_without_exact_seeks_are_decoded_once(
     assert [stop for stop in reads if stop > 8192] == [500_000]
 
 
+@pytest.mark.slow
 def test_a_program_can_exit_while_the_stream_is_decoding(
     tmp_path: pathlib.Path,
 ) -> None:

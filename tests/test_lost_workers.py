@@ -14,7 +14,7 @@ import command_runner
 import pytest
 import test_distributed
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.distributed
 SURVIVES = "left", "nothing"
 SMALL_STEP = "--wavegan_loss=wgan", "--wavegan_disc_nupdates=1"
 
@@ -72,25 +72,19 @@ def wait_until_it_fails(process: subprocess.Popen[str]) -> None:
     raise AssertionError("".join(lines))
 
 
+# Every moment once, and every failure for the first worker and the second.
 @pytest.mark.parametrize(
     ("moment", "victim", "failure"),
     [
         ("met", 0, "killed"),
-        ("met", 1, "killed"),
         ("met", 1, "stopped"),
         ("started", 0, "killed"),
-        ("started", 1, "stopped"),
         ("building", 0, "killed"),
-        ("restored", 0, "stopped"),
         ("restored", 1, "killed"),
-        ("stepped", 1, "killed"),
         ("stepped", 1, "stopped"),
-        ("saving", 0, "killed"),
         ("saving", 0, "stopped"),
         ("leaving", 0, "killed"),
-        ("leaving", 1, "stopped"),
         ("left", 0, "killed"),
-        ("left", 1, "stopped"),
     ],
 )
 def test_a_worker_lost_at_any_moment_ends_the_other_within_a_minute(
@@ -124,8 +118,6 @@ def test_a_worker_lost_at_any_moment_ends_the_other_within_a_minute(
     ("moment", "waiting", "number"),
     [
         ("met", 0, signal.SIGTERM),
-        ("met", 1, signal.SIGINT),
-        ("started", 0, signal.SIGTERM),
         ("started", 1, signal.SIGTERM),
         ("restored", 1, signal.SIGINT),
         ("stepped", 1, signal.SIGTERM),

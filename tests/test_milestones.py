@@ -79,6 +79,7 @@ def test_a_damaged_step_gives_way_to_no_other(
         train_dir.restore(build(config_of(run.path)), directory)
 
 
+@pytest.mark.slow
 def test_modes_take_a_step(audio: pathlib.Path, tmp_path: pathlib.Path) -> None:
     command_runner.train(
         tmp_path,

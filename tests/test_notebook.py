@@ -69,7 +69,7 @@ def test_it_is_kept_without_outputs() -> None:
     assert not any(cell.get("outputs") for cell in notebook.cells)
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_it_runs_and_is_heard(executed: nbformat.NotebookNode) -> None:
     players = [
         html for html in shown(executed, "text/html") if "<audio" in html
@@ -96,7 +96,7 @@ def text_of(notebook: nbformat.NotebookNode) -> str:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_its_numbers_are_the_papers(executed: nbformat.NotebookNode) -> None:
     text = text_of(executed)
     assert "19,065,345 weights" in text and "17,427,969 weights" in text
@@ -104,7 +104,7 @@ def test_its_numbers_are_the_papers(executed: nbformat.NotebookNode) -> None:
     assert float(fines[0]) > 0.5 > float(fines[1])
 
 
-@pytest.mark.slow
+@pytest.mark.install
 def test_it_trains_a_run_and_serves_its_page(
     executed: nbformat.NotebookNode,
 ) -> None:

@@ -79,6 +79,7 @@ def test_generated_clips_are_scored_but_not_learnt(
     command_runner.assert_one_line(done, "is generated clips")
 
 
+@pytest.mark.slow
 def test_a_run_beside_its_data_does_not_learn_itself(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

@@ -111,7 +111,7 @@ def release(
     train_dir.TrainDir(path).write_config(run)
     for name, network in (
         (weights.GENERATOR, model.generator),
-        (weights.DISCRIMINATOR, model.discriminator),
+        ("discriminator.npz", model.discriminator),
     ):
         (path / name).write_bytes(weights.pack(network, 1))
 

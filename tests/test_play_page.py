@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 
 import browser as browser_lib
@@ -84,8 +85,18 @@ def test_the_sliders_morph_is_heard_and_is_the_servers(
         second, browser_lib.fetch(url, mixed.format(0.6, "straight"))[0]
     )
     assert np.abs(first - second).max() > 0.05
-    # While it sounds it goes on from where it is.
-    assert page.evaluate("window.starts.at(-1).offset") > 0
+    # While it sounds it goes on from where it is. A busy machine may be late
+    # for that, though both clips are ready by now.
+    for _ in range(10):
+        for percent in ("20", "60"):
+            browser_lib.struck(page, functools.partial(slider.fill, percent))
+        (then, skipped), (now, offset) = page.evaluate(
+            "window.starts.slice(-2).map(({ now, offset }) => [now, offset])"
+        )
+        position = skipped + now - then
+        if position < 0.9:
+            break
+    assert 0 < offset == pytest.approx(position, abs=0.02)
     third = browser_lib.struck(
         page, lambda: page.locator("#path").select_option("slerp")
     )

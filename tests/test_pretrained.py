@@ -48,7 +48,7 @@ def test_released_weights_are_the_runs_to_float16(
     weights = command_runner.weights(trained)
     for file, part in (
         (weights_lib.GENERATOR, "ema_generator"),
-        (weights_lib.DISCRIMINATOR, "discriminator"),
+        ("discriminator.npz", "discriminator"),
     ):
         with np.load(released / file, allow_pickle=False) as packed:
             assert int(packed["step"]) == 4
@@ -157,7 +157,7 @@ GAN = train_wavegan.MODEL.build(train_dir.TrainDir(FOLDER))
 def test_its_files_are_small_and_all_there() -> None:
     common = {
         weights_lib.GENERATOR,
-        weights_lib.DISCRIMINATOR,
+        "discriminator.npz",
         "config.json",
         "README.md",
         "samples.wav",
@@ -165,7 +165,8 @@ def test_its_files_are_small_and_all_there() -> None:
     }
     spectral = {f"{critic.name}.npz" for critic in GAN.spectral_critics}
     for folder, expected in (
-        (FOLDER, common | spectral | {"specgan", "classifier"}),
+        (FOLDER, common | spectral | {"specgan", "classifier", "drums"}),
+        (FOLDER / "drums", common | spectral),
         (FOLDER / "specgan", common | {"moments.npz"}),
         (
             classifier.SHIPPED,
@@ -224,6 +225,7 @@ def test_its_clips_are_words_not_hum(tmp_path: pathlib.Path) -> None:
     assert np.median(likeness[~np.eye(16, dtype=bool)]) < 0.9
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_it(
     tmp_path: pathlib.Path, audio: pathlib.Path
 ) -> None:
@@ -277,6 +279,24 @@ def test_odd_uses_end_in_one_line(
     command_runner.assert_one_line(command_runner.run(*args), *words)
 
 
+def test_drums_are_asked_for_by_name(tmp_path: pathlib.Path) -> None:
+    done = command_runner.run(
+        *("generate", "--pretrained", "drums", "--word=hat,bd", "--n=24"),
+        f"--out_dir={tmp_path}",
+    )
+    assert done.returncode == 0, done.stderr
+    bright = {}  # share of the power above 4 kHz, by kind
+    for kind in ("Hat", "Bd"):
+        files = sorted(tmp_path.glob(f"{kind}_*.wav"))
+        assert len(files) == 12
+        clips = [soundfile.read(file)[0] for file in files]
+        power = np.abs(np.fft.rfft(clips)) ** 2
+        assert power.shape == (12, 4097)
+        share = power[:, 2048:].sum(axis=1) / power.sum(axis=1)
+        bright[kind] = np.median(share)
+    assert bright["Hat"] > 0.4 > 0.1 > bright["Bd"]
+
+
 def test_specgans_own_weights_say_words_too(tmp_path: pathlib.Path) -> None:
     done = command_runner.run(
         *("generate", "--pretrained", "--word=seven", "--n=2"),
@@ -292,6 +312,7 @@ def test_specgans_own_weights_say_words_too(tmp_path: pathlib.Path) -> None:
     assert min(np.abs(clip).max() for clip in clips) > 0.05
 
 
+@pytest.mark.slow
 def test_a_specgan_that_starts_from_them_keeps_their_moments(
     tmp_path: pathlib.Path, audio: pathlib.Path
 ) -> None:

@@ -9,6 +9,7 @@ import shlex
 import pytest
 from absl import flags
 
+import train_alternative
 import train_specgan
 import train_wavegan
 from commandline import flags as flags_lib
@@ -27,14 +28,11 @@ FOLDERS = (
     "commandline",
     "modes",
     "training",
+    "alternatives",
     "networks",
     "audio",
     "digits",
     "system",
-)
-moved = pytest.mark.skipif(
-    not all((ROOT / name).is_dir() for name in FOLDERS),
-    reason="files are not in folders yet",
 )
 
 
@@ -47,6 +45,7 @@ def flags_of(command_line: flags_lib.CommandLine) -> flags.FlagValues:
 
 WAVEGAN = flags_of(train_wavegan.COMMAND_LINE)
 SPECGAN = flags_of(train_specgan.COMMAND_LINE)
+ALTERNATIVES = train_alternative.COMMAND_LINES
 
 
 def python_commands() -> list[tuple[str, str]]:
@@ -105,6 +104,7 @@ def test_flags_page_and_help_are_up_to_date() -> None:
 
 def test_flags_exist() -> None:
     known = {*WAVEGAN, *SPECGAN, "flagfile", "help", "logdir"}
+    known.update(*map(flags_of, ALTERNATIVES.values()))
     for script in [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("eval/*.py")]:
         known.update(re.findall(r'"--(\w+)"', script.read_text()))
     for page in TEXTS.keys() - {"docs/distributed.md"}:  # it has Slurm's
@@ -124,8 +124,11 @@ def test_commands_parse(
         parser = importlib.import_module(rest[0]).parser()
         if any(word.startswith("--") for word in rest):  # not a mention
             parser.parse_args(rest[1:])
-    elif program in ("train_wavegan.py", "train_specgan.py"):
-        command_line = importlib.import_module(program[:-3]).COMMAND_LINE
+    elif program.startswith("train_"):
+        if program == "train_alternative.py":
+            command_line = ALTERNATIVES[rest.pop(0)]
+        else:
+            command_line = importlib.import_module(program[:-3]).COMMAND_LINE
         arguments = program_lib.for_parser([program, *rest])
         values = flags_of(command_line)
         mode, *train_dir = values(arguments)[1:]
@@ -139,7 +142,6 @@ def test_commands_parse(
             assert f'"{name}"' in source or f'"--{name}"' in source, name
 
 
-@moved
 def test_every_file_is_in_the_layout_and_the_other_way_round() -> None:
     listed: set[str] = set()
     folder = ""
@@ -159,7 +161,6 @@ def test_every_file_is_in_the_layout_and_the_other_way_round() -> None:
     assert listed == there
 
 
-@moved
 @pytest.mark.parametrize("page", TEXTS)
 def test_files_that_pages_name_exist(page: str) -> None:
     spans = re.findall(r"`([\w/]+/[\w.]+\.(?:py|cfg))`", TEXTS[page])

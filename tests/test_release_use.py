@@ -37,7 +37,7 @@ def test_a_release_has_a_card_with_a_header_for_hubs(
     lines = (release / "README.md").read_text().splitlines()
     header = lines[1 : lines[1:].index("---") + 1]
     assert lines[0] == "---" and "license: unknown" in header
-    assert {"- audio", "- wavegan"} < set(header)
+    assert {"- audio", "- gan", "- wavegan"} < set(header)
     assert "# WaveGAN after 2 updates" in lines
     card = release / "README.md"
     card.write_text("my own words")

@@ -32,7 +32,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Found]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 @pytest.mark.parametrize("case", distributed_worker.CASES)
 def test_losses_on_two_devices_equal_those_on_one(
     found: dict[str, Found], case: str
@@ -42,7 +42,7 @@ def test_losses_on_two_devices_equal_those_on_one(
     np.testing.assert_allclose(two, one, atol=1e-5 if case in SGD else 1e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 @pytest.mark.parametrize("case", SGD)
 def test_weights_after_training_on_two_devices_equal_those_on_one(
     found: dict[str, Found], case: str
@@ -56,7 +56,7 @@ def test_weights_after_training_on_two_devices_equal_those_on_one(
         )
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 def test_keras_fit_on_two_devices_equals_that_on_one(
     found: dict[str, Found],
 ) -> None:
@@ -69,7 +69,7 @@ def run_on_two(*args: object) -> subprocess.CompletedProcess[str]:
     return command_runner.run(*args, program="tests/two_devices.py")
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 def test_a_run_moves_from_one_device_to_two_and_back(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -95,7 +95,7 @@ def test_a_run_moves_from_one_device_to_two_and_back(
         np.testing.assert_allclose(value, one[name], atol=1e-4, err_msg=name)
 
 
-@pytest.mark.slow
+@pytest.mark.distributed
 def test_training_with_labels_on_two_devices_equals_that_on_one(
     audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

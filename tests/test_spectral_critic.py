@@ -15,12 +15,13 @@ import tensorflow as tf
 
 import gan
 import losses
+import train_wavegan
 import wavegan
 from modes import release as release_lib
 from networks import spectral_critic
 from training import checkpoints, train_dir
 from training import config as config_lib
-from training import model as model_lib
+from training import gan_model as model_lib
 from training import weights as weights_lib
 
 CONFIG = dataclasses.replace(small_gan.SMALL, slice_len=256)
@@ -264,7 +265,7 @@ def test_a_release_holds_them(tmp_path: pathlib.Path) -> None:
         model,
         directory,
         config,
-        model="wavegan",
+        model=train_wavegan.MODEL,
         num_clips=2,
         out_dir=tmp_path / "release",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pathlib
+from typing import Any
 
 import hypothesis
 import librosa
@@ -156,7 +157,7 @@ def test_saved_moments_load_unchanged(
     assert 2 * path.stat().st_size < spectrogram.MAX_BYTES
 
 
-def saved(**arrays: np.ndarray) -> bytes:
+def saved(**arrays: Any) -> bytes:
     """An NPZ file."""
     content = io.BytesIO()
     np.savez(content, **arrays)

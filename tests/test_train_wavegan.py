@@ -63,7 +63,11 @@ def test_tensorboard_itself_starts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_and_resumed_run_ends_as_an_uninterrupted_one(
     number: int,
@@ -130,6 +134,7 @@ def test_flags_left_out_are_as_they_were(
     assert "resuming" in done.stderr
 
 
+@pytest.mark.slow
 def test_another_seed_makes_another_run(
     trained: pathlib.Path, audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
@@ -172,6 +177,7 @@ def test_preview_writes_wav_picture_and_sound(trained: pathlib.Path) -> None:
     np.testing.assert_array_equal(soundfile.read(wav)[0], samples)
 
 
+@pytest.mark.slow
 def test_preview_waits_for_a_checkpoint_and_says_so(
     trained: pathlib.Path, audio: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

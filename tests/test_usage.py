@@ -20,7 +20,9 @@ def run_without_packages(
     program: str, *args: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs a program in a Python that has only its standard library."""
-    command = [sys.executable, "-S", "-E", str(ROOT / program), *args]
+    # A program's name may be followed by that of a model.
+    file, *model = program.split()
+    command = [sys.executable, "-S", "-E", str(ROOT / file), *model, *args]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -72,6 +74,21 @@ def test_a_wrong_mode_is_answered_with_the_choices(
     assert line.startswith(f"{program}: expected MODE [TRAIN_DIR]")
     assert all(mode in line for mode in TEXTS[program]["modes"])
     assert f"got {words[0] if words else 'nothing'} " in line
+
+
+def test_help_without_a_model_lists_the_models() -> None:
+    program = "train_alternative.py"
+    models = [name.split()[1] for name in TEXTS if name.startswith(program)]
+    assert models
+    result = run_without_packages(program, "--help")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert f"one of {', '.join(models)};" in result.stdout
+    for words in ((), ("gam", "train")):
+        result = run_without_packages(program, *words)
+        assert (result.returncode, result.stdout) == (1, "")
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(f"{program}: expected MODEL MODE [TRAIN_DIR]")
+        assert line.endswith(f"got {words[0] if words else 'nothing'}")
 
 
 def test_a_right_mode_is_left_to_the_program() -> None:

@@ -23,7 +23,7 @@ from modes import release as release_lib
 from modes import request as request_lib
 from training import config as config_lib
 from training import dataset, train_dir
-from training import model as model_lib
+from training import gan_model as model_lib
 
 WORDS = ("hi_hat", "nine", "zero")
 RATE = 16000
@@ -332,7 +332,7 @@ def test_pictures_and_samples_have_a_row_for_each_word(
         name = "preview/00000003"
     else:
         release_lib.release(
-            *run, model="wavegan", num_clips=7, out_dir=tmp_path / "r"
+            *run, model=train_wavegan.MODEL, num_clips=7, out_dir=tmp_path / "r"
         )
         trained = train_dir.TrainDir(tmp_path / "r")
         name = "samples"

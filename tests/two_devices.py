@@ -1,4 +1,7 @@
-"""Runs train_wavegan.py on a machine that seems to have two devices."""
+"""Runs a program on a machine that seems to have two devices.
+
+It is train_wavegan.py, or train_alternative.py if a model is named first.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import tensorflow as tf
 
+import train_alternative
 import train_wavegan
 from commandline import program
 from system import console
@@ -24,4 +28,7 @@ if __name__ == "__main__":
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     join = mock.patch.object(distributed, "join", lambda num_gpus: strategy)
     join.start()
-    program.run(train_wavegan.COMMAND_LINE)
+    command_line = train_wavegan.COMMAND_LINE
+    if sys.argv[1] in train_alternative.COMMAND_LINES:
+        command_line = train_alternative.COMMAND_LINES[sys.argv.pop(1)]
+    program.run(command_line)

@@ -12,7 +12,7 @@ import specgan
 import wavegan
 from networks import spectrogram
 from training import config as config_lib
-from training import model as model_lib
+from training import gan_model as model_lib
 
 LATENT_DIM = 5
 MOMENTS = spectrogram.Moments(

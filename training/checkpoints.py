@@ -17,7 +17,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-import gan as gan_lib
+from networks import audio_model as audio_model_lib
 from system import atomic
 
 KEPT = 3  # checkpoints of a run, unless it says otherwise
@@ -49,13 +49,18 @@ class Checkpoints:
         """Returns the path of a checkpoint as TensorFlow expects it."""
         return str(self.folder / f"ckpt-{step}")
 
-    def save(self, gan: gan_lib.GAN, step: int, keep: int = KEPT) -> None:
+    def save(
+        self,
+        audio_model: audio_model_lib.AudioModel,
+        step: int,
+        keep: int = KEPT,
+    ) -> None:
         """Saves a run's state, whole or not at all; drops the oldest.
 
         Where the disk is too small for one more, only the newest is kept.
 
         Args:
-          gan: The GAN.
+          audio_model: The model.
           step: Its step.
           keep: Number of checkpoints to keep, the newest.
 
@@ -68,9 +73,9 @@ class Checkpoints:
             self.folder.mkdir(exist_ok=True)
             draft.mkdir()
             made = draft.stat()
-            if shutil.disk_usage(draft).free < size(gan):
+            if shutil.disk_usage(draft).free < size(audio_model):
                 self._drop_all_but(1)
-            variables(gan).write(str(draft / f"ckpt-{step}"))
+            variables(audio_model).write(str(draft / f"ckpt-{step}"))
             if not os.path.samestat(draft.stat(), made):
                 # TensorFlow made the folders of a removed run anew.
                 shutil.rmtree(draft)
@@ -91,12 +96,14 @@ class Checkpoints:
             shutil.rmtree(draft, ignore_errors=True)
         self._drop_all_but(keep)
 
-    def restore(self, gan: gan_lib.GAN, repair: bool = False) -> int:
+    def restore(
+        self, audio_model: audio_model_lib.AudioModel, repair: bool = False
+    ) -> int:
         """Restores the newest valid checkpoint; warns of damaged ones.
 
         Args:
-          gan: Of the shape that was trained; if it is compiled, the optimizers
-            are restored as well.
+          audio_model: Of the shape that was trained; if it is compiled, the
+            optimizers are restored as well.
           repair: Rename damaged ones to `*.corrupt` if there is a valid one.
             Only the process that trains may.
 
@@ -112,7 +119,7 @@ class Checkpoints:
         # What lost its index is no checkpoint any more, but it was one.
         while steps := [s for s in self._find_steps(".*") if s not in faults]:
             step = steps[-1]
-            fault = self._fault(step) or _read(gan, self.path(step))
+            fault = self._fault(step) or _read(audio_model, self.path(step))
             if not fault:
                 for damaged in faults if repair else ():
                     self._put_aside(damaged)
@@ -135,14 +142,16 @@ class Checkpoints:
             "one from a backup, or start anew in another train dir"
         )
 
-    def restore_step(self, gan: gan_lib.GAN, step: int) -> None:
+    def restore_step(
+        self, audio_model: audio_model_lib.AudioModel, step: int
+    ) -> None:
         """Restores the checkpoint of one step.
 
         Raises:
           CorruptError: It is damaged.
           ValueError: It is of another shape.
         """
-        if fault := self._fault(step) or _read(gan, self.path(step)):
+        if fault := self._fault(step) or _read(audio_model, self.path(step)):
             raise CorruptError(
                 f"{self.path(step)} is damaged ({fault}): choose another step"
             )
@@ -166,16 +175,16 @@ class Checkpoints:
             if file.exists():
                 shutil.copy(file, folder)
 
-    def check_room(self, gan: gan_lib.GAN) -> None:
-        """Raises an OSError unless the disk holds two checkpoints of a GAN."""
+    def check_room(self, audio_model: audio_model_lib.AudioModel) -> None:
+        """Raises an OSError unless the disk holds two checkpoints."""
         self.folder.mkdir(exist_ok=True)
         space = shutil.disk_usage(self.folder).free
         space += sum(file.stat().st_size for file in self.folder.glob("ckpt-*"))
-        if space < 2 * size(gan):
+        if space < 2 * size(audio_model):
             raise OSError(
                 f"{self.folder} has space for {space / 1e6:.1f} MB, but two "
-                f"checkpoints take {2 * size(gan) / 1e6:.1f} MB: free some "
-                "space, or choose another train dir"
+                f"checkpoints take {2 * size(audio_model) / 1e6:.1f} MB: free "
+                "some space, or choose another train dir"
             )
 
     @property
@@ -254,10 +263,10 @@ def _checksums(files: list[pathlib.Path]) -> bytes:
     return "".join(lines).encode()
 
 
-def _read(gan: gan_lib.GAN, path: str) -> str:
+def _read(audio_model: audio_model_lib.AudioModel, path: str) -> str:
     """Reads a checkpoint; returns what kept it from being read, or nothing."""
     try:
-        status = variables(gan).read(path)
+        status = variables(audio_model).read(path)
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError):
         raise ValueError(
@@ -269,34 +278,33 @@ def _read(gan: gan_lib.GAN, path: str) -> str:
     return ""
 
 
-def size(gan: gan_lib.GAN) -> int:
-    """Bytes that a checkpoint of a GAN takes."""
+def size(audio_model: audio_model_lib.AudioModel) -> int:
+    """Bytes that a checkpoint of a model takes."""
     return sum(
         variable.shape.num_elements() * variable.dtype.size
-        for variable in tf.nest.flatten(_parts(gan))
+        for variable in tf.nest.flatten(_parts(audio_model))
     )
 
 
-def variables(gan: gan_lib.GAN) -> tf.train.Checkpoint:
+def variables(audio_model: audio_model_lib.AudioModel) -> tf.train.Checkpoint:
     """Returns all variables of a run, by names that do not depend on Keras."""
-    return tf.train.Checkpoint(**_parts(gan))
+    return tf.train.Checkpoint(**_parts(audio_model))
 
 
-def _parts(gan: gan_lib.GAN) -> dict[str, Any]:
+def _parts(audio_model: audio_model_lib.AudioModel) -> dict[str, Any]:
     def weights(network: keras.Model) -> dict[str, tf.Variable]:
         return {weight.path: weight.value for weight in network.weights}
 
     parts: dict[str, Any] = {
-        "generator": weights(gan.generator),
-        "discriminator": weights(gan.discriminator),
-        **{network.name: weights(network) for network in gan.spectral_critics},
-        "step": gan.step,
-        "seed": gan.seed,
+        **{name: weights(net) for name, net in audio_model.networks.items()},
+        **{
+            f"ema_{name}": weights(average)
+            for name, average in audio_model.averages.items()
+        },
+        "step": audio_model.step,
+        "seed": audio_model.seed,
     }
-    if gan.ema_decay:
-        parts["ema_generator"] = weights(gan.ema_generator)
-    if gan.compiled:
-        for name in ("generator_optimizer", "discriminator_optimizer"):
-            variables = getattr(gan, name).variables
-            parts[name] = [variable.value for variable in variables]
+    if audio_model.compiled:
+        for name, optimizer in audio_model.optimizers.items():
+            parts[name] = [variable.value for variable in optimizer.variables]
     return parts

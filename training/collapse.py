@@ -1,7 +1,7 @@
 """Detects a collapsed generator, and a critic that is far ahead of it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -23,12 +23,12 @@ class Signs:
 
     Attributes:
       fake: Generated clips, `[batch, slice_len, channels]`.
-      d_loss: Last loss of the discriminator.
+      losses: Last losses, by name; `d_loss` is that of a discriminator.
       bounded: `losses.Objective.bounded`.
     """
 
     fake: np.ndarray
-    d_loss: float
+    losses: Mapping[str, float]
     bounded: bool
 
 
@@ -51,11 +51,14 @@ def _saturated(signs: Signs) -> bool:
 
 
 def _critic_ahead(signs: Signs) -> bool:
+    if "d_loss" not in signs.losses:
+        return False
+    d_loss = signs.losses["d_loss"]
     if signs.bounded:
-        return signs.d_loss < RIGHT
+        return d_loss < RIGHT
     # More than the farthest two clips in [-1, 1] can differ for a critic whose
     # slope is 1.
-    return abs(signs.d_loss) > 2 * np.sqrt(signs.fake[0].size)
+    return abs(d_loss) > 2 * np.sqrt(signs.fake[0].size)
 
 
 # Name in TensorBoard -> test, warning.

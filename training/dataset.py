@@ -228,14 +228,14 @@ def stream(
       strategy: By which replicas train; each gets its own rows of the batches.
 
     Returns:
-      Audio, `[critic_steps, batch, slice_len, channels]`, without end; with
-      labels, audio and labels, int32, `[critic_steps, batch]`.
+      Audio of each step, `[batches, batch, slice_len, channels]`, without end;
+      with labels, audio and labels, int32, `[batches, batch]`.
 
     Raises:
       ValueError: Replicas cannot share a batch equally.
     """
     data, settings = config.data, config.train
-    critic_steps = settings.critic_steps
+    batches = settings.batches_per_step
     replicas = strategy.num_replicas_in_sync
     share, rest = divmod(settings.batch_size, replicas)
     if rest:
@@ -253,9 +253,9 @@ def stream(
         # Each batch of the stream has a share for each replica. For a step, the
         # process loads all shares of its first replica, then of the next.
         def choose(number: tf.Tensor) -> tf.Tensor:
-            turn, update = number // critic_steps, number % critic_steps
+            turn, update = number // batches, number % batches
             step, neighbour = turn // neighbours, turn % neighbours
-            batch = step * critic_steps + update
+            batch = step * batches + update
             return batch * replicas + first + neighbour
 
         dataset = loader.make_dataset(
@@ -264,14 +264,14 @@ def stream(
             normalize=data.normalize,
             cache=data.cache,
             seed=settings.seed,
-            start=steps_done * critic_steps * settings.batch_size,
+            start=steps_done * batches * settings.batch_size,
             cache_dir=directory.path,
             max_bad=data.max_bad,
             on_skip=on_skip,
             choose=None if replicas == 1 else choose,
             labels=corpus.labels,
             **_slicing(config),
-        ).batch(critic_steps)
+        ).batch(batches)
         gpus = tf.config.list_logical_devices("GPU")
         if replicas == 1 and 0 <= data.prefetch_gpu_num < len(gpus):
             device = gpus[data.prefetch_gpu_num].name
@@ -294,7 +294,7 @@ def files_of_step(
       step: Its number; the first is 1.
     """
     settings = config.train
-    count = settings.critic_steps * settings.batch_size
+    count = settings.batches_per_step * settings.batch_size
     index = loader.index_slices(corpus.infos, **_slicing(config))
     positions = tf.range((step - 1) * count, step * count, dtype=tf.int64)
     keys = loader.shuffle_slices(positions, index.num_slices, settings.seed)

@@ -65,6 +65,8 @@ def join(num_gpus: int = -1) -> tf.distribute.Strategy:
         # them with Python's global lock held, so that no thread of this process
         # could end it; and it keeps SIGTERM for itself.
         context.context().configure_coordination_service(service_type="")
+        # Its thread would add several lines to the one that reports a loss.
+        tf.get_logger().setLevel("CRITICAL")
         with console.without_stderr():
             return tf.distribute.MultiWorkerMirroredStrategy()
     # One worker is none; but Mirrored would look for it there.

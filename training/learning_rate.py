@@ -1,16 +1,16 @@
 """Sets the learning rates of a run: constant, or falling at its end."""
 
-import gan as gan_lib
+from networks import audio_model as audio_model_lib
 from training import config as config_lib
 
 END_SHARE = 0.02  # of the learning rate, at the last update
 
 
-def share_at(step: int, settings: config_lib.TrainConfig) -> float:
+def share_at(step: int, settings: config_lib.CommonTrainConfig) -> float:
     """Returns the share of the learning rate that an update has.
 
     Args:
-      step: Number of generator updates before this one.
+      step: Number of training steps before this one.
       settings: Settings of the run.
     """
     if not settings.decay_steps:
@@ -20,24 +20,24 @@ def share_at(step: int, settings: config_lib.TrainConfig) -> float:
 
 
 class LearningRates:
-    """Sets the learning rates of both optimizers before each update.
+    """Sets the learning rates of all optimizers before each update.
 
     They depend on the number of the update alone, so that a resumed run has the
     same as one without a break.
 
     Args:
-      gan: Compiled; its optimizers have their full learning rates.
+      audio_model: Compiled; its optimizers have their full learning rates.
       settings: Settings of the run.
     """
 
     def __init__(
-        self, gan: gan_lib.GAN, settings: config_lib.TrainConfig
+        self,
+        audio_model: audio_model_lib.AudioModel,
+        settings: config_lib.CommonTrainConfig,
     ) -> None:
-        optimizers = gan.generator_optimizer, gan.discriminator_optimizer
-        self._rates = [
-            (rate, float(rate.numpy()))
-            for rate in (opt.learning_rate.value for opt in optimizers)
-        ]
+        optimizers = audio_model.optimizers.values()
+        rates = [optimizer.learning_rate.value for optimizer in optimizers]
+        self._rates = [(rate, float(rate.numpy())) for rate in rates]
         self._settings = settings
         self._share: float | None = None
 

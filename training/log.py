@@ -12,8 +12,8 @@ import tensorflow as tf
 import tqdm
 from absl import logging
 
-import gan as gan_lib
 from audio import plots
+from networks import audio_model as audio_model_lib
 from system import atomic
 from training import collapse, train_dir
 from training import config as config_lib
@@ -102,7 +102,7 @@ class Log:
     """Reports the progress of a training; a full disk is reported, too.
 
     Args:
-      gan: The GAN that is trained.
+      audio_model: The model that is trained.
       directory: Its train dir.
       config: Config of its run.
       step: Step at which the training starts or continues.
@@ -110,12 +110,12 @@ class Log:
 
     def __init__(
         self,
-        gan: gan_lib.GAN,
+        audio_model: audio_model_lib.AudioModel,
         directory: train_dir.TrainDir,
         config: config_lib.RunConfig,
         step: int,
     ) -> None:
-        self._gan = gan
+        self._audio_model = audio_model
         self._sample_rate = config.data.sample_rate
         self._settings = settings = config.train
         self._path = directory.metrics
@@ -131,11 +131,14 @@ class Log:
         self._printed_at = self._summarised_at = -math.inf
         self._warned: set[str] = set()
         z = tf.random.stateless_uniform(
-            [SUMMARY_CLIPS, gan.latent_dim], [settings.seed, 0], -1.0, 1.0
+            [SUMMARY_CLIPS, audio_model.latent_dim],
+            [settings.seed, 0],
+            -1.0,
+            1.0,
         )
         self._shown = (
             z,
-            dataset_lib.labels_in_turn(SUMMARY_CLIPS, gan.num_labels),
+            dataset_lib.labels_in_turn(SUMMARY_CLIPS, audio_model.num_labels),
         )
         self._bar = tqdm.tqdm(
             initial=step,
@@ -200,7 +203,7 @@ class Log:
             self._report(step, last)
         now = time.monotonic()
         if now - self._summarised_at >= self._settings.summary_secs or last:
-            x = batches[0] if self._gan.num_labels else batches
+            x = batches[0] if self._audio_model.num_labels else batches
             self._summarise(step, x[-1])
             self._summarised_at = time.monotonic()
 
@@ -213,12 +216,12 @@ class Log:
     def _report(self, step: int, last: bool) -> None:
         now = time.monotonic()
         seconds = now - self._reported_at
-        clips = self._settings.critic_steps * self._settings.batch_size
+        clips = self._settings.batches_per_step * self._settings.batch_size
         clips_per_sec = (step - self._step) * clips / seconds
         data_wait = self._waited / seconds
         self._seconds += seconds
         self._reported_at, self._step, self._waited = now, step, 0.0
-        losses = {name: float(loss) for name, loss in self._losses.items()}
+        losses = self._read_losses()
         line = {
             "step": step,
             **losses,
@@ -228,8 +231,8 @@ class Log:
         }
         self._append(json.dumps(line) + "\n")
         with self._events(step):
-            tf.summary.scalar("D_loss", losses["d_loss"])
-            tf.summary.scalar("G_loss", losses["g_loss"])
+            for name, loss in losses.items():
+                tf.summary.scalar(name.capitalize(), loss)
             tf.summary.scalar("clips_per_sec", clips_per_sec)
             tf.summary.scalar("data_wait", data_wait)
         text = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
@@ -245,6 +248,10 @@ class Log:
                 f"{clips_per_sec:.1f} clips/s{eta}",
                 flush=True,
             )
+
+    def _read_losses(self) -> dict[str, float]:
+        """Waits for the losses of the last step, and returns them by name."""
+        return {name: float(loss) for name, loss in self._losses.items()}
 
     def _append(self, line: str) -> None:
         """Appends a line to the metrics, whole or not at all."""
@@ -263,11 +270,11 @@ class Log:
         """Writes audio and pictures of real and generated clips."""
         rate = self._sample_rate
         x = x[:SUMMARY_CLIPS]
-        fake = self._gan.generate(*self._shown)
+        fake = self._audio_model.generate(*self._shown)
         signs = collapse.Signs(
             fake.numpy(),
-            float(self._losses["d_loss"]),
-            self._gan.objective.bounded,
+            self._read_losses(),
+            self._audio_model.has_bounded_loss,
         )
         with self._events(step, whole=True):
             for name, clips in (("x", x), ("G_z", fake)):

@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 from absl import logging
 
-import gan as gan_lib
+from networks import audio_model as audio_model_lib
 from networks import replicas
 from system import atomic, device, signals
 from system import settings as settings_lib
@@ -26,7 +26,7 @@ ACKNOWLEDGEMENT = (
 
 
 def train(
-    gan: gan_lib.GAN,
+    audio_model: audio_model_lib.AudioModel,
     directory: train_dir.TrainDir,
     config: config_lib.RunConfig,
     corpus: dataset_lib.Corpus,
@@ -36,7 +36,7 @@ def train(
     A run that is in the train dir continues from its newest checkpoint.
 
     Args:
-      gan: A compiled GAN.
+      audio_model: A compiled model.
       directory: The train dir, which must be locked.
       config: Config of the run.
       corpus: The audio to learn from.
@@ -48,13 +48,13 @@ def train(
       SystemExit: A signal arrived; the code is 128 + the signal's number.
     """
     settings = config.train
-    strategy = gan.distribute_strategy
+    strategy = audio_model.distribute_strategy
     chief = distributed.is_chief(strategy)
     several = distributed.several_workers(strategy)
     # Made before a restored checkpoint replaces the optimizers' rates.
-    rates = learning_rate.LearningRates(gan, settings)
+    rates = learning_rate.LearningRates(audio_model, settings)
     with distributed.chief_first(strategy):
-        step = _restore(gan, directory, chief)
+        step = _restore(audio_model, directory, chief)
     distributed.agree(
         strategy,
         step=step,
@@ -70,16 +70,16 @@ def train(
         return
     log: log_lib.Log | log_lib.NullLog = log_lib.NullLog()
     if chief:
-        directory.checkpoints.check_room(gan)
+        directory.checkpoints.check_room(audio_model)
         dataset_lib.remember(corpus, directory)
-        log = log_lib.Log(gan, directory, config, step)
+        log = log_lib.Log(audio_model, directory, config, step)
         logging.info("%s", device.describe())
         logging.info("building the training step, which takes a while")
     dataset = dataset_lib.stream(
         corpus, config, directory, step, log.skip, strategy
     )
-    train_step = _compile(gan, settings.jit)
-    saver = _Saver(gan, directory, config, corpus, step, chief)
+    train_step = _compile(audio_model, settings.jit)
+    saver = _Saver(audio_model, directory, config, corpus, step, chief)
     any_stopping = tf.zeros([])
     with _catch_signals() as caught, contextlib.closing(log):
         try:
@@ -113,13 +113,15 @@ def train(
 
 
 def _restore(
-    gan: gan_lib.GAN, directory: train_dir.TrainDir, repair: bool
+    audio_model: audio_model_lib.AudioModel,
+    directory: train_dir.TrainDir,
+    repair: bool,
 ) -> int:
     """Restores the newest checkpoint; returns its step, 0 without one."""
     if repair:
         directory.checkpoints.recover()
     try:
-        step = directory.checkpoints.restore(gan, repair=repair)
+        step = directory.checkpoints.restore(audio_model, repair=repair)
     except FileNotFoundError:
         return 0
     logging.info("resuming %s at step %d", directory.path, step)
@@ -127,7 +129,7 @@ def _restore(
 
 
 def _compile(
-    gan: gan_lib.GAN, jit: bool
+    audio_model: audio_model_lib.AudioModel, jit: bool
 ) -> Callable[..., tuple[dict[str, tf.Tensor], tf.Tensor]]:
     """Makes a graph of the training step of all replicas.
 
@@ -137,12 +139,12 @@ def _compile(
     Raises:
       SettingError: `jit` is set, but there are several devices.
     """
-    strategy = gan.distribute_strategy
+    strategy = audio_model.distribute_strategy
     if jit and strategy.num_replicas_in_sync > 1:
         raise settings_lib.SettingError("jit", jit, "False on several devices")
 
     def train_replica(batches: tf.Tensor, stop: tf.Tensor) -> Any:
-        losses = gan.train_step(batches)
+        losses = audio_model.train_step(batches)
         return losses, *replicas.mean([tf.cast(stop, tf.float32)])
 
     def train_all(batches: tf.Tensor, stop: tf.Tensor) -> Any:
@@ -187,14 +189,15 @@ class _Saver:
 
     def __init__(
         self,
-        gan: gan_lib.GAN,
+        audio_model: audio_model_lib.AudioModel,
         directory: train_dir.TrainDir,
         config: config_lib.RunConfig,
         corpus: dataset_lib.Corpus,
         step: int,
         chief: bool,
     ) -> None:
-        self._gan, self._directory, self._chief = gan, directory, chief
+        self._audio_model = audio_model
+        self._directory, self._chief = directory, chief
         self._config, self._corpus = config, corpus
         self._saved, self._saved_at = step, time.monotonic()
         self._failures = 0
@@ -214,7 +217,7 @@ class _Saver:
         """Raises an error if a loss was not finite or the train dir is gone."""
         if self._chief:
             self._directory.check_place()
-        broken = int(self._gan.first_nonfinite_step.numpy())
+        broken = int(self._audio_model.first_nonfinite_step.numpy())
         if broken > step:
             return
         names = dataset_lib.files_of_step(self._corpus, self._config, broken)
@@ -240,7 +243,7 @@ class _Saver:
         try:
             with distributed.saving():
                 self._directory.checkpoints.save(
-                    self._gan, step, self._config.train.keep
+                    self._audio_model, step, self._config.train.keep
                 )
         except OSError as error:
             self._failures += 1

@@ -16,8 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import gan as gan_lib
-from networks import dcgan
+from networks import audio_model as audio_model_lib
 from system import atomic, disk
 from training import checkpoints, weights
 from training import config as config_lib
@@ -56,7 +55,9 @@ class TrainDir:
         self._config = self.path / "config.json"
         self._lock = self.path / ".lock"
 
-    def read_config(self, model: type[dcgan.Config]) -> config_lib.RunConfig:
+    def read_config(
+        self, model: type[audio_model_lib.Config]
+    ) -> config_lib.RunConfig:
         """Reads the config of the run from `config.json`.
 
         Args:
@@ -201,13 +202,15 @@ class TrainDir:
         )
 
 
-def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
+def restore(
+    audio_model: audio_model_lib.AudioModel, directory: TrainDir
+) -> int:
     """Restores the checkpoint of `directory.step`, or released weights.
 
     If that is 0, the newest valid checkpoint is restored.
 
     Args:
-      gan: Built as the train dir's config says.
+      audio_model: Built as the train dir's config says.
       directory: Where the weights are.
 
     Returns:
@@ -228,8 +231,8 @@ def restore(gan: gan_lib.GAN, directory: TrainDir) -> int:
             )
         if step not in saved:
             directory = TrainDir(directory.milestones / str(step))
-        directory.checkpoints.restore_step(gan, step)
+        directory.checkpoints.restore_step(audio_model, step)
         return step
     if directory.is_release:
-        return weights.load(gan, directory.path)
-    return directory.checkpoints.restore(gan)
+        return weights.load(audio_model, directory.path)
+    return directory.checkpoints.restore(audio_model)

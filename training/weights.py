@@ -8,17 +8,18 @@ import io
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
-import gan as gan_lib
+from networks import audio_model as audio_model_lib
 from system import atomic
 from training import config as config_lib
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "pretrained"
-GENERATOR, DISCRIMINATOR = "generator.npz", "discriminator.npz"
+GENERATOR = "generator.npz"
 DAMAGE: tuple[type[Exception], ...] = (OSError, KeyError, TypeError, ValueError)
 DAMAGE += EOFError, IndexError, zipfile.BadZipFile, zlib.error
 LABELS = "label_project/embeddings"  # path of the weights that are of labels
@@ -31,7 +32,7 @@ def pack(network: keras.Model, step: int) -> bytes:
     Of 11 significant bits: the error is 66 dB below each weight.
     """
     file = io.BytesIO()
-    weights = {
+    weights: dict[str, Any] = {
         weight.path: np.asarray(weight, np.float16)
         for weight in network.weights
     }
@@ -39,14 +40,13 @@ def pack(network: keras.Model, step: int) -> bytes:
     return file.getvalue()
 
 
-def save(gan: gan_lib.GAN, folder: pathlib.Path, step: int) -> None:
-    """Writes the weights of all networks, the generator's averaged ones."""
-    for name, network in (
-        (GENERATOR, gan.ema_generator),
-        (DISCRIMINATOR, gan.discriminator),
-        *((f"{critic.name}.npz", critic) for critic in gan.spectral_critics),
-    ):
-        atomic.write(folder / name, pack(network, step))
+def save(
+    audio_model: audio_model_lib.AudioModel, folder: pathlib.Path, step: int
+) -> None:
+    """Writes the weights of all networks, averaged ones where there are."""
+    networks = {**audio_model.networks, **audio_model.averages}
+    for name, network in networks.items():
+        atomic.write(_file(folder, name), pack(network, step))
 
 
 def unpack(
@@ -94,54 +94,52 @@ def unpack(
 
 
 def load(
-    gan: gan_lib.GAN,
+    audio_model: audio_model_lib.AudioModel,
     folder: pathlib.Path,
     rows: Rows | None = None,
-    num_critics: int | None = None,
+    without: Collection[str] = (),
 ) -> int:
-    """Gives a GAN the weights in a folder, the average's too.
+    """Gives a model the weights in a folder, and its averages too.
 
     Args:
-      gan: Built as the folder's config says, but for its labels.
-      folder: Holds `generator.npz` and `discriminator.npz`.
-      rows: For each label of the GAN, the label there; see `unpack`.
-      num_critics: Spectral critics that take weights from there, the first
-        ones; others keep theirs. All of them if left out.
+      audio_model: Built as the folder's config says, but for its labels.
+      folder: Holds a file for each network, such as `generator.npz`.
+      rows: For each label of the model, the label there; see `unpack`.
+      without: Names of networks that keep their weights.
 
     Returns:
-      Generator updates that made them.
+      Training steps that made them.
 
     Raises:
       ValueError: A file is damaged, or of networks of another shape.
     """
-    step = unpack(gan.generator, folder / GENERATOR, rows)
-    unpack(gan.discriminator, folder / DISCRIMINATOR, rows)
-    for critic in gan.spectral_critics[:num_critics]:
-        unpack(critic, folder / f"{critic.name}.npz", rows)
-    if gan.ema_decay:
-        gan.ema_generator.set_weights(gan.generator.get_weights())
+    for name, network in audio_model.networks.items():
+        if name not in without:
+            step = unpack(network, _file(folder, name), rows)
+    for name, average in audio_model.averages.items():
+        average.set_weights(audio_model.networks[name].get_weights())
     return step
 
 
 def load_shared(
-    gan: gan_lib.GAN,
+    audio_model: audio_model_lib.AudioModel,
     folder: pathlib.Path,
     shipped: config_lib.RunConfig,
     config: config_lib.RunConfig,
 ) -> int:
-    """Gives a GAN the weights in a folder of all that both of them have.
+    """Gives a model the weights in a folder of all that both of them have.
 
     Words that one of them lacks, and spectral critics, do not matter: new ones
     start anew, as do spectral critics of another width.
 
     Args:
-      gan: Built as `config` says.
+      audio_model: Built as `config` says.
       folder: As `load` takes it.
       shipped: The folder's config.
       config: Of the same networks but for those words and critics.
 
     Returns:
-      Generator updates that made the weights.
+      Training steps that made the weights.
 
     Raises:
       ValueError: A file is damaged, or of networks of another shape.
@@ -151,8 +149,10 @@ def load_shared(
         known.index(word) if word in known else None
         for word in config.data.words
     ]
-    old, new = shipped.train, config.train
-    num_critics = 0
-    if old.spectral_dim == new.spectral_dim:
-        num_critics = min(old.spectral_critics, new.spectral_critics)
-    return load(gan, folder, rows, num_critics)
+    without = config.train.new_networks(shipped.train)
+    return load(audio_model, folder, rows, without)
+
+
+def _file(folder: pathlib.Path, network: str) -> pathlib.Path:
+    """Returns the path of a network's weights."""
+    return folder / f"{network}.npz"

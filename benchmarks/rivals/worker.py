@@ -15,6 +15,7 @@ import sys
 import time
 
 WARMUPS = 3
+ENOUGH_SECS = 10.0  # of an iteration, after which one more warms up enough
 
 
 def main() -> None:
@@ -27,7 +28,10 @@ def main() -> None:
     iterate()
     first = time.perf_counter() - start
     for _ in range(WARMUPS - 1):
+        start = time.perf_counter()
         iterate()
+        if time.perf_counter() - start > ENOUGH_SECS:
+            break
     print("ready", first, flush=True)
     for _ in sys.stdin:
         wall, processor = time.perf_counter(), time.process_time()

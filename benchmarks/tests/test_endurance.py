@@ -26,7 +26,7 @@ def samples(
     rng = np.random.default_rng(0)
     rows = []
     for step in range(0, 5000, 100):
-        row = {
+        row: dict[str, Any] = {
             "step": step,
             "rss_mib": 700 + rng.uniform(-1, 1),
             "files": 12 + rng.integers(0, 3),  # some are open for a moment

@@ -1,0 +1,1 @@
+"""Other models of audio: VAE, VQ-VAE, GANSynth and diffusion."""
