@@ -13,8 +13,8 @@ PYTHON ?= python3
 REQUIREMENTS := requirements$(if $(GPU),-gpu).txt
 VENV := .venv
 RUN := $(VENV)/bin/python
-# Processes of tests: one more than processors, since some wait; each takes 3 GB.
-JOBS = $(shell $(RUN) -c "import os; print(min(1 + (os.cpu_count() or 1), 4))")
+# Processes of tests: two more than processors, since some wait; each takes 3 GB.
+JOBS = $(shell $(RUN) -c "import os; print(min(2 + (os.cpu_count() or 1), 4))")
 # A file's tests share what they make; files keep the order of tests/conftest.py.
 BY_FILE := --dist loadfile --no-loadscope-reorder
 

@@ -86,9 +86,10 @@ CLIPS = 100  # to measure the time of a clip
 RESULT = "bakeoff.json"
 
 
-def command(model: str, mode: str, *rest: object) -> list[str]:
-    """Returns the command line of a model's mode."""
-    return [sys.executable, *MODELS[model][0], mode, *map(str, rest)]
+def command(core: int, model: str, mode: str, *rest: object) -> list[str]:
+    """Returns the command line of a model's mode, on one core."""
+    line = [sys.executable, *MODELS[model][0], mode, *map(str, rest)]
+    return ["taskset", "-c", str(core), *line]
 
 
 def processor_secs(pid: int) -> float:
@@ -121,16 +122,11 @@ def train_until(
     if before >= secs:
         return
     line = command(
-        *(model, "train", run, f"--data_dir={data_dir}"),
+        *(core, model, "train", run, f"--data_dir={data_dir}"),
         *(*DATA_FLAGS, *MODELS[model][1]),
     )
     with run.with_name("train.log").open("a") as log:
-        process = subprocess.Popen(
-            ["taskset", "-c", str(core), *line],
-            cwd=ROOT,
-            stdout=log,
-            stderr=log,
-        )
+        process = subprocess.Popen(line, cwd=ROOT, stdout=log, stderr=log)
     used, saved_at = 0.0, newest_checkpoint(run)
     try:
         while process.poll() is None and before + used < secs:
@@ -164,9 +160,9 @@ def train(args: argparse.Namespace) -> None:
             draft = target.with_suffix(".draft")
             shutil.rmtree(draft, ignore_errors=True)
             flags = (f"--out_dir={draft}", "--preview_n=20")
-            call(command(model, "release", run, *flags), args.core)
+            call(command(args.core, model, "release", run, *flags))
             flags = ("--once", f"--incept_n={args.n}")
-            call(command(model, "incept", run, *flags), args.core)
+            call(command(args.core, model, "incept", run, *flags))
             lines = (run / "incept/scores.jsonl").read_text().splitlines()
             result = {
                 "scores": json.loads(lines[-1]),
@@ -177,15 +173,10 @@ def train(args: argparse.Namespace) -> None:
             draft.rename(target)
 
 
-def call(line: list[str], core: int) -> float:
-    """Runs a command on one core; returns its processor time in seconds."""
+def call(line: list[str]) -> float:
+    """Runs a command; returns its processor time in seconds."""
     before = os.times()
-    subprocess.run(
-        ["taskset", "-c", str(core), *line],
-        cwd=ROOT,
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
+    subprocess.run(line, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     after = os.times()
     return sum(after[2:4]) - sum(before[2:4])
 
@@ -196,8 +187,8 @@ def measure_clip(model: str, folder: pathlib.Path, core: int) -> float:
     with tempfile.TemporaryDirectory() as out:
         for count in (1, 1 + CLIPS):
             flags = (f"--n={count}", f"--out_dir={out}/{count}")
-            line = command(model, "generate", folder, *flags)
-            secs.append(call(line, core))
+            line = command(core, model, "generate", folder, *flags)
+            secs.append(call(line))
     return (secs[1] - secs[0]) / CLIPS
 
 

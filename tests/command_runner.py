@@ -28,6 +28,7 @@ TINY = (
 )
 EMA = "--train_ema_decay=0.9"
 WAVEGAN = "train_wavegan.py"
+TIMEOUT = 300  # seconds; seldom more than 60 on a machine with nothing else
 
 
 def command(*args: object, program: str = WAVEGAN) -> list[str]:
@@ -39,7 +40,6 @@ def run(
     *args: object,
     program: str = WAVEGAN,
     cwd: pathlib.Path | None = None,
-    timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end, in a process of the command server."""
     with tempfile.TemporaryDirectory() as folder:
@@ -53,7 +53,7 @@ def run(
             "env": dict(os.environ),
             "stdout": str(outputs[0]),
             "stderr": str(outputs[1]),
-            "timeout": timeout,
+            "timeout": TIMEOUT,
         }
         server = _server()
         assert server.stdin is not None and server.stdout is not None
@@ -62,7 +62,7 @@ def run(
         code = json.loads(server.stdout.readline())
         texts = [path.read_text() for path in outputs]
     if code is None:
-        raise subprocess.TimeoutExpired(argv, timeout, *texts)
+        raise subprocess.TimeoutExpired(argv, TIMEOUT, *texts)
     return subprocess.CompletedProcess(argv, code, *texts)
 
 

@@ -29,7 +29,7 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Runs eval/NAME.py to its end, in a process of the command server."""
     program = f"eval/{name}.py"
-    return command_runner.run(*args, program=program, cwd=cwd, timeout=300)
+    return command_runner.run(*args, program=program, cwd=cwd)
 
 
 def run_in_new_process(

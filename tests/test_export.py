@@ -93,7 +93,7 @@ def test_its_own_runtime_hears_the_gans_audio(
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     for name, (folder, ours) in exported.items():

@@ -43,7 +43,7 @@ def run_card(folder: pathlib.Path, out: pathlib.Path) -> np.ndarray:
         check=False,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return np.load(out, allow_pickle=False)

@@ -123,7 +123,7 @@ def test_a_full_disk_ends_training_without_partial_files(
     done = subprocess.run(
         command_runner.command("train", train_dir, OFTEN, ENDLESS),
         preexec_fn=fill_disk,
-        timeout=120,
+        timeout=300,
         capture_output=True,
         text=True,
         check=False,
@@ -173,7 +173,7 @@ def test_an_unreadable_train_dir_is_not_taken_for_an_empty_one(
     done = subprocess.run(
         command_runner.command(mode, train_dir, *flags),
         preexec_fn=command_runner.bind_permissions,
-        timeout=120,
+        timeout=300,
         capture_output=True,
         text=True,
         check=False,
