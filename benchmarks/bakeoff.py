@@ -2,12 +2,14 @@ r"""Trains all models for the same processor time, and scores what they say.
 
   python benchmarks/bakeoff.py train OUT --data_dir fsdd/
   python benchmarks/bakeoff.py table OUT
+  python benchmarks/bakeoff.py gallery OUT --to docs/alternatives
 
 `train` gives each model one core until it has used each of the --minutes of
 processor time; then it scores the model (`incept`), measures the time of a clip
 and keeps weights, clips and spectrograms of that moment (`release`). It can be
 stopped and started again at any time, and several can run at once, each with
---models of its own. `table` prints what is scored so far.
+--models of its own. `table` prints what is scored so far. `gallery` draws each
+model's clips after the longest time side by side, and writes them as FLAC.
 """
 
 import argparse
@@ -22,8 +24,16 @@ import tempfile
 import time
 
 import numpy as np
+import soundfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import wavegan
+from audio import plots, write
+from modes import render
+from training import train_dir
+
 # The fast recipe, but for what needs waveforms.
 GAN_FLAGS = [
     "--train_penalty_weight=0.1",
@@ -55,7 +65,7 @@ MODELS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "vae": (
         ["train_alternative.py", "vae"],
-        [*ALTERNATIVE_FLAGS, "--vae_dim=14"],
+        [*ALTERNATIVE_FLAGS, "--vae_dim=14", "--vae_kl_weight=0.01"],
     ),
     "vqvae": (
         ["train_alternative.py", "vqvae"],
@@ -72,7 +82,11 @@ MODELS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "diffusion": (
         ["train_alternative.py", "diffusion"],
-        [*ALTERNATIVE_FLAGS, "--diffusion_dim=56"],
+        [
+            *ALTERNATIVE_FLAGS,
+            "--diffusion_dim=56",
+            "--train_learning_rate=1e-3",
+        ],
     ),
 }
 DATA_FLAGS = [
@@ -83,6 +97,7 @@ DATA_FLAGS = [
 ]
 POLL_SECS = 2.0
 CLIPS = 100  # to measure the time of a clip
+SHOWN = 20  # clips that are kept of each model and time
 RESULT = "bakeoff.json"
 
 
@@ -159,7 +174,7 @@ def train(args: argparse.Namespace) -> None:
             train_until(model, run, args.data_dir, 60 * minutes, args.core)
             draft = target.with_suffix(".draft")
             shutil.rmtree(draft, ignore_errors=True)
-            flags = (f"--out_dir={draft}", "--preview_n=20")
+            flags = (f"--out_dir={draft}", f"--preview_n={SHOWN}")
             call(command(args.core, model, "release", run, *flags))
             flags = ("--once", f"--incept_n={args.n}")
             call(command(args.core, model, "incept", run, *flags))
@@ -230,28 +245,52 @@ def table(args: argparse.Namespace) -> None:
         print("|", " | ".join(cells), "|")
 
 
+def gallery(args: argparse.Namespace) -> None:
+    """Draws the clips of the longest time side by side, and writes them."""
+    run = train_dir.TrainDir(args.out / "wavegan" / "run")
+    config = run.read_config(wavegan.WaveGANConfig)
+    rate, words = config.data.sample_rate, config.data.words
+    real = render.real_clips(config, render.num_vectors(SHOWN, words))
+    assert real is not None
+    groups = {"real": real}
+    for model in args.models:
+        found = (args.out / model).glob(f"*/{RESULT}")
+        newest = max(found, key=lambda path: float(path.parent.name)).parent
+        samples, _ = soundfile.read(newest / "samples.wav", dtype="float32")
+        clips = samples.reshape(SHOWN, -1, 1)[:, : config.model.slice_len]
+        groups[f"{model}, {newest.name} minutes"] = clips
+        path = args.to / f"{model}.flac"
+        flac = write.Writing(format="flac")
+        write.write(path, samples[:, np.newaxis], rate, flac)
+    picture = plots.draw_clips(groups, rate, words)
+    (args.to / "bakeoff.png").write_bytes(picture)
+
+
 def main() -> None:
     """Runs one of the steps."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("step", choices=("train", "table"))
+    parser.add_argument("step", choices=STEPS)
     parser.add_argument("out", type=pathlib.Path)
     parser.add_argument(
         "--data_dir", type=pathlib.Path, default="sc09_synthetic"
     )
     parser.add_argument("--models", nargs="*", choices=MODELS, default=MODELS)
     parser.add_argument(
-        "--minutes", nargs="*", type=float, default=[20.0, 60.0]
+        "--minutes", nargs="*", type=float, default=[10.0, 30.0]
     )
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--n", type=int, default=1000)
+    parser.add_argument("--to", type=pathlib.Path, default=".")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     args.out = args.out.resolve()
     args.data_dir = args.data_dir.resolve()
-    {"train": train, "table": table}[args.step](args)
+    STEPS[args.step](args)
 
+
+STEPS = {"train": train, "table": table, "gallery": gallery}
 
 if __name__ == "__main__":
     main()
