@@ -109,23 +109,23 @@ def normalise(x: Any, name: str) -> Any:
     )(x)
 
 
-def log_magnitude(audio: tf.Tensor, frame_len: int) -> tf.Tensor:
-    """Computes log-magnitudes of a short-time Fourier transform.
+def magnitude(audio: tf.Tensor, frame_len: int) -> tf.Tensor:
+    """Computes magnitudes of a short-time Fourier transform.
 
     Args:
       audio: Audio, `[batch, time, channels]`.
       frame_len: Number of samples of the Hann window; the hop is half of it.
 
     Returns:
-      Natural logarithms, `[batch, channels, frames, frame_len / 2 + 1]`. White
-      noise of standard deviation s has magnitudes of about s. In contrast to
-      the logarithm of a power, that of a magnitude has a slope at silence.
+      Magnitudes, `[batch, channels, frames, frame_len / 2 + 1]`. White noise of
+      standard deviation s has magnitudes of about s. A constant under the root
+      gives them a slope at silence.
     """
     signal = tf.transpose(audio, [0, 2, 1])
     spectra = tf.signal.stft(signal, frame_len, frame_len // 2, pad_end=True)
     power = tf.math.real(spectra) ** 2 + tf.math.imag(spectra) ** 2
     power /= 3 / 8 * frame_len  # sum of the squares of the window
-    return tf.math.log(tf.sqrt(power + 1e-12) + FLOOR)
+    return tf.sqrt(power + 1e-12)
 
 
 def distance(
@@ -133,8 +133,10 @@ def distance(
 ) -> tf.Tensor:
     """Measures how much two batches of clips differ.
 
-    Spectrograms of three resolutions compare what is heard. Samples compare the
-    phases as well, without which the waveform would be left open.
+    Spectrograms of three resolutions compare what is heard: the logarithms of
+    magnitudes look at soft and loud sounds alike, the magnitudes themselves at
+    the loud ones, without which blurred speech would be too soft. Samples
+    compare the phases as well, without which the waveform would be left open.
 
     Args:
       real: Audio, `[batch, time, channels]`.
@@ -142,21 +144,20 @@ def distance(
       waveform_weight: Weight of the samples.
 
     Returns:
-      Mean absolute difference of the log-magnitudes, plus the weight times that
-      of the samples, `[]`. Up to constants it is the negative log-likelihood of
+      Mean absolute difference of the log-magnitudes, plus that of the
+      magnitudes relative to their mean, plus the weight times that of the
+      samples, `[]`. Up to constants it is the negative log-likelihood of
       Laplace distributions.
 
     Source: Yamamoto et al. (2020), "Parallel WaveGAN", section 2.2, for
-    spectrograms of several resolutions.
+    spectrograms of several resolutions, and both differences.
     """
-    differences = [
-        tf.reduce_mean(
-            tf.abs(
-                log_magnitude(real, frame_len) - log_magnitude(made, frame_len)
-            )
-        )
-        for frame_len in FRAME_LENS
-    ]
+    differences = []
+    for frame_len in FRAME_LENS:
+        a, b = magnitude(real, frame_len), magnitude(made, frame_len)
+        logs = tf.math.log(a + FLOOR) - tf.math.log(b + FLOOR)
+        relative = tf.reduce_mean(tf.abs(a - b)) / tf.reduce_mean(a + 1e-4)
+        differences.append(tf.reduce_mean(tf.abs(logs)) + relative)
     samples = tf.reduce_mean(tf.abs(real - made))
     return tf.add_n(differences) / len(FRAME_LENS) + waveform_weight * samples
 

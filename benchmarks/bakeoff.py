@@ -34,15 +34,15 @@ from audio import plots, write
 from modes import render
 from training import train_dir
 
+EMA_FLAGS = ["--train_ema_decay=0.999"]
 # The fast recipe, but for what needs waveforms.
 GAN_FLAGS = [
+    *EMA_FLAGS,
     "--train_penalty_weight=0.1",
     "--train_penalty_interval=4",
     "--train_learning_rate=5e-4",
-    "--train_ema_decay=0.999",
     "--train_batch_size=16",
 ]
-ALTERNATIVE_FLAGS = ["--train_ema_decay=0.999", "--train_batch_size=32"]
 # Name -> program and its model, and flags: all have about 3 million weights.
 MODELS: dict[str, tuple[list[str], list[str]]] = {
     "wavegan": (
@@ -65,11 +65,16 @@ MODELS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "vae": (
         ["train_alternative.py", "vae"],
-        [*ALTERNATIVE_FLAGS, "--vae_dim=14", "--vae_kl_weight=0.01"],
+        [
+            *EMA_FLAGS,
+            "--vae_dim=14",
+            "--vae_kl_weight=0.003",
+            "--train_batch_size=16",
+        ],
     ),
     "vqvae": (
         ["train_alternative.py", "vqvae"],
-        [*ALTERNATIVE_FLAGS, "--vqvae_dim=30"],
+        [*EMA_FLAGS, "--vqvae_dim=30", "--train_batch_size=16"],
     ),
     "gansynth": (
         ["train_alternative.py", "gansynth"],
@@ -83,8 +88,9 @@ MODELS: dict[str, tuple[list[str], list[str]]] = {
     "diffusion": (
         ["train_alternative.py", "diffusion"],
         [
-            *ALTERNATIVE_FLAGS,
+            *EMA_FLAGS,
             "--diffusion_dim=56",
+            "--train_batch_size=32",
             "--train_learning_rate=1e-3",
         ],
     ),
@@ -278,7 +284,7 @@ def main() -> None:
     )
     parser.add_argument("--models", nargs="*", choices=MODELS, default=MODELS)
     parser.add_argument(
-        "--minutes", nargs="*", type=float, default=[10.0, 30.0]
+        "--minutes", nargs="*", type=float, default=[10.0, 25.0]
     )
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--n", type=int, default=1000)
