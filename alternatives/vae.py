@@ -36,7 +36,7 @@ class VAEConfig(autoencoder.Config):
     """
 
     kl_weight: float = setting(
-        1e-3,
+        3e-3,
         "Weight of the Kullback-Leibler divergence, in nats; the larger it is, "
         "the more alike are reconstructions and generated clips, and the more "
         "blurred.",

@@ -65,12 +65,7 @@ MODELS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "vae": (
         ["train_alternative.py", "vae"],
-        [
-            *EMA_FLAGS,
-            "--vae_dim=14",
-            "--vae_kl_weight=0.003",
-            "--train_batch_size=16",
-        ],
+        [*EMA_FLAGS, "--vae_dim=14", "--train_batch_size=16"],
     ),
     "vqvae": (
         ["train_alternative.py", "vqvae"],
