@@ -145,9 +145,9 @@ def distance(
 
     Returns:
       Mean absolute difference of the log-magnitudes, plus that of the
-      magnitudes relative to their mean, plus the weight times that of the
-      samples, `[]`. Up to constants it is the negative log-likelihood of
-      Laplace distributions.
+      magnitudes relative to their mean on all devices, plus the weight times
+      that of the samples, `[]`. Up to constants it is the negative
+      log-likelihood of Laplace distributions.
 
     Source: Yamamoto et al. (2020), "Parallel WaveGAN", section 2.2, for
     spectrograms of several resolutions, and both differences.
@@ -156,7 +156,8 @@ def distance(
     for frame_len in FRAME_LENS:
         a, b = magnitude(real, frame_len), magnitude(made, frame_len)
         logs = tf.math.log(a + FLOOR) - tf.math.log(b + FLOOR)
-        relative = tf.reduce_mean(tf.abs(a - b)) / tf.reduce_mean(a + 1e-4)
+        (scale,) = replicas.mean([tf.reduce_mean(a + 1e-4)])
+        relative = tf.reduce_mean(tf.abs(a - b)) / scale
         differences.append(tf.reduce_mean(tf.abs(logs)) + relative)
     samples = tf.reduce_mean(tf.abs(real - made))
     return tf.add_n(differences) / len(FRAME_LENS) + waveform_weight * samples
