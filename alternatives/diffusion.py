@@ -44,7 +44,6 @@ SCALE = 10.0
 LIMIT = SCALE * (1 + EMPHASIS)  # of a sample that is filtered and scaled
 LEARNING_RATE = 5e-4
 EMA_DECAY = 0.999
-LARGEST = 1 - 1e-6  # of a uniform number, whose normal one is 4.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,8 +176,7 @@ def to_normal(z: Any) -> Any:
     """
     ops = keras.ops
     size = 1 - ops.absolute(1 - ops.absolute(z))
-    uniform = ops.sign(z) * ops.minimum(size, LARGEST)
-    return ops.erfinv(uniform) * math.sqrt(2)
+    return audio_model.to_normal(ops.sign(z) * size)
 
 
 def emphasise(audio: Any) -> Any:

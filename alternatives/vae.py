@@ -12,7 +12,6 @@ Source: Kingma and Welling (2014), "Auto-Encoding Variational Bayes".
 """
 
 import dataclasses
-import math
 from typing import Any
 
 import keras
@@ -23,8 +22,6 @@ from alternatives import autoencoder
 from networks import audio_model, critics
 from system import settings
 from system.settings import setting
-
-LIMIT = 1 - 1e-6  # beyond it, a normal number is cut off, at 4.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,18 +90,6 @@ def build_encoder(config: VAEConfig) -> keras.Model:
     return keras.Model(audio, outputs, name="encoder")
 
 
-def to_normal(z: Any) -> Any:
-    """Maps numbers uniform in [-1, 1) to standard normal ones, in order.
-
-    This is the inverse of the normal distribution function.
-
-    Args:
-      z: Uniform numbers, of any shape.
-    """
-    z = keras.ops.clip(z, -LIMIT, LIMIT)
-    return math.sqrt(2) * keras.ops.erfinv(z)
-
-
 def kl_divergence(mean: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
     """Computes the divergence of normal distributions from the standard one.
 
@@ -133,7 +118,7 @@ def reparametrise(
 
     Source: Kingma and Welling (2014), section 2.4.
     """
-    return mean + tf.exp(log_variance / 2) * to_normal(uniform)
+    return mean + tf.exp(log_variance / 2) * audio_model.to_normal(uniform)
 
 
 class VAE(autoencoder.Autoencoder):
@@ -211,4 +196,4 @@ class VAE(autoencoder.Autoencoder):
         Returns:
           Audio, `[batch, slice_len, channels]`.
         """
-        return super().generate_by(networks, to_normal(z), label)
+        return super().generate_by(networks, audio_model.to_normal(z), label)

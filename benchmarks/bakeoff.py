@@ -103,7 +103,7 @@ DATA_FLAGS = [
     "--data_normalize",
 ]
 POLL_SECS = 2.0
-# To measure the time of a clip: with 100 of them, or if that is soon done 1000.
+# Clips that are timed: 1,000 if 100 take less than ENOUGH_SECS.
 CLIPS, ENOUGH_SECS = (100, 1000), 10.0
 SHOWN = 20  # clips that are kept of each model and time
 RESULT = "bakeoff.json"
@@ -279,7 +279,7 @@ def gallery(args: argparse.Namespace) -> None:
         flac = write.Writing(format="flac")
         write.write(path, samples[:, np.newaxis], rate, flac)
     picture = plots.draw_clips(groups, rate, words)
-    # A palette makes a third of it.
+    # With a palette, the file has 40% of the size.
     image = PIL.Image.open(io.BytesIO(picture)).convert("RGB").quantize(128)
     image.save(args.to / "bakeoff.png", optimize=True)
 

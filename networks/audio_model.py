@@ -1,6 +1,7 @@
 """Defines the base class of all models, which trainer and modes work with."""
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from system.settings import setting
 
+LARGEST = 1 - 1e-6  # of a uniform number, whose normal one is 4.9
 Networks = Mapping[str, Callable[..., Any]]
 
 
@@ -189,6 +191,18 @@ class AudioModel(keras.Model):
 def with_label(x: Any, label: Any) -> Any:
     """Returns the inputs of a network: x, or x and the labels if not None."""
     return x if label is None else [x, label]
+
+
+def to_normal(uniform: Any) -> Any:
+    """Maps numbers uniform in [-1, 1) to standard normal ones, in order.
+
+    This is the inverse of the normal distribution function.
+
+    Args:
+      uniform: Uniform numbers, of any shape.
+    """
+    uniform = keras.ops.clip(uniform, -LARGEST, LARGEST)
+    return math.sqrt(2) * keras.ops.erfinv(uniform)
 
 
 def update_average(
